@@ -1,0 +1,286 @@
+"""Message <-> frames: a JSON header, then one raw frame an array. The only place that knows JSON.
+
+Decoding is strict about what it knows (types, dtypes, shapes, byte counts, numbers that are finite)
+and tolerant of fields it does not know. Whatever the bytes, it returns a message or raises
+:class:`ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from . import arrays
+from .arrays import Array, ArraySpec
+from .errors import ProtocolError, VersionMismatch
+from .messages import MESSAGES, NAMES
+from .version import VERSION
+
+MAX_HEADER_BYTES = 1 << 20
+MAX_ARRAYS = 64
+INT_RANGE = 1 << 63
+SAME_IN_EVERY_VERSION = frozenset({"hello", "refusal"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A message and what was around it.
+
+    Attributes:
+        id: set on requests; a reply names it in ``re``. Pushes have neither.
+    """
+
+    message: Any
+    id: str = ""
+    re: str = ""
+    version: tuple[int, int] = VERSION
+
+
+def encode(message: Any, *, id: str = "", re: str = "") -> list[bytes | memoryview]:
+    """The frames of ``message``; raises :class:`ProtocolError` where it breaks its own schema."""
+    if type(message) not in NAMES:
+        raise ProtocolError("type", f"{type(message).__name__} is not a message.")
+    frames: list[bytes | memoryview] = []
+    table: list[dict[str, Any]] = []
+    body = _pack(message, type(message), frames, table, {}, "")
+    header = {
+        "levitor": list(VERSION),
+        "type": NAMES[type(message)],
+        "id": id,
+        "re": re,
+        "body": body,
+        "arrays": table,
+    }
+    text = json.dumps(header, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return [text.encode(), *frames]
+
+
+def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
+    """The message in ``frames``; its arrays are read-only views of them.
+
+    Raises:
+        VersionMismatch: the peer speaks another major version.
+        ProtocolError: anything else that is wrong.
+    """
+    header = _header(frames)
+    version = _version(header.get("levitor"))
+    name = header.get("type")
+    if not isinstance(name, str):
+        raise ProtocolError("header", "the header has no type.")
+    if version[0] != VERSION[0] and name not in SAME_IN_EVERY_VERSION:
+        raise VersionMismatch(VERSION, version)
+    if name not in MESSAGES:
+        raise ProtocolError("type", f"message type {name[:40]!r} is not known here.")
+    id, re = header.get("id", ""), header.get("re", "")
+    if not isinstance(id, str) or not isinstance(re, str) or len(id) > 80 or len(re) > 80:
+        raise ProtocolError("header", "id and re must be strings of up to 80 characters.")
+    reader = _Reader(header.get("arrays", []), frames[1:])
+    message = reader.value(header.get("body"), MESSAGES[name], name)
+    reader.finish()
+    return Envelope(message=message, id=id, re=re, version=version)
+
+
+def _header(frames: Sequence[bytes | memoryview]) -> dict[str, Any]:
+    if not frames:
+        raise ProtocolError("header", "a message needs at least one frame.")
+    raw = bytes(frames[0])
+    if len(raw) > MAX_HEADER_BYTES:
+        raise ProtocolError("header", f"the header has {len(raw)} bytes, limit {MAX_HEADER_BYTES}.")
+    try:
+        header = json.loads(raw.decode(), parse_constant=_refuse_constant)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ProtocolError("header", "the header is not JSON.") from error
+    if not isinstance(header, dict):
+        raise ProtocolError("header", "the header is not a JSON object.")
+    return typing.cast("dict[str, Any]", header)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} may not travel in a header")
+
+
+def _version(value: Any) -> tuple[int, int]:
+    match value:
+        case [int(major), int(minor)] if major >= 0 and minor >= 0:
+            return major, minor
+        case _:
+            raise ProtocolError("header", "the header does not begin with the protocol's version.")
+
+
+@functools.cache
+def _fields(cls: type[Any]) -> tuple[tuple[str, Any, bool], ...]:
+    """(name, type, required) of every field."""
+    hints = get_type_hints(cls, include_extras=True)
+    missing = dataclasses.MISSING
+    return tuple(
+        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
+        for f in dataclasses.fields(cls)
+    )
+
+
+def _array_spec(hint: Any) -> ArraySpec | None:
+    if get_origin(hint) is not Annotated:
+        return None
+    return next(extra for extra in get_args(hint)[1:] if isinstance(extra, ArraySpec))
+
+
+def _pack(
+    value: Any,
+    hint: Any,
+    frames: list[bytes | memoryview],
+    table: list[dict[str, Any]],
+    sizes: dict[str, int],
+    path: str,
+) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if not isinstance(value, hint):
+            raise ProtocolError("field", f"{path or 'message'} must be a {hint.__name__}.")
+        own: dict[str, int] = {}
+        return {
+            name: _pack(getattr(value, name), kind, frames, table, own, f"{path}.{name}")
+            for name, kind, _ in _fields(hint)
+        }
+    if spec := _array_spec(hint):
+        array = np.asarray(value)
+        arrays.check(array, spec, path, sizes)
+        frames.append(arrays.to_bytes(array))
+        table.append({"dtype": spec.dtype, "shape": list(array.shape)})
+        return len(table) - 1
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return [_pack(v, item, frames, table, sizes, f"{path}[{i}]") for i, v in enumerate(value)]
+    if _is_union(hint) and value is not None and _inner(hint) is not None:
+        return _pack(value, _inner(hint), frames, table, sizes, path)
+    _Reader([], []).value(value, hint, path)
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def _inner(hint: Any) -> Any:
+    """T of ``T | None``; None for a union of several scalars."""
+    rest = [arm for arm in get_args(hint) if arm is not types.NoneType]
+    return rest[0] if len(rest) == 1 else None
+
+
+class _Reader:
+    """Walks a JSON body along the dataclass that it must be."""
+
+    def __init__(self, table: Any, frames: Sequence[bytes | memoryview]) -> None:
+        if not isinstance(table, list) or len(typing.cast("list[Any]", table)) > MAX_ARRAYS:
+            raise ProtocolError("array", f"the array table is not a list of up to {MAX_ARRAYS}.")
+        self.table = typing.cast("list[Any]", table)
+        if len(self.table) != len(frames):
+            raise ProtocolError(
+                "array", f"the header lists {len(self.table)} arrays, {len(frames)} frames came."
+            )
+        self.frames = frames
+        self.used: set[int] = set()
+
+    def finish(self) -> None:
+        # An array of a newer minor's field is nobody's here; its frame is checked all the same.
+        for index in set(range(len(self.table))) - self.used:
+            self._array(index, f"array {index}")
+
+    def value(
+        self, value: Any, hint: Any, path: str, sizes: dict[str, int] | None = None
+    ) -> Any:
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            return self._dataclass(value, hint, path)
+        if spec := _array_spec(hint):
+            return self._declared_array(value, spec, path, {} if sizes is None else sizes)
+        origin = get_origin(hint)
+        if origin is tuple:
+            return self._tuple(value, get_args(hint)[0], path)
+        if origin is dict:
+            return self._dict(value, get_args(hint)[1], path)
+        if origin is Literal:
+            if value not in get_args(hint):
+                raise ProtocolError("field", f"{path} must be one of {', '.join(get_args(hint))}.")
+            return value
+        if _is_union(hint):
+            return self._union(value, hint, path, sizes)
+        return _scalar(value, hint, path)
+
+    def _dataclass(self, value: Any, cls: type[Any], path: str) -> Any:
+        if not isinstance(value, dict):
+            raise ProtocolError("field", f"{path} must be an object.")
+        body = typing.cast("dict[str, Any]", value)
+        sizes: dict[str, int] = {}
+        given: dict[str, Any] = {}
+        for name, hint, required in _fields(cls):
+            if name in body:
+                given[name] = self.value(body[name], hint, f"{path}.{name}", sizes)
+            elif required:
+                raise ProtocolError("field", f"{path}.{name} is missing.")
+        return cls(**given)
+
+    def _tuple(self, value: Any, item: Any, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise ProtocolError("field", f"{path} must be a list.")
+        items = typing.cast("Sequence[Any]", value)
+        return tuple(self.value(v, item, f"{path}[{i}]") for i, v in enumerate(items))
+
+    def _dict(self, value: Any, item: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ProtocolError("field", f"{path} must be an object.")
+        items = typing.cast("dict[Any, Any]", value)
+        if not all(isinstance(key, str) for key in items):
+            raise ProtocolError("field", f"{path} must have strings as keys.")
+        return {key: self.value(v, item, f"{path}.{key}") for key, v in items.items()}
+
+    def _union(self, value: Any, hint: Any, path: str, sizes: dict[str, int] | None) -> Any:
+        arms = get_args(hint)
+        if value is None and types.NoneType in arms:
+            return None
+        if (inner := _inner(hint)) is not None:
+            return self.value(value, inner, path, sizes)
+        for arm in (bool, int, float, str):  # bool first: it is an int to Python
+            if arm in arms and type(value) is arm:
+                return _scalar(value, arm, path)
+        raise ProtocolError("field", f"{path} must be text, a number, true or false.")
+
+    def _declared_array(
+        self, index: Any, spec: ArraySpec, path: str, sizes: dict[str, int]
+    ) -> Array:
+        if type(index) is not int or not 0 <= index < len(self.table):
+            raise ProtocolError("array", f"{path} names array {index!r}, which is not there.")
+        if index in self.used:
+            raise ProtocolError("array", f"{path} names array {index}, which is taken.")
+        self.used.add(index)
+        array = self._array(index, path)
+        arrays.check(array, spec, path, sizes)
+        return array
+
+    def _array(self, index: int, path: str) -> Array:
+        match self.table[index]:
+            case {"dtype": str(dtype), "shape": [*shape]} if all(
+                type(n) is int for n in typing.cast("list[Any]", shape)
+            ):
+                return arrays.view(self.frames[index], dtype, shape, path)
+            case _:
+                raise ProtocolError("array", f"entry {index} of the array table is malformed.")
+
+
+def _scalar(value: Any, hint: Any, path: str) -> Any:
+    if hint is float and type(value) in (int, float) and abs(value) < float("inf"):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    elif hint is int and type(value) is int and -INT_RANGE <= value < INT_RANGE:
+        return value
+    elif hint in (str, bool) and type(value) is hint:
+        return value
+    name = {float: "a finite number", int: "a 64-bit integer", str: "text", bool: "true or false"}
+    raise ProtocolError("field", f"{path} must be {name.get(hint, hint)}.")

@@ -1,0 +1,487 @@
+"""Every message of the wire, as a frozen dataclass; ``README.md`` says when each is sent.
+
+A message's wire name is the string given to :func:`message`, so classes may be renamed. A field with
+a default may be missing on the wire; a field the reader does not know is ignored.
+
+Conventions: camera and world axes are OpenCV (+x right, +y down, +z forward), the world is the camera
+of the photo. Transforms are ``b_from_a`` 4x4 on column vectors. Pixels are (x, y) with the centre of
+the first one at (0.5, 0.5). F frames, N moving instances, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+from .arrays import Array, ArraySpec
+
+Scalar = str | int | float | bool
+JobState = Literal[
+    "queued", "running", "cancel_requested", "cancelled", "done", "failed", "interrupted", "unknown"
+]
+FINAL_STATES: frozenset[str] = frozenset({"cancelled", "done", "failed", "interrupted", "unknown"})
+
+MESSAGES: dict[str, type[Any]] = {}
+NAMES: dict[type[Any], str] = {}
+T = TypeVar("T")
+
+
+def message(name: str) -> Callable[[type[T]], type[T]]:
+    """Register a dataclass as the message called ``name`` on the wire."""
+
+    def register(cls: type[T]) -> type[T]:
+        MESSAGES[name] = cls
+        NAMES[cls] = name
+        return cls
+
+    return register
+
+
+# Parts of messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A file's bytes, named by their hash; they travel in chunks, apart from the message."""
+
+    sha256: str
+    size: int
+    media: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayBlob:
+    """An array's raw bytes (little-endian, C order), named by their hash."""
+
+    sha256: str
+    size: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the server takes; a client checks before it sends.
+
+    Attributes:
+        frame_bytes: largest single frame. An oversized one costs the connection.
+        chunk_bytes: size of blob chunks, far below ``frame_bytes`` so that a cancel never waits.
+        credit: chunks that may be under way and unanswered.
+        pixels: of a photo as it is on disk.
+    """
+
+    frame_bytes: int = 8 << 20
+    chunk_bytes: int = 1 << 20
+    credit: int = 4
+    blob_bytes: int = 512 << 20
+    pixels: int = 64_000_000
+    frames: int = 512
+    instances: int = 255
+    queue: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOption:
+    """One setting of an engine, enough for a client to draw a field for it."""
+
+    name: str
+    label: str
+    help: str
+    default: Scalar
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """An engine as the welcome lists it; ``num_frames`` 0 means any number of frames."""
+
+    name: str
+    label: str
+    help: str
+    num_frames: int = 0
+    options: tuple[EngineOption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerceptionInfo:
+    """What makes depth or segments on this server, in words an artist can judge."""
+
+    task: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthMap:
+    """A depth map the artist brings along: 8/16-bit PNG, 32-bit EXR or .npy, of any size."""
+
+    file: Blob
+    nearer_is_larger: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A lifted photo: named wholly by content, so it is made and sent once.
+
+    Attributes:
+        image: uint8 (H, W, 3) sRGB.
+        depth: float32 (H, W), z along the optical axis in scene units, positive.
+        intrinsics: pinhole camera of the photo, in pixels.
+        near: z of disparity 255.
+        far: z of disparity 0.
+    """
+
+    image: ArrayBlob
+    depth: ArrayBlob
+    intrinsics: Annotated[Array, ArraySpec("float64", (3, 3))]
+    near: float
+    far: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """Something the artist picked.
+
+    Attributes:
+        id: its value in the shot's instance map; moving ones are 1..N in order, static ones follow.
+        handle: world position of its handle at rest.
+    """
+
+    id: int
+    name: str
+    moving: bool
+    handle: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """All an engine needs to make one take; also what a ``.shot`` file holds.
+
+    Attributes:
+        instance_map: int32 (H, W) at rest; 0 is the background.
+        instances: moving ones first; automatic segments are in the map only.
+        moved_from_rest: rigid motion and uniform scale of the moving instances, in world axes.
+        camera_from_world: identity is the photo's own view.
+        intrinsics: of every frame, so that an animated lens is exact.
+        frame_start: Blender frame of sample 0.
+        frame_end: Blender frame of sample F - 1; the take spans both ends.
+    """
+
+    scene: Scene
+    instance_map: ArrayBlob
+    instances: tuple[Instance, ...]
+    moved_from_rest: Annotated[Array, ArraySpec("float64", ("F", "N", 4, 4))]
+    camera_from_world: Annotated[Array, ArraySpec("float64", ("F", 4, 4))]
+    intrinsics: Annotated[Array, ArraySpec("float64", ("F", 3, 3))]
+    frame_start: int
+    frame_end: int
+    fps: float
+    engine: str
+    seed: int = 0
+    options: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
+
+
+# Handshake and heartbeat
+
+
+@message("hello")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """First request on a connection. Its layout, and a refusal's, are the same in every version."""
+
+    client: str
+    product: str
+
+
+@message("welcome")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """Reply to a hello: who the server is and what it can do."""
+
+    product: str
+    limits: Limits
+    engines: tuple[EngineInfo, ...]
+    perception: tuple[PerceptionInfo, ...]
+    device: str
+    heartbeat_seconds: float = 1.0
+    retention_seconds: float = 0.0
+
+
+@message("refusal")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Reply to a hello that cannot be met; nothing else will be answered."""
+
+    code: str
+    sentence: str
+    fix: str = ""
+
+
+@message("ping")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Request that says only "I am here"; any other traffic says so too."""
+
+
+@message("pong")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    """Reply to a ping."""
+
+
+@message("error")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """Reply to a request that was refused; nothing was started.
+
+    Attributes:
+        missing: hashes of the blobs to upload before asking again (code ``missing_blobs``).
+    """
+
+    code: str
+    sentence: str
+    fix: str = ""
+    missing: tuple[str, ...] = ()
+
+
+# Blobs
+
+
+@message("blob_offer")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobOffer:
+    """Request: how much of this blob do you have?"""
+
+    sha256: str
+    size: int
+
+
+@message("blob_put")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobPut:
+    """Request: one chunk. Chunks are sent in order, at most ``credit`` of them unanswered."""
+
+    sha256: str
+    offset: int
+    data: Annotated[Array, ArraySpec("uint8", ("n",))]
+
+
+@message("blob_status")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobStatus:
+    """Reply to an offer or a chunk: the bytes held so far, which is where to go on."""
+
+    sha256: str
+    received: int
+    complete: bool
+
+
+@message("blob_get")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobGet:
+    """Request: send up to ``length`` bytes from ``offset``."""
+
+    sha256: str
+    offset: int
+    length: int
+
+
+@message("blob_data")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobData:
+    """Reply to a get; ``size`` is the whole blob's."""
+
+    sha256: str
+    offset: int
+    size: int
+    data: Annotated[Array, ArraySpec("uint8", ("n",))]
+
+
+# Jobs
+
+
+@message("lift")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """Request: turn a photo into a scene.
+
+    Attributes:
+        horizontal_fov: degrees; ignored where ``focal`` is given.
+        focal: (fx, fy, cx, cy) in pixels of the photo on disk.
+        horizon: row of the horizon as a fraction of the height; for the depth made without weights.
+        max_side: a longer photo is scaled down to it.
+    """
+
+    image: Blob
+    horizontal_fov: float = 50.0
+    focal: tuple[float, ...] | None = None
+    horizon: float = 0.35
+    near: float = 2.0
+    far: float = 20.0
+    depth: DepthMap | None = None
+    max_side: int = 1280
+
+
+@message("segment")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Request: which pixels does the artist mean?
+
+    Attributes:
+        points: clicks (x, y) in pixels of the scene.
+        positive: 1 = the instance, 0 = not the instance, one a click.
+        box: (x0, y0, x1, y1) in pixels.
+        mask: an image that replaces the search; brighter than half is the instance.
+        upright: stand the instance up at the depth of its lowest row (see ``Lifted.upright``).
+    """
+
+    scene: Scene
+    points: Annotated[Array, ArraySpec("float64", ("K", 2))]
+    positive: Annotated[Array, ArraySpec("uint8", ("K",))]
+    box: tuple[float, ...] | None = None
+    mask: Blob | None = None
+    upright: bool = False
+
+
+@message("submit")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Request: render a shot."""
+
+    shot: Shot
+
+
+@message("accepted")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """Reply to lift, segment and submit: the job's name and its place in the queue (0 = next)."""
+
+    job: str
+    place: int
+
+
+@message("get_state")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetState:
+    """Request: the truth about a job; pushes only make it faster."""
+
+    job: str
+
+
+@message("fetch")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Request: a finished job's result."""
+
+    job: str
+
+
+@message("cancel")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Request: stop this job, never another; harmless to repeat. The reply is a state."""
+
+    job: str
+
+
+@message("state")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Push on every change, and reply to get_state and cancel.
+
+    Attributes:
+        seq: counts a job's pushes from 1; after a gap the client asks get_state.
+        code: why it failed, for programs; sentence and fix say it to the artist.
+    """
+
+    job: str
+    seq: int
+    state: JobState
+    code: str = ""
+    sentence: str = ""
+    fix: str = ""
+
+
+@message("progress")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Push while a job runs: step ``done`` of ``total`` of a phase; may be dropped."""
+
+    job: str
+    seq: int
+    phase: str
+    done: int
+    total: int
+    eta_seconds: float | None = None
+
+
+@message("lifted")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """Result of a lift, pushed and fetchable.
+
+    Attributes:
+        segments: int32 (H, W), automatic static segments 1..S; 0 is none.
+        depth_model: what made the depth, and ``segment_model`` the segments.
+        upright: the depth knows no objects, so picked instances should stand upright.
+        notes: what the artist should know, a sentence each.
+    """
+
+    job: str
+    scene: Scene
+    segments: ArrayBlob
+    depth_model: str
+    segment_model: str
+    upright: bool
+    notes: tuple[str, ...] = ()
+
+
+@message("segmented")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmented:
+    """Result of a segment request.
+
+    Attributes:
+        mask: uint8 (H, W), 1 on the instance.
+        depth: float32 (H, W), the scene's depth with the instance's own where ``mask`` is 1.
+    """
+
+    job: str
+    mask: ArrayBlob
+    depth: ArrayBlob
+    segment_model: str
+    notes: tuple[str, ...] = ()
+
+
+@message("rendered")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Result of a submit: the take.
+
+    Attributes:
+        video: H.264 MP4 of ``frames`` frames, one a Blender frame of the shot's range.
+        shot: content hash of the shot that was rendered.
+        options: all the engine's options as used.
+    """
+
+    job: str
+    video: Blob
+    frames: int
+    height: int
+    width: int
+    fps: float
+    engine: str
+    seed: int
+    shot: str
+    options: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
+    notes: tuple[str, ...] = ()
+
+
+REQUESTS: frozenset[type[Any]] = frozenset(
+    {Hello, Ping, BlobOffer, BlobPut, BlobGet, Lift, Segment, Submit, GetState, Fetch, Cancel}
+)
+JOB_REQUESTS: frozenset[type[Any]] = frozenset({Lift, Segment, Submit})
+RESULTS: frozenset[type[Any]] = frozenset({Lifted, Segmented, Rendered})
