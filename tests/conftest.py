@@ -1,0 +1,40 @@
+"""What is shared by all tests: those that cannot run here are skipped, and each says why."""
+
+import importlib.util
+import os
+
+import pytest
+
+
+def _has_blender() -> bool:
+    # Stub packages for checkers leave a folder of the same name without code in it.
+    spec = importlib.util.find_spec("bpy")
+    return spec is not None and spec.origin is not None
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+NEEDS = {
+    "blender": (_has_blender, "no bpy in this Python; `make test` runs it in .venv-blender*"),
+    "gpu": (_has_gpu, "no CUDA device here"),
+    "window": (lambda: "LEVITOR_WINDOW" in os.environ, "needs a display: `make window-test`"),
+}
+
+# Its conftest imports bpy, so that without one not even collecting is possible.
+collect_ignore = [] if _has_blender() else ["addon_bpy"]
+
+
+def pytest_report_header() -> list[str]:
+    return [f"tests/{name}: not here, {NEEDS['blender'][1]}" for name in collect_ignore]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker, (available, reason) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and not available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
