@@ -1,0 +1,146 @@
+"""The tables: who may import what, and what nobody may do. A rule is a row."""
+
+from tests.layers.checker import Ban, Zone
+
+NO_THREADS = frozenset({"asyncio", "concurrent", "multiprocessing", "threading", "_thread"})
+NO_WORLD = frozenset({"http", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "urllib"})
+PURE = NO_THREADS | NO_WORLD | {"random"}
+NUMPY = frozenset({"numpy"})
+TENSORS = NUMPY | {"torch"}
+FITTING = TENSORS | {"sklearn", "scipy"}
+IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
+MODELS = FITTING | IMAGING
+BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
+
+VALUES = ("backend.contracts", "backend.geometry", "backend.control")
+ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
+
+# The first zone whose pattern matches a file is the file's, so narrow ones come first.
+ZONES = (
+    Zone(
+        name="the protocol", files=("protocol/*",), libraries=NUMPY, own=("protocol",), banned=PURE
+    ),
+    Zone(
+        name="the extension's core",
+        files=("blender_addon/core/*",),
+        libraries=NUMPY,
+        own=ADDON_PURE,
+        banned=PURE,
+    ),
+    Zone(
+        name="the extension's one import of the protocol",
+        files=("blender_addon/link/wire.py",),
+        own=("blender_addon.protocol", "protocol"),
+        banned=PURE,
+    ),
+    Zone(
+        name="the extension's client",
+        files=("blender_addon/link/client.py", "blender_addon/link/[!p]*.py"),
+        libraries=NUMPY | {"zmq"},
+        own=(*ADDON_PURE, "blender_addon.link"),
+        banned=NO_THREADS,
+    ),
+    Zone(
+        name="the extension's Blender side",
+        files=("blender_addon/*",),
+        libraries=BLENDER,
+        own=("blender_addon",),
+        banned=NO_THREADS | {"socket", "subprocess"},
+    ),
+    Zone(
+        name="contracts",
+        files=("backend/contracts.py",),
+        libraries=TENSORS,
+        own=("backend.contracts",),
+        banned=PURE,
+    ),
+    Zone(
+        name="geometry",
+        files=("backend/geometry/*",),
+        libraries=TENSORS,
+        own=("backend.contracts", "backend.geometry"),
+        banned=PURE,
+    ),
+    Zone(name="control", files=("backend/control/*",), libraries=FITTING, own=VALUES, banned=PURE),
+    Zone(
+        name="perception",
+        files=("backend/perception/*",),
+        libraries=MODELS,
+        own=(*VALUES, "backend.perception", "protocol"),
+        banned=PURE,
+    ),
+    Zone(
+        name="engines",
+        files=("backend/engines/*",),
+        libraries=MODELS,
+        own=(*VALUES, "backend.engines", "protocol"),
+        banned=PURE,
+    ),
+    Zone(
+        name="the pipeline",
+        files=("backend/pipeline.py",),
+        libraries=MODELS,
+        own=(*VALUES, "backend.engines", "backend.perception", "protocol"),
+        banned=PURE,
+    ),
+    Zone(
+        name="media",
+        files=("backend/media.py",),
+        libraries=TENSORS | IMAGING,
+        own=("backend.contracts", "backend.media", "protocol"),
+        banned=NO_THREADS | {"socket", "subprocess"},
+    ),
+    Zone(
+        name="shot files",
+        files=("backend/shotfile.py",),
+        libraries=NUMPY,
+        own=("protocol",),
+        banned=NO_THREADS | {"socket", "subprocess"},
+    ),
+    Zone(
+        name="the server's job states",
+        files=("backend/server/jobs.py",),
+        own=("protocol",),
+        banned=PURE,
+    ),
+    Zone(
+        name="what the server's workers run",
+        files=("backend/server/handlers.py", "backend/server/convert.py"),
+        libraries=TENSORS,
+        own=("backend", "protocol"),
+        banned=frozenset({"socket", "subprocess"}),
+    ),
+    # A worker names its handlers as text, so that the loop's process never imports torch.
+    Zone(
+        name="the server",
+        files=("backend/server/*",),
+        libraries=NUMPY | {"zmq"},
+        own=("backend.server", "backend.engines.registry", "backend.perception.info", "protocol"),
+    ),
+    Zone(
+        name="the command line",
+        files=("backend/cli/*", "backend/__main__.py", "backend/__init__.py"),
+        libraries=TENSORS | IMAGING | {"sklearn", "tqdm", "zmq"},
+        own=("backend", "protocol", "build_addon"),
+    ),
+)
+
+EVERYWHERE = ("protocol/*", "backend/*", "blender_addon/*")
+BANS = (
+    Ban(name="print outside the command line", files=EVERYWHERE, spare=("backend/cli/*",)),
+    Ban(name="pickle"),
+    Ban(name="torch.load without weights_only=True"),
+    Ban(name="eval or exec"),
+    Ban(name="an edit of sys.path or sys.modules"),
+    Ban(name="star import"),
+    Ban(name="randomness from a hidden generator"),
+    Ban(name="a Python thread or process in the extension", files=("blender_addon/*",)),
+    Ban(
+        name="an absolute import of own code in the extension",
+        files=("blender_addon/*",),
+        spare=("blender_addon/link/wire.py",),
+    ),
+)
+
+LONGEST_FILE = 400
+LONGER = {"protocol/messages.py": "every message of the wire is to be found in one place"}
