@@ -2,7 +2,7 @@
 
 from . import content, messages
 from .codec import Envelope, decode, encode
-from .errors import ProtocolError, ShotError, VersionMismatch
+from .errors import ProtocolError, ShotError, VersionError
 from .version import VERSION
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "Envelope",
     "ProtocolError",
     "ShotError",
-    "VersionMismatch",
+    "VersionError",
     "content",
     "decode",
     "encode",

@@ -44,9 +44,13 @@ class ArraySpec:
 def byte_count(dtype: str, shape: Sequence[int]) -> int:
     """Bytes of a C-contiguous array; raises :class:`ProtocolError` for what may not travel."""
     if dtype not in DTYPES:
-        raise ProtocolError("array", f"dtype {dtype!r} may not travel; allowed: {', '.join(DTYPES)}.")
+        raise ProtocolError(
+            "array", f"dtype {dtype!r} may not travel; allowed: {', '.join(DTYPES)}."
+        )
     if len(shape) > MAX_AXES or any(n < 0 for n in shape):
-        raise ProtocolError("array", f"shape {list(shape)} is not one of up to {MAX_AXES} axes >= 0.")
+        raise ProtocolError(
+            "array", f"shape {list(shape)} is not one of up to {MAX_AXES} axes >= 0."
+        )
     return math.prod(shape) * DTYPES[dtype].itemsize
 
 
@@ -89,4 +93,4 @@ def dtype_name(array: Array) -> str:
 def to_bytes(array: Array) -> memoryview:
     """The bytes that travel: little-endian, C-contiguous, without a copy where none is needed."""
     ready = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return memoryview(ready.reshape(-1).view(np.uint8))
+    return ready.reshape(-1).view(np.uint8).data

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -20,12 +21,13 @@ import numpy as np
 
 from . import arrays
 from .arrays import Array, ArraySpec
-from .errors import ProtocolError, VersionMismatch
+from .errors import ProtocolError, VersionError
 from .messages import MESSAGES, NAMES
 from .version import VERSION
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_ARRAYS = 64
+MAX_ID_LENGTH = 80
 INT_RANGE = 1 << 63
 SAME_IN_EVERY_VERSION = frozenset({"hello", "refusal"})
 
@@ -67,7 +69,7 @@ def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
     """The message in ``frames``; its arrays are read-only views of them.
 
     Raises:
-        VersionMismatch: the peer speaks another major version.
+        VersionError: the peer speaks another major version.
         ProtocolError: anything else that is wrong.
     """
     header = _header(frames)
@@ -76,16 +78,19 @@ def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
     if not isinstance(name, str):
         raise ProtocolError("header", "the header has no type.")
     if version[0] != VERSION[0] and name not in SAME_IN_EVERY_VERSION:
-        raise VersionMismatch(VERSION, version)
+        raise VersionError(VERSION, version)
     if name not in MESSAGES:
         raise ProtocolError("type", f"message type {name[:40]!r} is not known here.")
-    id, re = header.get("id", ""), header.get("re", "")
-    if not isinstance(id, str) or not isinstance(re, str) or len(id) > 80 or len(re) > 80:
-        raise ProtocolError("header", "id and re must be strings of up to 80 characters.")
+    for key in ("id", "re"):
+        text = header.setdefault(key, "")
+        if not isinstance(text, str) or len(text) > MAX_ID_LENGTH:
+            raise ProtocolError(
+                "header", f"{key} must be text of up to {MAX_ID_LENGTH} characters."
+            )
     reader = _Reader(header.get("arrays", []), frames[1:])
     message = reader.value(header.get("body"), MESSAGES[name], name)
     reader.finish()
-    return Envelope(message=message, id=id, re=re, version=version)
+    return Envelope(message=message, id=header["id"], re=header["re"], version=version)
 
 
 def _header(frames: Sequence[bytes | memoryview]) -> dict[str, Any]:
@@ -192,9 +197,7 @@ class _Reader:
         for index in set(range(len(self.table))) - self.used:
             self._array(index, f"array {index}")
 
-    def value(
-        self, value: Any, hint: Any, path: str, sizes: dict[str, int] | None = None
-    ) -> Any:
+    def value(self, value: Any, hint: Any, path: str, sizes: dict[str, int] | None = None) -> Any:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return self._dataclass(value, hint, path)
         if spec := _array_spec(hint):
@@ -264,23 +267,18 @@ class _Reader:
 
     def _array(self, index: int, path: str) -> Array:
         match self.table[index]:
-            case {"dtype": str(dtype), "shape": [*shape]} if all(
-                type(n) is int for n in typing.cast("list[Any]", shape)
-            ):
+            case {"dtype": str(dtype), "shape": [*shape]} if all(type(n) is int for n in shape):
                 return arrays.view(self.frames[index], dtype, shape, path)
             case _:
                 raise ProtocolError("array", f"entry {index} of the array table is malformed.")
 
 
 def _scalar(value: Any, hint: Any, path: str) -> Any:
-    if hint is float and type(value) in (int, float) and abs(value) < float("inf"):
-        try:
-            return float(value)
-        except OverflowError:
-            pass
-    elif hint is int and type(value) is int and -INT_RANGE <= value < INT_RANGE:
-        return value
-    elif hint in (str, bool) and type(value) is hint:
-        return value
+    if hint is int or (hint is float and type(value) is int):
+        fits = type(value) is int and -INT_RANGE <= value < INT_RANGE
+    else:
+        fits = type(value) is hint and not (hint is float and not math.isfinite(value))
+    if fits:
+        return hint(value)
     name = {float: "a finite number", int: "a 64-bit integer", str: "text", bool: "true or false"}
     raise ProtocolError("field", f"{path} must be {name.get(hint, hint)}.")

@@ -12,7 +12,7 @@ class ProtocolError(Exception):
         self.sentence = sentence
 
 
-class VersionMismatch(ProtocolError):
+class VersionError(ProtocolError):
     """The peer speaks another major version, so nothing but its hello can be read."""
 
     def __init__(self, ours: tuple[int, int], theirs: tuple[int, int]) -> None:

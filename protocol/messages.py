@@ -1,11 +1,11 @@
 """Every message of the wire, as a frozen dataclass; ``README.md`` says when each is sent.
 
-A message's wire name is the string given to :func:`message`, so classes may be renamed. A field with
-a default may be missing on the wire; a field the reader does not know is ignored.
+A message's wire name is the string given to :func:`message`, so classes may be renamed. A field
+with a default may be missing on the wire; a field the reader does not know is ignored.
 
-Conventions: camera and world axes are OpenCV (+x right, +y down, +z forward), the world is the camera
-of the photo. Transforms are ``b_from_a`` 4x4 on column vectors. Pixels are (x, y) with the centre of
-the first one at (0.5, 0.5). F frames, N moving instances, H x W pixels.
+Conventions: camera and world axes are OpenCV (+x right, +y down, +z forward); the world is the
+photo's camera at rest. Transforms are ``b_from_a``, 4x4 on column vectors. Pixels are (x, y) with
+the centre of the first one at (0.5, 0.5). F frames, N moving instances, H x W pixels.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class Error:
 @message("blob_offer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobOffer:
-    """Request: how much of this blob do you have?"""
+    """Request: ask how much of a blob the server has."""
 
     sha256: str
     size: int
@@ -328,7 +328,7 @@ class Lift:
 @message("segment")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Request: which pixels does the artist mean?
+    """Request: find the pixels that the artist means.
 
     Attributes:
         points: clicks (x, y) in pixels of the scene.

@@ -1,0 +1,1 @@
+"""The backend of LeviTor: perception, geometry, engines, and the job server around them."""

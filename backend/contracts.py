@@ -1,0 +1,154 @@
+"""The values that flow through the backend, one frozen dataclass for each arrow of the design.
+
+Legend
+    F frames, N moving instances, P points, H x W pixels
+    axes      OpenCV: +x right, +y down, +z forward; the world is the photo's camera at rest
+    b_from_a  4x4 on column vectors; c_from_b @ b_from_a
+    pixels    (x, y), centre of the first one at (0.5, 0.5); sizes are (height, width)
+    depth     z along the optical axis in scene units, float32, positive
+    images    float32 (3, H, W) in [0, 1], sRGB
+    instances int32; 0 background, moving ones 1..N, static ones after them, -1 "nothing here"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Scalar = str | int | float | bool
+OnStep = Callable[[int, int], None]
+"""Called with (done, total) after every step; may raise :class:`Cancelled`."""
+
+
+class Cancelled(Exception):  # noqa: N818 - an answer, not an error
+    """Somebody asked for the work to stop; raised out of an ``OnStep``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A pinhole camera.
+
+    Attributes:
+        intrinsics: ``(3, 3)``, pixels.
+        height: of its image, in pixels.
+        width: of its image, in pixels.
+    """
+
+    intrinsics: Tensor
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """A photo with depth: what its camera saw.
+
+    Attributes:
+        image: ``(3, H, W)`` float32 in [0, 1].
+        depth: ``(H, W)`` float32 z.
+        camera: the photo's camera.
+        near: z of disparity 255.
+        far: z of disparity 0.
+    """
+
+    image: Tensor
+    depth: Tensor
+    camera: Camera
+    near: float
+    far: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """How the instances and the camera move.
+
+    Attributes:
+        moved_from_rest: ``(F, N, 4, 4)`` float64, rotation, uniform scale and translation.
+        camera_from_world: ``(F, 4, 4)`` float64; identity is the photo's own view.
+        intrinsics: ``(F, 3, 3)`` float64, so that an animated lens is exact.
+    """
+
+    moved_from_rest: Tensor
+    camera_from_world: Tensor
+    intrinsics: Tensor
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        return self.camera_from_world.shape[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """All a render needs.
+
+    Attributes:
+        lift: the photo.
+        instance: ``(H, W)`` int32 map at rest.
+        static: ids of picked instances that stay; automatic segments are not among them.
+        motion: of the moving instances and the camera.
+    """
+
+    lift: Lift
+    instance: Tensor
+    static: tuple[int, ...]
+    motion: Motion
+    engine: str
+    seed: int
+    options: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointCloud:
+    """One point for every pixel of a photo.
+
+    Attributes:
+        xyz: ``(P, 3)`` float32, world axes, at rest; row-major pixel order.
+        instance: ``(P,)`` int32.
+    """
+
+    xyz: Tensor
+    instance: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskSequence:
+    """What is seen where: the funnel in which rendering, training and evaluation meet.
+
+    Attributes:
+        instance: ``(F, H, W)`` int32; -1 where no point landed.
+        depth: ``(F, H, W)`` float32 z; +inf where no point landed.
+    """
+
+    instance: Tensor
+    depth: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What an engine may build its signal from.
+
+    Attributes:
+        shot: what was asked for.
+        masks: what the moved points show.
+    """
+
+    shot: Shot
+    masks: MaskSequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """A rendered shot.
+
+    Attributes:
+        frames: ``(F, 3, H, W)`` float32 in [0, 1].
+        masks: the control it was made from.
+        options: every option of the engine as used.
+    """
+
+    frames: Tensor
+    masks: MaskSequence
+    options: Mapping[str, Scalar]

@@ -1,0 +1,170 @@
+"""The draft's signal: a clean plate and one cut-out layer for everything the artist picked.
+
+The same place in the data's way as another engine's heat maps: pure, no weights, no device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.contracts import Camera, Control
+from backend.control.fill import blur, dilate, erode, pull_push
+from backend.geometry.camera import unproject
+from backend.geometry.motion import camera_from_rest, is_still
+
+RING = 3
+"""Pixels around a mask that a layer keeps with alpha 0, so that its edge fades inside the layer."""
+HALO = 2
+"""Pixels around a mask that still show some of the instance and are no clean background."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A cut-out: h x w pixels around something, with depth.
+
+    Attributes:
+        top: row of its first pixel in the photo.
+        left: column of its first pixel in the photo.
+        rgb: ``(3, h, w)``; beyond the instance its own colours go on, so no edge shows a fringe.
+        alpha: ``(h, w)``, 1 inside, 0 outside, soft at the edge.
+        xyz: ``(3, h, w)`` rest positions.
+        support: ``(h, w)`` bool; pixels outside it are not part of the layer.
+        matrix: index into the second axis of ``DraftSignal.camera_from_rest``.
+    """
+
+    top: int
+    left: int
+    rgb: Tensor
+    alpha: Tensor
+    xyz: Tensor
+    support: Tensor
+    matrix: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftSignal:
+    """What the draft engine composes its frames from.
+
+    Attributes:
+        plate: the photo without what moves.
+        plate_depth: ``(H, W)`` of the plate.
+        layers: moving instances; then, if the camera moves, picked static ones too.
+        covers: ``(H, W)`` alpha and depth of each picked static instance while the camera is still:
+            it is part of the plate and comes back in front of what passes behind it.
+        camera_from_rest: ``(F, N + 1, 4, 4)`` float64.
+        rest: ``(F,)`` bool; nothing has moved in these frames, so they are the photo.
+        camera: of every frame.
+    """
+
+    plate: Layer
+    plate_depth: Tensor
+    layers: tuple[Layer, ...]
+    covers: tuple[tuple[Tensor, Tensor], ...]
+    camera_from_rest: Tensor
+    rest: Tensor
+    camera: Camera
+
+    @property
+    def camera_moves(self) -> bool:
+        """Whether what stays in the world moves in the picture."""
+        return not bool(is_still(self.camera_from_rest[:, 0]).all())
+
+
+def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
+    """Cut the photo into a plate and layers.
+
+    Args:
+        control: the shot.
+        softness: width of the soft edge of a layer, pixels.
+    """
+    shot = control.shot
+    lift, instance = shot.lift, shot.instance
+    moving = range(1, shot.motion.moved_from_rest.shape[1] + 1)
+    matrices = camera_from_rest(shot.motion, lift.camera)
+    camera_still = bool(is_still(matrices[:, 0]).all())
+
+    moving_mask = (instance >= 1) & (instance <= len(moving))
+    static_masks = [instance == item for item in shot.static]
+    picked = moving_mask.clone()
+    for mask in static_masks:
+        picked |= mask
+    # Only true background may flow into the holes, neither the instances nor their halo.
+    known = ~dilate(picked, HALO)
+    rgb = pull_push(lift.image, known.float())
+    depth = 1.0 / pull_push(1.0 / lift.depth[None], known.float())[0].clamp(min=1e-9)
+    if not bool(known.any()):  # everything is picked: the photo is the best plate there is
+        rgb, depth = lift.image, lift.depth
+    static_mask = picked & ~moving_mask
+    stays = ~dilate(moving_mask, HALO) | static_mask if camera_still else known
+    rgb = torch.where(stays, lift.image, rgb)
+    depth = torch.where(stays, lift.depth, depth)
+
+    layers = [
+        _layer(lift.image, lift.depth, instance == i, lift.camera, softness, i) for i in moving
+    ]
+    covers: list[tuple[Tensor, Tensor]] = []
+    for mask in static_masks:
+        if camera_still:
+            covers.append((_alpha(mask, softness), _inside_depth(lift.depth, mask)))
+        else:
+            layers.append(_layer(lift.image, lift.depth, mask, lift.camera, softness, 0))
+    return DraftSignal(
+        plate=Layer(
+            top=0,
+            left=0,
+            rgb=rgb,
+            alpha=torch.ones_like(depth),
+            xyz=unproject(depth, lift.camera.intrinsics).movedim(-1, 0),
+            support=torch.ones_like(depth, dtype=torch.bool),
+            matrix=0,
+        ),
+        plate_depth=depth,
+        layers=tuple(layer for layer in layers if layer is not None),
+        covers=tuple(covers),
+        camera_from_rest=matrices,
+        rest=is_still(matrices).all(1),
+        camera=lift.camera,
+    )
+
+
+def _alpha(mask: Tensor, softness: float) -> Tensor:
+    """1 well inside, 0 well outside; the edge of the mask is at a half."""
+    return blur(mask.float(), 0.7 * softness)
+
+
+def _inside_depth(depth: Tensor, mask: Tensor) -> Tensor:
+    """Depth of what ``mask`` shows, continued past its outline, where it is the background's."""
+    return 1.0 / pull_push(1.0 / depth[None], mask.float())[0].clamp(min=1e-9)
+
+
+def _layer(
+    image: Tensor, depth: Tensor, mask: Tensor, camera: Camera, softness: float, matrix: int
+) -> Layer | None:
+    rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
+    if not len(rows):
+        return None
+    margin = RING + round(3 * softness)
+    top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
+    bottom, right = int(rows[-1]) + 1 + margin, int(columns[-1]) + 1 + margin
+    part = (slice(top, bottom), slice(left, right))
+    inside = mask[part]
+    # Outline pixels are a mix with the background. Their colour is taken from further inside, and
+    # only a whisper of their own, which is all there is where the instance is thin.
+    core = erode(mask, 1)[part]
+    trust = torch.where(core, 1.0, 0.02 * inside.float())
+    z = 1.0 / pull_push(1.0 / depth[part][None], inside.float())[0].clamp(min=1e-9)
+    shifted = camera.intrinsics.clone()
+    shifted[0, 2] -= left
+    shifted[1, 2] -= top
+    return Layer(
+        top=top,
+        left=left,
+        rgb=pull_push(image[:, part[0], part[1]], trust),
+        alpha=_alpha(mask, softness)[part],
+        xyz=unproject(z, shifted).movedim(-1, 0),
+        support=dilate(inside, min(margin, RING + round(2 * softness))),
+        matrix=matrix,
+    )

@@ -1,0 +1,113 @@
+"""What an engine is: a specification anyone may read, and two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from protocol.errors import ShotError
+from protocol.messages import EngineInfo, EngineOption
+
+if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
+    from torch import Tensor
+
+    from backend.contracts import Control, OnStep
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What a client may know of an engine before it runs.
+
+    Attributes:
+        name: stable, for programs.
+        label: for people.
+        help: one sentence.
+        num_frames: frames of a take; 0 is any number.
+        sizes: (height, width) it was made for; empty is any size.
+        needs: names of the weights without which it cannot run.
+        stochastic: whether another seed gives other frames.
+        options: settings, with ranges.
+    """
+
+    name: str
+    label: str
+    help: str
+    num_frames: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
+    needs: tuple[str, ...] = ()
+    stochastic: bool = True
+    options: tuple[EngineOption, ...] = ()
+
+    def info(self) -> EngineInfo:
+        """The part that travels."""
+        return EngineInfo(
+            name=self.name,
+            label=self.label,
+            help=self.help,
+            num_frames=self.num_frames,
+            options=self.options,
+        )
+
+    def completed(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """All options, with defaults where none was given.
+
+        Raises:
+            ShotError: an option is unknown, of the wrong type or out of range.
+        """
+        known = {option.name: option for option in self.options}
+        if strange := sorted(set(given) - set(known)):
+            raise ShotError(
+                "option",
+                f"Engine '{self.name}' has no option '{strange[0]}'.",
+                f"Its options are: {', '.join(known) or 'none'}.",
+            )
+        return {name: _checked(option, given.get(name)) for name, option in known.items()}
+
+
+def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
+    if value is None:
+        return option.default
+    kind = type(option.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ShotError("option", f"Option '{option.name}' must be {kind.__name__}, got {value!r}.")
+    if option.choices and value not in option.choices:
+        raise ShotError(
+            "option", f"Option '{option.name}' must be one of {', '.join(option.choices)}."
+        )
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = option.low, option.high
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ShotError(
+                "option", f"Option '{option.name}' is {value:g}, allowed {low:g} to {high:g}."
+            )
+    return value
+
+
+class Engine(Protocol):
+    """An engine with whatever it holds (weights, a device); one a worker."""
+
+    spec: EngineSpec
+
+    def encode(self, control: Control, options: Mapping[str, Scalar]) -> Any:
+        """The engine's signal. Pure: no weights, no device."""
+        ...
+
+    def sample(
+        self,
+        image: Tensor,
+        signal: Any,
+        options: Mapping[str, Scalar],
+        seed: int,
+        on_step: OnStep,
+    ) -> Tensor:
+        """Frames ``(F, 3, H, W)`` float32 in [0, 1].
+
+        Same arguments, same machine: same frames. ``on_step`` is called after every step and may
+        raise ``Cancelled``, which leaves the engine fit for the next call.
+        """
+        ...

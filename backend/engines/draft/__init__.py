@@ -1,0 +1,1 @@
+"""The draft: the photo's own pixels moved, within a second, without weights."""

@@ -1,0 +1,46 @@
+"""Which engines there are. Explicit, and lazy: a specification costs no import of torch."""
+
+from __future__ import annotations
+
+import importlib
+
+from backend.engines.base import Engine, EngineSpec
+from backend.engines.draft.spec import SPEC as DRAFT
+from protocol.errors import ShotError
+from protocol.messages import EngineInfo
+
+_ENGINES: dict[str, tuple[EngineSpec, str]] = {
+    DRAFT.name: (DRAFT, "backend.engines.draft.engine:DraftEngine"),
+}
+
+
+def specs() -> tuple[EngineSpec, ...]:
+    """The specifications of all engines."""
+    return tuple(spec for spec, _ in _ENGINES.values())
+
+
+def infos() -> tuple[EngineInfo, ...]:
+    """What a welcome says of the engines."""
+    return tuple(spec.info() for spec in specs())
+
+
+def spec_of(name: str) -> EngineSpec:
+    """The specification of one engine.
+
+    Raises:
+        ShotError: there is none of that name.
+    """
+    if name not in _ENGINES:
+        raise ShotError(
+            "engine",
+            f"There is no engine '{name}' here.",
+            f"Choose one of: {', '.join(_ENGINES)}.",
+        )
+    return _ENGINES[name][0]
+
+
+def load(name: str) -> Engine:
+    """Make an engine, importing what it needs only now."""
+    spec_of(name)
+    module, _, cls = _ENGINES[name][1].partition(":")
+    return getattr(importlib.import_module(module), cls)()

@@ -1,0 +1,1 @@
+"""Pure tensor geometry: cameras, lifting, motion, splatting. Conventions: ``README.md``."""

@@ -1,0 +1,144 @@
+"""The exact point splatter: which instance is seen in each pixel, and how far away it is.
+
+A point covers a pixel if and only if the distance from its projection to the pixel's centre is less
+than its radius. The nearest point wins, ties go to the smaller id, points with z <= 0 are not seen.
+The ids equal those of PyTorch3D's nearest-point rasteriser.
+"""
+
+# Parts of torch carry no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from backend.contracts import Camera, MaskSequence, Motion, PointCloud
+from backend.geometry.camera import project
+from backend.geometry.motion import camera_from_rest, magnification, moved_frame
+
+REST_RADIUS = 0.75
+"""Pixels. Above 1/sqrt(2), so that a magnified grid has no holes; below 1, so that it is exact at
+rest, where every point covers just the pixel it came from."""
+MAX_RADIUS = 24.0
+"""Pixels; past it, a point is so near that it would cover the frame for a long time for nothing."""
+_NOTHING = torch.iinfo(torch.int64).max
+
+
+def render_masks(
+    points: Tensor, instance: Tensor, camera: Camera, radius: float | Tensor
+) -> MaskSequence:
+    """Splat points frame by frame.
+
+    Args:
+        points: ``(F, P, 3)`` float32 in camera axes.
+        instance: ``(P,)`` int ids, 0 or more.
+        camera: where they are seen.
+        radius: pixels; one number, ``(P,)`` or ``(F, P)``.
+
+    Raises:
+        ValueError: shapes do not fit, or an id is negative.
+    """
+    if points.ndim != 3 or points.shape[-1] != 3 or instance.shape != points.shape[1:2]:
+        raise ValueError(
+            f"points {tuple(points.shape)} and instance {tuple(instance.shape)} "
+            "must be (F, P, 3) and (P,)"
+        )
+    radii = torch.as_tensor(radius, dtype=points.dtype, device=points.device)
+    radii = radii.expand(points.shape[:2])
+    frames = [
+        splat_frame(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)
+    ]
+    return MaskSequence(
+        instance=torch.stack([ids for ids, _ in frames]),
+        depth=torch.stack([depth for _, depth in frames]),
+    )
+
+
+def render_motion(
+    cloud: PointCloud, camera: Camera, motion: Motion
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(instance, depth) of every frame, one at a time, so that a long shot needs little memory.
+
+    The radius follows the magnification: what comes nearer has no holes.
+    """
+    matrices = camera_from_rest(motion, camera)
+    rest_z = cloud.xyz[:, 2]
+    for frame in matrices:
+        points = moved_frame(cloud, frame)
+        times = magnification(rest_z, points[:, 2], frame, cloud.instance)
+        radius = REST_RADIUS * times.clamp(1.0, MAX_RADIUS / REST_RADIUS)
+        yield splat_frame(points, cloud.instance, camera, radius)
+
+
+def splat_frame(
+    points: Tensor, instance: Tensor, camera: Camera, radius: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One frame.
+
+    Args:
+        points: ``(P, 3)`` float32 in camera axes.
+        instance: ``(P,)`` int ids, 0 or more.
+        camera: where they are seen.
+        radius: ``(P,)`` pixels.
+
+    Returns:
+        ``(H, W)`` int32 ids, -1 where nothing landed, and ``(H, W)`` float32 z, +inf there.
+    """
+    if instance.numel() and int(instance.min()) < 0:
+        raise ValueError(f"instance ids must be 0 or more, got {int(instance.min())}")
+    height, width = camera.height, camera.width
+    pixel = project(points, camera)
+    inside = (
+        (points[:, 2] > 0)
+        & (pixel[:, 0] > -radius)
+        & (pixel[:, 0] < width + radius)
+        & (pixel[:, 1] > -radius)
+        & (pixel[:, 1] < height + radius)
+    )
+    keep = torch.nonzero(inside)[:, 0]
+    pixel, radius = pixel[keep], radius[keep]
+    key = _keys(points[keep, 2], instance[keep])
+    buffer = torch.full((height * width,), _NOTHING, dtype=torch.int64, device=points.device)
+    # A point of radius r reaches the pixels of a window of ceil(2 r) centres a side; points are
+    # grouped by that window, so that the few large ones do not make all others slow.
+    side = torch.ceil(2 * radius).to(torch.int64)
+    sizes: list[int] = torch.unique(side).tolist()
+    for size in sizes:
+        group = torch.nonzero(side == size)[:, 0]
+        _splat_group(buffer, pixel[group], radius[group], key[group], size, height, width)
+    empty = buffer == _NOTHING
+    ids = torch.where(empty, -1, buffer & 0xFFFFFFFF).to(torch.int32)
+    bits = (buffer >> 32).to(torch.int32)
+    depth = torch.where(empty, torch.inf, bits.view(torch.float32))
+    return ids.reshape(height, width), depth.reshape(height, width)
+
+
+def _keys(z: Tensor, instance: Tensor) -> Tensor:
+    """Depth and id in one int64 that sorts by depth, then id: bits of positive floats sort so."""
+    bits = z.to(torch.float32).contiguous().view(torch.int32).to(torch.int64)
+    return (bits << 32) | instance.to(torch.int64)
+
+
+def _splat_group(
+    buffer: Tensor, pixel: Tensor, radius: Tensor, key: Tensor, side: int, height: int, width: int
+) -> None:
+    x, y = pixel.unbind(-1)
+    first_x = torch.ceil(x - radius - 0.5)
+    first_y = torch.ceil(y - radius - 0.5)
+    limit = radius * radius
+    for row in range(side):
+        down = first_y + row
+        dy2 = (down + 0.5 - y) ** 2
+        row_inside = (down >= 0) & (down < height) & (dy2 < limit)
+        start = down.to(torch.int64) * width
+        for column in range(side):
+            across = first_x + column
+            dx = across + 0.5 - x
+            hit = row_inside & (across >= 0) & (across < width) & (dx * dx + dy2 < limit)
+            at = torch.nonzero(hit)[:, 0]
+            index = start[at] + across[at].to(torch.int64)
+            buffer.scatter_reduce_(0, index, key[at], "amin")

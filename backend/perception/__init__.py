@@ -1,0 +1,1 @@
+"""From a photo to depth and instances."""

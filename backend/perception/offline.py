@@ -1,0 +1,223 @@
+"""Depth and segments without weights: honest stand-ins that say what they are.
+
+Depth is a flat ground up to a horizon, on which a picked instance stands upright. Instances are
+found by colour around the artist's clicks, static segments by even colour. Images are numpy uint8
+(H, W, 3) sRGB, masks bool (H, W), depth float32 (H, W) z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from skimage.segmentation import felzenszwalb
+
+from protocol.errors import ShotError
+
+Array = npt.NDArray[Any]
+
+MAX_SEGMENTS = 120
+"""Automatic segments kept, largest first; with the artist's picks they stay below 255 ids."""
+SEGMENT_SIDE = 640
+SEARCH_SIDE = 720
+SEARCH_ITERATIONS = 5
+
+
+def ground_depth(height: int, width: int, horizon: float, near: float, far: float) -> Array:
+    """A plane from ``near`` at the lowest row to ``far`` at the horizon, and a wall above it.
+
+    Disparity is linear in the row, which is what a plane looks like through a pinhole.
+
+    Args:
+        height: of the photo.
+        width: of the photo.
+        horizon: its row as a fraction of the height, from the top.
+        near: z of the lowest row.
+        far: z at the horizon and above.
+    """
+    rows = np.arange(height) + 0.5
+    line = horizon * height
+    disparity = np.clip((rows - line) / max(height - 0.5 - line, 1.0), 0.0, 1.0)
+    depth = 1.0 / (1.0 / far + disparity * (1.0 / near - 1.0 / far))
+    return np.repeat(depth.astype(np.float32)[:, None], width, 1)
+
+
+def stand_upright(depth: Array, mask: Array) -> Array:
+    """``depth`` with what ``mask`` shows standing at the depth of its lowest row."""
+    lowest = np.flatnonzero(mask.any(1))[-1]
+    upright = depth.copy()
+    upright[mask] = np.median(depth[lowest][mask[lowest]])
+    return upright
+
+
+def search_instance(
+    image: Array,
+    points: Array,
+    positive: Array,
+    box: Sequence[float] | None,
+) -> Array:
+    """The instance that the artist points at.
+
+    Args:
+        image: the photo.
+        points: ``(K, 2)`` clicks (x, y) in pixels.
+        positive: ``(K,)`` truthy where the click is on the instance.
+        box: (x0, y0, x1, y1) around the instance, or None.
+
+    Returns:
+        The mask: the found regions that hold a positive click (or all, with a box alone).
+
+    Raises:
+        ShotError: a click or the box lies outside, nothing was asked for, or the mask came out
+            empty or covers everything.
+
+    Source: Rother et al., "GrabCut" (2004), as in OpenCV; the start is ours (see `_first_guess`).
+    """
+    height, width = image.shape[:2]
+    _check_prompts(points, positive, box, height, width)
+    scale = min(1.0, SEARCH_SIDE / max(height, width))
+    small = image
+    if scale < 1.0:
+        size = (round(width * scale), round(height * scale))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    scaled_box = None if box is None else [value * scale for value in box]
+    labels = _first_guess(small, points * scale, positive, scaled_box)
+    if not np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
+        raise _covers_everything()
+    cv2.setRNGSeed(0)  # the mixture models start from a random K-means
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, labels, (0, 0, 0, 0), *models, SEARCH_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    mask = _tidy(mask, points[positive.astype(bool)] * scale)
+    if scale < 1.0:
+        mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    return checked_mask(mask.astype(bool))
+
+
+def checked_mask(mask: Array) -> Array:
+    """``mask``, unless it is empty or covers everything.
+
+    Raises:
+        ShotError: it is one of these.
+    """
+    if not mask.any():
+        raise ShotError(
+            "empty_mask",
+            "Nothing was found there: the mask has 0 pixels.",
+            "Click nearer to the middle of the instance, add a click, or draw a box around it.",
+        )
+    if mask.all():
+        raise _covers_everything()
+    return mask
+
+
+def _covers_everything() -> ShotError:
+    return ShotError(
+        "full_mask",
+        "The mask covers the whole photo.",
+        "Add a negative click on the background, or draw a smaller box around the instance.",
+    )
+
+
+def _check_prompts(
+    points: Array, positive: Array, box: Sequence[float] | None, height: int, width: int
+) -> None:
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise ShotError(
+                "outside",
+                f"The click at ({x:g}, {y:g}) is outside the photo of {width} x {height} pixels.",
+                "Click inside the photo.",
+            )
+    if box is None:
+        if not positive.any():
+            raise ShotError(
+                "no_prompt",
+                f"There are {len(points)} clicks and none is on the instance.",
+                "Click on the instance, or draw a box around it.",
+            )
+        return
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
+        numbers = ", ".join(f"{value:g}" for value in box)
+        raise ShotError(
+            "outside",
+            f"The box ({numbers}) is not x0 < x1, y0 < y1 inside {width} x {height} pixels.",
+            "Draw the box inside the photo.",
+        )
+
+
+def _first_guess(
+    image: Array, points: Array, positive: Array, box: Sequence[float] | None
+) -> npt.NDArray[np.uint8]:
+    """Where GrabCut starts.
+
+    A box says that all outside is background. Clicks alone say less: what is connected to one and
+    of a colour near it (in CIE Lab, up to the split of Otsu's method) probably belongs to it.
+    """
+    height, width = image.shape[:2]
+    radius = max(2, round(0.008 * max(height, width)))
+    labels = np.full((height, width), cv2.GC_BGD if box is not None else cv2.GC_PR_BGD, np.uint8)
+    if box is not None:
+        x0, y0, x1, y1 = (round(value) for value in box)
+        labels[y0:y1, x0:x1] = cv2.GC_PR_FGD
+    else:
+        lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
+        for x, y in points[positive.astype(bool)]:
+            labels[_similar_region(lab, int(x), int(y), radius)] = cv2.GC_PR_FGD
+    for (x, y), inside in zip(points, positive, strict=True):
+        label = cv2.GC_FGD if inside else cv2.GC_BGD
+        cv2.circle(labels, (int(x), int(y)), radius, label, -1)
+    return labels
+
+
+def _similar_region(lab: Array, x: int, y: int, radius: int) -> Array:
+    patch = lab[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+    distance = np.linalg.norm(lab.astype(np.float32) - patch.mean((0, 1)), axis=2)
+    scaled = np.clip(distance, 0, 255).astype(np.uint8)
+    split, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    near = (distance <= max(split, 8.0)).astype(np.uint8)
+    near[y, x] = 1
+    _, components = cv2.connectedComponents(near)
+    return components == components[y, x]
+
+
+def _tidy(mask: Array, clicks: Array) -> Array:
+    """Keep the parts with a click (all of note without clicks), drop specks, close pinholes."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel))
+    for x, y in clicks:
+        mask[int(y), int(x)] = 1
+    count, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if len(clicks):
+        keep = {int(components[int(y), int(x)]) for x, y in clicks}
+    else:
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        keep = {i + 1 for i in range(count - 1) if areas[i] >= 0.05 * areas.max(initial=1)}
+    mask = np.isin(components, sorted(keep)).astype(np.uint8)
+    holes, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    small = [i for i in range(1, holes) if stats[i, cv2.CC_STAT_AREA] < 0.002 * mask.size]
+    mask[np.isin(labels, small)] = 1
+    return mask
+
+
+def static_segments(image: Array) -> Array:
+    """Regions of even colour, as int32 (H, W): 1..S by falling area, 0 where none was kept.
+
+    Source: Felzenszwalb and Huttenlocher (2004), as in scikit-image.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, SEGMENT_SIDE / max(height, width))
+    small = image
+    if scale < 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    least = max(16, round(0.002 * small.shape[0] * small.shape[1]))
+    labels = felzenszwalb(small, scale=250, sigma=0.8, min_size=least)
+    areas = np.bincount(labels.ravel())
+    order = np.argsort(-areas, kind="stable")[:MAX_SEGMENTS]
+    rank = np.zeros(len(areas), np.int32)
+    rank[order] = np.arange(1, len(order) + 1)
+    return cv2.resize(rank[labels], (width, height), interpolation=cv2.INTER_NEAREST)

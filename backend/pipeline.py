@@ -1,0 +1,195 @@
+"""The arrows of the design as short functions: the order of the calls, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from backend.contracts import Camera, Control, Lift, MaskSequence, Shot, Take
+from backend.engines.base import Engine
+from backend.geometry.camera import intrinsics_from_focal, intrinsics_from_fov, scaled_intrinsics
+from backend.geometry.lift import cloud_from_lift, depth_from_map
+from backend.geometry.splat import render_motion
+from backend.perception import info, offline
+from protocol.errors import ShotError
+
+Array = npt.NDArray[Any]
+OnPhase = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftOptions:
+    """What the artist says of her photo; see ``protocol.messages.Lift``."""
+
+    horizontal_fov: float = 50.0
+    focal: tuple[float, ...] | None = None
+    horizon: float = 0.35
+    near: float = 2.0
+    far: float = 20.0
+    nearer_is_larger: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """A lifted photo and who made what of it.
+
+    Attributes:
+        lift: photo, depth and camera.
+        segments: int32 (H, W) automatic static segments.
+        upright: the depth knows no objects, so a picked instance should stand upright.
+    """
+
+    lift: Lift
+    segments: Array
+    depth_model: str
+    segment_model: str
+    upright: bool
+
+
+def lift(
+    pixels: Array, scale: float, depth_map: Array | None, options: LiftOptions, on_phase: OnPhase
+) -> Lifted:
+    """Photo -> camera and depth (given, or a ground plane), and static segments.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        scale: pixels here per pixel of the photo on disk, which ``options.focal`` is in.
+        depth_map: float (h, w) of any size, or None.
+        options: what the artist says.
+        on_phase: progress.
+
+    Raises:
+        ShotError: an option makes no sense.
+    """
+    height, width = pixels.shape[:2]
+    _check(options)
+    on_phase("depth", 0, 2)
+    if options.focal is None:
+        intrinsics = intrinsics_from_fov(options.horizontal_fov, height, width)
+    else:
+        fx, fy, cx, cy = options.focal
+        intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
+    if depth_map is None:
+        depth = torch.from_numpy(
+            offline.ground_depth(height, width, options.horizon, options.near, options.far)
+        )
+    else:
+        depth = _given_depth(depth_map, height, width, options)
+    on_phase("segments", 1, 2)
+    segments = offline.static_segments(pixels)
+    on_phase("segments", 2, 2)
+    return Lifted(
+        lift=Lift(
+            image=image_from_pixels(pixels),
+            depth=depth,
+            camera=Camera(intrinsics=intrinsics, height=height, width=width),
+            near=options.near,
+            far=options.far,
+        ),
+        segments=segments,
+        depth_model=info.RAMP if depth_map is None else info.GIVEN_DEPTH,
+        segment_model=info.FELZENSZWALB,
+        upright=depth_map is None,
+    )
+
+
+def segment(
+    pixels: Array,
+    depth: Array,
+    points: Array,
+    positive: Array,
+    box: Sequence[float] | None,
+    mask: Array | None,
+    upright: bool,
+) -> tuple[Array, Array, str]:
+    """Clicks, box or mask -> (mask, depth with the instance's own under it, what made the mask)."""
+    if mask is None:
+        model = info.GRABCUT
+        mask = offline.search_instance(pixels, points, positive, box)
+    else:
+        model = info.GIVEN_MASK
+        mask = offline.checked_mask(mask)
+    return mask, offline.stand_upright(depth, mask) if upright else depth, model
+
+
+def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
+    """Shot -> masks -> the engine's signal -> frames."""
+    options = engine.spec.completed(shot.options)
+    masks = render_shot_masks(shot, on_phase)
+    control = Control(shot=shot, masks=masks)
+    signal = engine.encode(control, options)
+    frames = engine.sample(
+        shot.lift.image,
+        signal,
+        options,
+        shot.seed,
+        lambda done, total: on_phase(engine.spec.name, done, total),
+    )
+    return Take(frames=frames, masks=masks, options=options)
+
+
+def render_shot_masks(shot: Shot, on_phase: OnPhase) -> MaskSequence:
+    """Which instance is seen where, in every frame."""
+    cloud = cloud_from_lift(shot.lift, shot.instance)
+    ids: list[Tensor] = []
+    depths: list[Tensor] = []
+    total = shot.motion.num_frames
+    for frame_ids, frame_depth in render_motion(cloud, shot.lift.camera, shot.motion):
+        ids.append(frame_ids)
+        depths.append(frame_depth)
+        on_phase("control", len(ids), total)
+    return MaskSequence(instance=torch.stack(ids), depth=torch.stack(depths))
+
+
+def image_from_pixels(pixels: Array) -> Tensor:
+    """``(3, H, W)`` float32 in [0, 1] from uint8 (H, W, 3)."""
+    return torch.from_numpy(np.array(pixels)).movedim(-1, 0).float() / 255.0
+
+
+def _given_depth(values: Array, height: int, width: int, options: LiftOptions) -> Tensor:
+    if values.shape != (height, width):
+        # Nearest keeps edges edges: a blend of near and far is a place where nothing is.
+        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    try:
+        return depth_from_map(
+            torch.from_numpy(values), options.nearer_is_larger, options.near, options.far
+        )
+    except ValueError as error:
+        raise ShotError(
+            "depth_map",
+            f"{str(error).capitalize()}.",
+            "Use a depth map with finite, varied values.",
+        ) from error
+
+
+def _check(options: LiftOptions) -> None:
+    if not 1.0 <= options.horizontal_fov <= 175.0:
+        raise ShotError(
+            "fov",
+            f"A field of view of {options.horizontal_fov:g} degrees is not between 1 and 175.",
+            "Ordinary lenses have 20 to 90.",
+        )
+    if options.focal is not None and not (
+        len(options.focal) == 4 and options.focal[0] > 0 and options.focal[1] > 0
+    ):
+        raise ShotError("focal", "The focal lengths are not fx > 0, fy > 0, cx, cy in pixels.")
+    if not 0 < options.near < options.far:
+        raise ShotError(
+            "depth_range",
+            f"Near {options.near:g} and far {options.far:g} are not 0 < near < far.",
+            "Set near below far.",
+        )
+    if not 0.0 <= options.horizon <= 0.95:
+        raise ShotError(
+            "horizon",
+            f"A horizon at {options.horizon:g} of the height is not between 0 and 0.95.",
+            "0 is the top of the photo, 0.5 its middle.",
+        )

@@ -1,0 +1,188 @@
+"""What a worker does with a job: bytes in, the pipeline, bytes out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+import numpy as np
+
+from backend import media, pipeline
+from backend.engines import registry
+from backend.engines.base import Engine
+from backend.pipeline import LiftOptions, OnPhase
+from backend.server import convert
+from protocol import content, messages
+from protocol.arrays import Array
+from protocol.errors import ShotError
+from protocol.rules import problems
+
+log = logging.getLogger(__name__)
+
+MAX_SIDE = 4096
+_engines: dict[str, Engine] = {}
+"""Engines of this process, made at first use: a worker is a process that runs one job at a time."""
+
+
+class Blobs(Protocol):
+    """Where a job's data lies."""
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes of a blob that is known to be there."""
+        ...
+
+    def put(self, data: bytes) -> None:
+        """Keep bytes under their hash."""
+        ...
+
+
+def warm_up() -> None:
+    """Pay the first call's costs before an artist waits for them."""
+    for name in (spec.name for spec in registry.specs() if not spec.needs):
+        _engine(name)
+
+
+def run(
+    message: messages.Lift | messages.Segment | messages.Submit,
+    *,
+    job: str,
+    blobs: Blobs,
+    on_step: OnPhase,
+) -> messages.Lifted | messages.Segmented | messages.Rendered:
+    """Do one job.
+
+    Raises:
+        ShotError: the artist can mend it.
+        Cancelled: ``on_step`` said so.
+    """
+    match message:
+        case messages.Lift():
+            return lift(message, job, blobs, on_step)
+        case messages.Segment():
+            return segment(message, job, blobs, on_step)
+        case messages.Submit():
+            return render(message.shot, job, blobs, on_step)
+
+
+def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Lifted:
+    """Photo file in, scene out."""
+    if not media.MIN_SIDE <= message.max_side <= MAX_SIDE:
+        raise ShotError(
+            "max_side",
+            f"A longest side of {message.max_side} pixels is not between {media.MIN_SIDE} "
+            f"and {MAX_SIDE}.",
+        )
+    photo = media.decode_photo(blobs.get(message.image.sha256), message.max_side)
+    depth_map = None
+    if message.depth is not None:
+        depth_map = media.decode_depth_map(blobs.get(message.depth.file.sha256))
+    lifted = pipeline.lift(
+        photo.pixels,
+        photo.scale,
+        depth_map,
+        LiftOptions(
+            horizontal_fov=message.horizontal_fov,
+            focal=message.focal,
+            horizon=message.horizon,
+            near=message.near,
+            far=message.far,
+            nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
+        ),
+        on_step,
+    )
+    notes = list(photo.notes)
+    if depth_map is not None and depth_map.shape != photo.pixels.shape[:2]:
+        notes.append(
+            f"The depth map of {depth_map.shape[1]} x {depth_map.shape[0]} was scaled to the photo."
+        )
+    return messages.Lifted(
+        job=job,
+        scene=messages.Scene(
+            image=_put(photo.pixels, blobs),
+            depth=_put(lifted.lift.depth.numpy(), blobs),
+            intrinsics=lifted.lift.camera.intrinsics.numpy(),
+            near=lifted.lift.near,
+            far=lifted.lift.far,
+        ),
+        segments=_put(lifted.segments, blobs),
+        depth_model=lifted.depth_model,
+        segment_model=lifted.segment_model,
+        upright=lifted.upright,
+        notes=tuple(notes),
+    )
+
+
+def segment(
+    message: messages.Segment, job: str, blobs: Blobs, on_step: OnPhase
+) -> messages.Segmented:
+    """Clicks in, mask out."""
+    on_step("segment", 0, 1)
+    pixels = convert.array(message.scene.image, blobs.get)
+    height, width = pixels.shape[:2]
+    given = None
+    if message.mask is not None:
+        given = media.decode_mask(blobs.get(message.mask.sha256), height, width)
+    mask, depth, model = pipeline.segment(
+        np.array(pixels),
+        convert.array(message.scene.depth, blobs.get),
+        message.points,
+        message.positive,
+        message.box,
+        given,
+        message.upright,
+    )
+    on_step("segment", 1, 1)
+    return messages.Segmented(
+        job=job,
+        mask=_put(mask.astype(np.uint8), blobs),
+        depth=_put(depth, blobs),
+        segment_model=model,
+    )
+
+
+def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Rendered:
+    """Shot in, video out."""
+    video, take = render_video(shot, blobs.get, on_step)
+    blobs.put(video)
+    height, width = take.frames.shape[-2:]
+    return messages.Rendered(
+        job=job,
+        video=content.blob_of(video, "video/mp4"),
+        frames=_length(shot),
+        height=height,
+        width=width,
+        fps=shot.fps,
+        engine=shot.engine,
+        seed=shot.seed,
+        shot=content.shot_hash(shot),
+        options=dict(take.options),
+    )
+
+
+def render_video(shot: messages.Shot, get: convert.GetBlob, on_step: OnPhase) -> tuple[bytes, Any]:
+    """The take of a shot as MP4 bytes, and the take itself; the command line calls it too."""
+    if found := problems(shot):
+        raise found[0]
+    engine = _engine(shot.engine)
+    take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step)
+    on_step("video", 0, 1)
+    video = media.encode_video(take.frames, shot.fps, _length(shot))
+    on_step("video", 1, 1)
+    return video, take
+
+
+def _length(shot: messages.Shot) -> int:
+    """Frames of the take's video: one a Blender frame of the shot's range."""
+    return shot.frame_end - shot.frame_start + 1
+
+
+def _put(array: Array, blobs: Blobs) -> messages.ArrayBlob:
+    ref, data = content.array_blob_of(array)
+    blobs.put(data)
+    return ref
+
+
+def _engine(name: str) -> Engine:
+    if name not in _engines:
+        _engines[name] = registry.load(name)
+    return _engines[name]

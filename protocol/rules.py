@@ -1,0 +1,224 @@
+"""What a shot must be before anybody spends time on it; the same rules on both ends of the wire.
+
+Every rule yields one :class:`ShotError` whose sentence names the numbers and whose fix names the
+next step. The extension asks before it sends, the server before it queues, the command line before
+it renders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .arrays import Array
+from .errors import ShotError
+from .messages import Instance, Limits, Shot
+
+STILL = 1e-4
+"""Largest change of a matrix entry that counts as standing still (scene units, or none)."""
+
+
+def problems(shot: Shot, limits: Limits | None = None) -> list[ShotError]:
+    """Everything that is wrong with ``shot``, the most basic first; empty when it can be rendered.
+
+    Later rules are only asked once the earlier ones hold, since they build on them.
+    """
+    limits = limits or Limits()
+    for rules in (_shape_rules, _number_rules, _motion_rules):
+        if found := list(rules(shot, limits)):
+            return found
+    return []
+
+
+def _shape_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+    frames, moving = shot.moved_from_rest.shape[:2]
+    if frames < 2:
+        yield ShotError(
+            "frames",
+            f"The shot has {frames} frame; a video needs at least 2.",
+            "Set the scene's end frame later than its start frame.",
+        )
+    if frames > limits.frames:
+        yield ShotError(
+            "frames",
+            f"The shot has {frames} frames; the limit is {limits.frames}.",
+            "Shorten the frame range, or render it in parts.",
+        )
+    if shot.frame_end - shot.frame_start < 1:
+        yield ShotError(
+            "frame_range",
+            f"The shot runs from frame {shot.frame_start} to {shot.frame_end}.",
+            "Set the end frame later than the start frame.",
+        )
+    elif shot.frame_end - shot.frame_start >= limits.frames:
+        yield ShotError(
+            "frame_range",
+            f"The shot spans {shot.frame_end - shot.frame_start + 1} Blender frames; "
+            f"the limit is {limits.frames}.",
+            "Shorten the frame range.",
+        )
+    if not 1.0 <= shot.fps <= 1000.0:
+        yield ShotError("fps", f"{shot.fps:g} frames per second are not between 1 and 1000.")
+    if len(shot.scene.depth.shape) != 2 or min(shot.scene.depth.shape) < 1:
+        yield ShotError("size", f"The depth has shape {shot.scene.depth.shape}, not (H, W).")
+    else:
+        height, width = shot.scene.depth.shape
+        expected = {
+            "image": (shot.scene.image, "uint8", (height, width, 3)),
+            "depth": (shot.scene.depth, "float32", (height, width)),
+            "instance map": (shot.instance_map, "int32", (height, width)),
+        }
+        for name, (blob, dtype, shape) in expected.items():
+            if blob.dtype != dtype or blob.shape != shape:
+                yield ShotError(
+                    "size",
+                    f"The {name} is {blob.dtype} {blob.shape}, expected {dtype} {shape}.",
+                    "Lift the photo again.",
+                )
+    yield from _instance_rules(shot.instances, moving, limits)
+
+
+def _instance_rules(
+    instances: tuple[Instance, ...], moving: int, limits: Limits
+) -> Iterator[ShotError]:
+    if len(instances) > limits.instances:
+        yield ShotError(
+            "instances",
+            f"The shot has {len(instances)} instances; the limit is {limits.instances}.",
+            "Remove some, or make them one instance.",
+        )
+    if [item.id for item in instances] != list(range(1, len(instances) + 1)):
+        yield ShotError("instances", "Instance ids must be 1, 2, 3 ... in order.")
+    if [item.moving for item in instances] != [i < moving for i in range(len(instances))]:
+        yield ShotError(
+            "instances",
+            f"There are matrices for {moving} moving instances, which must be the first ones, "
+            f"but {sum(item.moving for item in instances)} of {len(instances)} are moving.",
+        )
+    for item in instances:
+        if len(item.handle) != 3:
+            yield ShotError("instances", f"The handle of '{item.name}' is not a 3D point.")
+
+
+def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+    del limits
+    for index in range(shot.moved_from_rest.shape[1]):
+        name, matrices = shot.instances[index].name, shot.moved_from_rest[:, index]
+        if (frame := _first(_not_finite(matrices))) is not None:
+            yield ShotError(
+                "not_a_number",
+                f"'{name}' has no position at {_when(shot, frame)} (its matrix is not a number).",
+                "Look for a driver or constraint that divides by zero.",
+            )
+        elif (frame := _first(~_similar(matrices))) is not None:
+            yield ShotError(
+                "not_rigid",
+                f"'{name}' is stretched, sheared or mirrored at {_when(shot, frame)}.",
+                "Its three scale values must be equal and positive.",
+            )
+        if not np.isfinite(shot.instances[index].handle).all():
+            yield ShotError("not_a_number", f"The handle of '{name}' has no position.")
+    frame = _first(_not_finite(shot.camera_from_world))
+    if frame is not None:
+        yield ShotError(
+            "not_a_number",
+            f"The camera has no position at {_when(shot, frame)} (its matrix is not a number).",
+            "Look for a driver or constraint that divides by zero.",
+        )
+    elif (frame := _first(~_similar(shot.camera_from_world))) is not None:
+        yield ShotError(
+            "camera",
+            f"The camera is scaled or sheared at {_when(shot, frame)}.",
+            "Apply its scale and that of its parents (Object > Apply > Scale).",
+        )
+    for name, k in (("photo", shot.scene.intrinsics[None]), ("shot", shot.intrinsics)):
+        finite = np.isfinite(k).all((1, 2)) & (k[:, 0, 0] > 0) & (k[:, 1, 1] > 0)
+        if not finite.all():
+            yield ShotError("camera", f"The {name}'s focal length is not a positive number.")
+    if not 0 < shot.scene.near < shot.scene.far < float("inf"):
+        yield ShotError(
+            "depth_range",
+            f"Near {shot.scene.near:g} and far {shot.scene.far:g} are not 0 < near < far.",
+            "Lift the photo again with a near distance below the far distance.",
+        )
+
+
+def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+    del limits
+    moved = np.abs(shot.moved_from_rest - np.eye(4)).max((2, 3))
+    camera = np.abs(shot.camera_from_world - np.eye(4)).max((1, 2))
+    lens = np.abs(shot.intrinsics / shot.scene.intrinsics[0, 0] - _unit(shot)).max((1, 2))
+    for index in np.flatnonzero(moved[0] > STILL):
+        name = shot.instances[index].name
+        offset = np.linalg.norm(_carried(shot, int(index))[0] - shot.instances[index].handle)
+        yield ShotError(
+            "first_frame",
+            f"'{name}' is not at rest at the first frame {shot.frame_start} "
+            f"(moved by {offset:.3g} units, turned or scaled), but that frame is the photo itself.",
+            "Key its handle at rest on the first frame.",
+        )
+    if camera[0] > STILL or lens[0] > STILL:
+        yield ShotError(
+            "first_frame",
+            f"The camera is not where it took the photo at the first frame {shot.frame_start}.",
+            "Key the camera at its lifted position and lens on the first frame.",
+        )
+    if max(moved.max(initial=0.0), camera.max(), lens.max()) <= STILL:
+        yield ShotError(
+            "nothing_moves",
+            f"Nothing moves in this shot ({shot.moved_from_rest.shape[1]} moving instances, "
+            "a still camera).",
+            "Pick an instance and key its handle, or key the camera.",
+        )
+    for index in range(moved.shape[1]):
+        z = _in_camera(shot, _carried(shot, index))[:, 2]
+        if (frame := _first(z <= 0)) is not None:
+            yield ShotError(
+                "behind_camera",
+                f"'{shot.instances[index].name}' is behind the camera at {_when(shot, frame)} "
+                f"(depth {z[frame]:.3g}).",
+                "Move its handle in front of the camera.",
+            )
+
+
+def _not_finite(matrices: Array) -> Array:
+    """Which of (F, ...) hold something that is not a number."""
+    return np.array([not np.isfinite(matrix).all() for matrix in matrices])
+
+
+def _similar(matrices: Array) -> Array:
+    """Which of (F, 4, 4) are a rotation, one positive scale and a translation."""
+    linear = matrices[:, :3, :3]
+    gram = np.swapaxes(linear, 1, 2) @ linear
+    scale = np.trace(gram, axis1=1, axis2=2)[:, None, None] / 3
+    even = np.abs(gram - scale * np.eye(3)).max((1, 2)) <= 1e-3 * scale[:, 0, 0]
+    affine = np.abs(matrices[:, 3] - [0, 0, 0, 1]).max(1) <= 1e-9
+    return even & affine & (np.linalg.det(linear) > 0)
+
+
+def _unit(shot: Shot) -> Array:
+    return shot.scene.intrinsics / shot.scene.intrinsics[0, 0]
+
+
+def _carried(shot: Shot, index: int) -> Array:
+    """(F, 3) world positions of a moving instance's handle."""
+    handle = np.array([*shot.instances[index].handle, 1.0])
+    return (shot.moved_from_rest[:, index] @ handle)[:, :3]
+
+
+def _in_camera(shot: Shot, world: Array) -> Array:
+    rotation, translation = shot.camera_from_world[:, :3, :3], shot.camera_from_world[:, :3, 3]
+    return np.einsum("fij,fj->fi", rotation, world) + translation
+
+
+def _first(flags: Array) -> int | None:
+    hits = np.flatnonzero(flags)
+    return int(hits[0]) if hits.size else None
+
+
+def _when(shot: Shot, frame: int) -> str:
+    """The Blender frame of sample ``frame``, in words."""
+    count = shot.moved_from_rest.shape[0]
+    at = shot.frame_start + frame * (shot.frame_end - shot.frame_start) / max(count - 1, 1)
+    return f"frame {at:g}" if at == int(at) else f"frame {at:.2f}"
