@@ -1,0 +1,101 @@
+"""``levitor serve``: the job server, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend.server.settings import Settings
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the backend that Blender connects to",
+        description="Run the job server on this computer (127.0.0.1) until Ctrl-C.",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=5599,
+        help="port to listen on, 0 picks a free one (default 5599)",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="folder for jobs and files (default: in this user's data folder)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; 0 after a signal, 1 where the server could not start."""
+    from backend.engines.registry import infos
+    from backend.perception.info import perception_infos
+    from backend.server.settings import Settings, default_state
+
+    if not 0 <= args.port <= 65535:
+        print(f"levitor: the port is {args.port}; choose 0 to 65535.", file=sys.stderr)
+        return 1
+    return serve(
+        Settings(
+            state=(args.state or default_state()).expanduser().resolve(),
+            port=args.port,
+            engines=infos(),
+            perception=perception_infos(),
+        )
+    )
+
+
+def serve(settings: Settings) -> int:
+    """Run a server in this process until SIGTERM or Ctrl-C; returns the exit code."""
+    import logging
+    import signal
+    import sqlite3
+
+    from backend.server.app import PortTakenError, Server
+    from backend.server.lock import StateInUseError
+    from backend.server.store import StoreTooNewError
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s server: %(message)s")
+    try:
+        server = Server(settings)
+    except PortTakenError:
+        sentence = (
+            f"Port {settings.port} is taken{_holder(settings.state)}; "
+            "use that server, or choose another --port."
+        )
+    except StateInUseError:
+        sentence = (
+            f"The state folder {settings.state} is in use{_holder(settings.state)}; "
+            "use that server, or choose another --state."
+        )
+    except StoreTooNewError as error:
+        sentence = f"{error} Update LeviTor, or choose another --state."
+    except (OSError, sqlite3.Error) as error:
+        sentence = (
+            f"The state folder {settings.state} cannot be used ({error}); choose another --state."
+        )
+    else:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: server.stop())
+        server.run(lambda endpoint: print(f"LeviTor backend ready at {endpoint}", flush=True))
+        return 0
+    print(f"levitor: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _holder(state: Path) -> str:
+    """Who serves from the state folder, as far as its connection file says."""
+    import json
+
+    try:
+        known = json.loads((state / "connection.json").read_text())
+        return f" (a LeviTor server of this folder is process {int(known['pid'])})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

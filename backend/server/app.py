@@ -1,0 +1,274 @@
+"""The server's loop: one ROUTER socket that answers every request at once. Never imports torch.
+
+The loop does nothing long itself. Jobs run in worker processes; what they report comes in over a
+second socket. So a worker that hangs, runs out of memory or is killed never silences the server.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+
+import protocol
+from protocol import ProtocolError, ShotError, VersionError, messages
+
+from .blobs import Blobs, Uploads
+from .desk import Desk
+from .settings import HOST, Settings
+from .store import Store
+from .supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+POLL_MILLISECONDS = 50
+REQUESTS_IN_A_ROW = 100  # then the workers get their turn, however fast a client sends
+PEER_SECONDS = 600.0  # a peer that was silent for so long has to say hello again
+CLEAN_SECONDS = 3600.0
+_CLIENT = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+
+
+class PortTakenError(Exception):
+    """The port that the server should listen on is in use."""
+
+
+@dataclass(slots=True)
+class _Peer:
+    client: str
+    heard: float
+
+
+class Server:
+    """A job server on the loopback interface; :meth:`run` returns after :meth:`stop`.
+
+    Raises:
+        PortTakenError: something listens on the port already; no file was touched.
+        StateInUseError: another server has the state folder.
+        StoreTooNewError: the state folder was written by a newer server.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        try:
+            self.endpoint = self._bind()
+            self._store = Store(settings.state)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._blobs = Blobs(settings.blobs)
+        self._uploads = Uploads(self._blobs, settings.limits.blob_bytes)
+        self._workers = Supervisor(self._context, settings)
+        self._desk = Desk(settings, self._store, self._blobs, self._workers, self._push)
+        self._peers: dict[bytes, _Peer] = {}
+        self._stopping = False
+        self._next_clean = 0.0
+
+    def run(self, ready: Callable[[str], None]) -> None:
+        """Serve until :meth:`stop` is called; ``ready`` is told the endpoint once it is open."""
+        connection = self._settings.state / "connection.json"
+        try:
+            self._desk.take_over()
+            _write_private(connection, {"endpoint": self.endpoint, "pid": os.getpid()})
+            self._workers.start()
+            ready(self.endpoint)
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(self._workers.socket, zmq.POLLIN)
+            while not self._stopping:
+                poller.poll(POLL_MILLISECONDS)
+                self._turn()
+        finally:
+            self._close(connection)
+
+    def stop(self) -> None:
+        """Make :meth:`run` return soon; may be called from a signal handler."""
+        self._stopping = True
+
+    def _bind(self) -> str:
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, self._settings.limits.frame_bytes)
+        port = self._settings.port
+        try:
+            if port:
+                self._socket.bind(f"tcp://{HOST}:{port}")
+            else:
+                port = self._socket.bind_to_random_port(f"tcp://{HOST}")
+        except zmq.ZMQError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise PortTakenError(str(port)) from error
+        return f"tcp://{HOST}:{port}"
+
+    def _turn(self) -> None:
+        for _ in range(REQUESTS_IN_A_ROW):
+            try:
+                peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._answer(peer, frames)
+        for event in self._workers.events():
+            try:
+                self._desk.happened(event)
+            except Exception:  # one job's trouble must not stop the others
+                log.exception("a worker's report could not be taken in")
+        self._desk.dispatch()
+        now = time.monotonic()
+        if now >= self._next_clean:
+            self._next_clean = now + CLEAN_SECONDS
+            self._desk.clean()
+            self._peers = {
+                name: peer for name, peer in self._peers.items() if now - peer.heard < PEER_SECONDS
+            }
+
+    def _answer(self, peer: bytes, frames: list[bytes]) -> None:
+        request = ""
+        try:
+            envelope = protocol.decode(frames)
+            request = envelope.id
+            reply = self._reply(peer, envelope)
+        except VersionError as error:
+            reply = _wrong_version(error.ours, error.theirs)
+        except ProtocolError as error:
+            log.debug("refused frames: %s", error.sentence)
+            reply = messages.Error(code=error.code, sentence=error.sentence)
+        except ShotError as error:
+            reply = messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
+        except Exception:
+            name = secrets.token_hex(4)
+            log.exception("error %s while answering a request", name)
+            reply = messages.Error(
+                code="internal",
+                sentence=f"Something went wrong inside the server (error {name}).",
+                fix="Look for that name in the server's log, and report it.",
+            )
+        self._send(peer, reply, re=request)
+
+    def _reply(self, peer: bytes, envelope: protocol.Envelope) -> Any:
+        message = envelope.message
+        if isinstance(message, messages.Hello):
+            return self._welcome(peer, envelope.version, message)
+        if peer not in self._peers:
+            return messages.Error(
+                code="hello_first", sentence="The first request of a connection is a hello."
+            )
+        known = self._peers[peer]
+        known.heard = time.monotonic()
+        match message:
+            case messages.Ping():
+                return messages.Pong()
+            case messages.BlobOffer(sha256=name, size=size):
+                received = self._uploads.offer(name, size)
+                return self._blob_status(name, received)
+            case messages.BlobPut(sha256=name, offset=offset, data=data):
+                return self._blob_status(name, self._uploads.add(name, offset, data.data))
+            case messages.BlobGet():
+                return self._blob_data(message)
+            case messages.GetState(job=job):
+                return self._desk.state(known.client, job)
+            case messages.Fetch(job=job):
+                return self._desk.result(known.client, job)
+            case messages.Cancel(job=job):
+                return self._desk.cancel(known.client, job)
+            case _ if type(message) in messages.JOB_REQUESTS:
+                return self._desk.accept(known.client, envelope.id, message)
+            case _:
+                name = messages.NAMES[type(message)]
+                return messages.Error(code="type", sentence=f"A {name} is not a request.")
+
+    def _welcome(self, peer: bytes, version: tuple[int, int], hello: messages.Hello) -> Any:
+        if version[0] != protocol.VERSION[0]:
+            return _wrong_version(protocol.VERSION, version)
+        if not _CLIENT.fullmatch(hello.client):
+            return messages.Refusal(
+                code="client",
+                sentence="A client's name is 1 to 80 letters, digits, or any of _ . : -",
+            )
+        self._peers[peer] = _Peer(hello.client, time.monotonic())
+        settings = self._settings
+        return messages.Welcome(
+            product="levitor",
+            limits=settings.limits,
+            engines=settings.engines,
+            perception=settings.perception,
+            device=settings.device,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            retention_seconds=settings.retention_seconds,
+        )
+
+    def _blob_status(self, name: str, received: int) -> messages.BlobStatus:
+        complete = self._blobs.size(name) is not None
+        return messages.BlobStatus(sha256=name, received=received, complete=complete)
+
+    def _blob_data(self, wanted: messages.BlobGet) -> Any:
+        size = self._blobs.size(wanted.sha256)
+        if size is None:
+            return messages.Error(
+                code="unknown_blob",
+                sentence=f"The server does not hold the data {wanted.sha256[:12]}.",
+                fix="Make it again.",
+            )
+        if not 0 <= wanted.offset <= size or wanted.length < 0:
+            return messages.Error(
+                code="field",
+                sentence=f"The data has {size} bytes; {wanted.length} from {wanted.offset} on"
+                " were asked for.",
+            )
+        length = min(wanted.length, self._settings.limits.chunk_bytes)
+        data = self._blobs.read(wanted.sha256, wanted.offset, length)
+        return messages.BlobData(
+            sha256=wanted.sha256,
+            offset=wanted.offset,
+            size=size,
+            data=np.frombuffer(data, np.uint8),
+        )
+
+    def _push(self, client: str, message: Any) -> None:
+        for name, peer in self._peers.items():
+            if peer.client == client:
+                self._send(name, message)
+
+    def _send(self, peer: bytes, message: Any, *, re: str = "") -> None:
+        # A ROUTER leaves out what a peer that is gone or too slow cannot take. That may be a
+        # state, which is why clients ask for it after a silence.
+        self._socket.send_multipart([peer, *protocol.encode(message, re=re)], zmq.NOBLOCK)
+
+    def _close(self, connection: Path) -> None:
+        self._desk.interrupt()
+        connection.unlink(missing_ok=True)
+        self._workers.stop()
+        self._store.close()
+        # Long enough for the last states to leave, short enough for nobody to wait.
+        self._socket.close(linger=200)
+        self._context.term()
+
+
+def _wrong_version(ours: tuple[int, int], theirs: tuple[int, int]) -> messages.Refusal:
+    mine, other = (".".join(map(str, version)) for version in (ours, theirs))
+    older = "the LeviTor extension in Blender" if theirs < ours else "the LeviTor server"
+    return messages.Refusal(
+        code="version",
+        sentence=f"The server speaks protocol {mine}, the extension {other}.",
+        fix=f"Update {older}.",
+    )
+
+
+def _write_private(path: Path, value: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(value, file)
+    temporary.replace(path)

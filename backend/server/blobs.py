@@ -1,0 +1,236 @@
+"""Files named by the hash of their bytes, and uploads that may break off and go on.
+
+A blob becomes visible by one rename, after its bytes are on the disk and its hash is right. Paths
+are made from checked hashes only; nothing a client says is ever part of a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from protocol import content
+from protocol.errors import ShotError
+
+READ_BYTES = 1 << 20
+RESERVE_BYTES = 256 << 20
+
+
+class _Hash(Protocol):
+    def update(self, data: Any, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class Blobs:
+    """The blobs of one state folder; the server's loop and its workers each open their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._incoming = folder / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes of a blob; raises :class:`ShotError` where it is not here."""
+        path = self.path(sha256)
+        try:
+            data = path.read_bytes()
+            os.utime(path)  # what is used is kept: clean-up goes by this time
+        except FileNotFoundError as error:
+            raise ShotError(
+                "missing_blobs",
+                f"The server no longer holds the data {sha256[:12]}.",
+                "Lift the photo again.",
+            ) from error
+        return data
+
+    def put(self, data: bytes) -> None:
+        """Store ``data`` under its hash; raises :class:`ShotError` when the disk is full."""
+        path = self.path(content.sha256(data))
+        if path.exists():
+            os.utime(path)
+            return
+        handle, name = tempfile.mkstemp(dir=self._incoming, prefix="put-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                _to_disk(file)
+            publish(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise disk_error(error, len(data)) from error
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies; raises :class:`ShotError` for what is no hash."""
+        if not content.is_sha256(sha256):
+            raise ShotError("bad_hash", "A blob is named by 64 lower-case hexadecimal digits.")
+        return self.folder / sha256[:2] / sha256
+
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a complete blob, None where there is none."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, sha256: str, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; raises FileNotFoundError."""
+        with self.path(sha256).open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def partial(self, sha256: str) -> Path:
+        """Where the bytes of an unfinished upload lie."""
+        self.path(sha256)
+        return self._incoming / f"{sha256}.part"
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be used; the reserve is left for the job store and the system."""
+        return max(0, shutil.disk_usage(self.folder).free - RESERVE_BYTES)
+
+    def clean(self, unused_seconds: float) -> int:
+        """Remove what nobody used for that long; returns how many files went."""
+        limit, removed = time.time() - unused_seconds, 0
+        for path in self.folder.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+
+class Uploads:
+    """Blobs on their way in. Only the server's loop has one."""
+
+    def __init__(self, blobs: Blobs, blob_bytes: int) -> None:
+        self.blobs = blobs
+        self.limit = blob_bytes
+        self._open: dict[str, tuple[int, int, _Hash]] = {}  # size, received, hash so far
+
+    def offer(self, sha256: str, size: int) -> int:
+        """Bytes that are here already; opens the upload where some are missing.
+
+        Raises:
+            ShotError: it is too large for the server or for its disk, or the name is no hash.
+        """
+        have = self.blobs.size(sha256)
+        if have is not None:
+            os.utime(self.blobs.path(sha256))
+            return have
+        if not 0 <= size <= self.limit:
+            raise ShotError(
+                "too_large",
+                f"The file has {size / 1e6:.1f} MB, this server takes {self.limit / 1e6:.1f} MB.",
+                "Use a smaller file.",
+            )
+        if size > self.blobs.free_bytes():
+            raise disk_error(OSError(errno.ENOSPC, ""), size)
+        received, digest = self._held(sha256)
+        if received > size:
+            self.blobs.partial(sha256).unlink()
+            received, digest = 0, hashlib.sha256()
+        self._open[sha256] = (size, received, digest)
+        if received == size:
+            self._finish(sha256)
+        return received
+
+    def add(self, sha256: str, offset: int, data: memoryview) -> int:
+        """Append a chunk; one that does not fit on the end is left out. Returns the bytes held.
+
+        Raises:
+            ShotError: not offered, longer than offered, wrong hash at the end, or disk full. After
+                a wrong hash nothing is kept.
+        """
+        if (have := self.blobs.size(sha256)) is not None:
+            return have
+        if sha256 not in self._open:
+            raise ShotError("not_offered", "A chunk came before its file was offered.")
+        size, received, digest = self._open[sha256]
+        if offset != received or not len(data):
+            return received
+        if received + len(data) > size:
+            raise ShotError(
+                "too_large", f"The file was offered with {size} bytes, and more than that came."
+            )
+        try:
+            with self.blobs.partial(sha256).open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            self._drop(sha256)
+            raise disk_error(error, size) from error
+        digest.update(data)
+        received += len(data)
+        self._open[sha256] = (size, received, digest)
+        if received == size:
+            self._finish(sha256)
+        return received
+
+    def _held(self, sha256: str) -> tuple[int, _Hash]:
+        if sha256 in self._open:
+            _, received, digest = self._open[sha256]
+            return received, digest
+        digest, received = hashlib.sha256(), 0
+        with contextlib.suppress(FileNotFoundError), self.blobs.partial(sha256).open("rb") as file:
+            while chunk := file.read(READ_BYTES):
+                digest.update(chunk)
+                received += len(chunk)
+        return received, digest
+
+    def _finish(self, sha256: str) -> None:
+        partial = self.blobs.partial(sha256)
+        size, _, digest = self._open[sha256]
+        complete = partial.exists() and partial.stat().st_size == size
+        if not (complete or size == 0) or digest.hexdigest() != sha256:
+            self._drop(sha256)
+            raise ShotError(
+                "wrong_hash", f"The {size} bytes that came do not have the hash they were sent as."
+            )
+        try:
+            with partial.open("ab") as file:
+                _to_disk(file)
+            publish(partial, self.blobs.path(sha256))
+        except OSError as error:
+            self._drop(sha256)
+            raise disk_error(error, size) from error
+        del self._open[sha256]
+
+    def _drop(self, sha256: str) -> None:
+        self.blobs.partial(sha256).unlink(missing_ok=True)
+        self._open.pop(sha256, None)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Make a finished file visible under its name, in one step that a crash cannot halve."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    if os.name == "posix":  # the rename itself is in the folder; Windows has no such handle
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def disk_error(error: OSError, size: int) -> ShotError:
+    """What the artist is told when a file cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ShotError(
+            "disk_full",
+            f"The server's disk has no room for {size / 1e6:.1f} MB.",
+            "Free space on the server, or give its --state another disk.",
+        )
+    return ShotError(
+        "disk", f"The server cannot write its files: {error.strerror}.", "Check its --state folder."
+    )
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,248 @@
+"""The jobs in hand: accepting, starting, stopping and reporting them. Knows no sockets.
+
+The store is written before anything is said, so that what a client was told survives the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from protocol import ProtocolError, messages
+
+from . import frames, jobs
+from .blobs import Blobs
+from .jobs import ROLES, Job
+from .settings import Settings
+from .store import Store
+from .supervisor import Event, Finished, GaveUp, Stepped, Stopped, Supervisor
+from .validate import refusal
+
+log = logging.getLogger(__name__)
+
+# Faster progress than a panel draws would only fill the socket.
+PROGRESS_SECONDS = 0.05
+
+Push = Callable[[str, Any], None]
+
+
+class Desk:
+    """Owner of the jobs that something may still happen to; the others are in the store.
+
+    Args:
+        push: called with a client id and a message for it.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, blobs: Blobs, workers: Supervisor, push: Push
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._blobs = blobs
+        self._workers = workers
+        self._push = push
+        self._live: dict[str, Job] = {}
+        self._pace: dict[str, tuple[str, float, float]] = {}  # job: phase, its start, last push
+
+    def take_over(self) -> None:
+        """Pick up what an earlier server left behind."""
+        for job in self._store.unfinished():
+            found = job.found_at_start()
+            if found is not job:
+                self._store.save(found)
+                log.info("job %s is %s: the server ended while it ran", job.id, found.state)
+            if not found.final:
+                self._live[job.id] = found
+
+    def accept(self, client: str, request: str, message: Any) -> Any:
+        """The reply to lift, segment or submit: accepted, or an error and nothing started.
+
+        A request that came before gets the reply it got before. A refusal is not kept: it started
+        nothing, so the same request may be asked again once its cause is mended.
+        """
+        if not request:
+            return messages.Error(code="header", sentence="A job's request needs an id.")
+        if (reply := self._store.reply_to(client, request)) is not None:
+            return frames.unpack(reply)
+        queued = sum(job.state == "queued" for job in self._live.values())
+        if queued >= self._settings.limits.queue:
+            return messages.Error(
+                code="queue_full",
+                sentence=f"{queued} jobs are waiting, the server takes no more.",
+                fix="Wait for one to finish, or cancel one.",
+            )
+        settings = self._settings
+        error = refusal(
+            message, engines=settings.engines, limits=settings.limits, blobs=self._blobs
+        )
+        if error is not None:
+            return error
+        job = Job(
+            id=secrets.token_hex(8),
+            number=1 << 62,  # behind all others, until the store numbers it
+            client=client,
+            request=request,
+            kind=messages.NAMES[type(message)],
+            created=time.time(),
+        )
+        accepted = messages.Accepted(job=job.id, place=jobs.place_of(job, self._live.values()))
+        self._live[job.id] = self._store.add(job, frames.pack(message), frames.pack(accepted))
+        return accepted
+
+    def state(self, client: str, job: str) -> messages.State:
+        """The truth about a job; ``unknown`` where there is none that this client may see."""
+        found = self._find(client, job)
+        return _unknown(job) if found is None else _state(found)
+
+    def cancel(self, client: str, job: str) -> messages.State:
+        """Ask a job to stop, and say where it stands."""
+        found = self._find(client, job)
+        if found is None:
+            return _unknown(job)
+        asked = found.cancel_asked()
+        if asked is not found:
+            self._keep(asked)
+            if asked.state == "cancel_requested":
+                self._workers.cancel(job)
+        return _state(asked)
+
+    def result(self, client: str, job: str) -> Any:
+        """A finished job's result, or an error that says why there is none."""
+        found = self._find(client, job)
+        if found is None:
+            return messages.Error(
+                code="unknown_job",
+                sentence="The server does not know this job.",
+                fix="Send it again.",
+            )
+        result = self._store.result(job)
+        if result is None:
+            return messages.Error(
+                code="no_result", sentence=f"The job is {found.state} and has no result."
+            )
+        return frames.unpack(result)
+
+    def dispatch(self) -> None:
+        """Give each free worker its next job."""
+        for role in ROLES:
+            job = jobs.next_for(role, self._live.values())
+            if job is None:
+                continue
+            if not self._workers.free(role):
+                self._workers.want(role)
+                continue
+            try:
+                message = frames.unpack(self._store.message(job.id))
+            except ProtocolError as error:
+                self._keep(job.moved("failed", "version", error.sentence, "Send it again."))
+                continue
+            self._keep(job.moved("running"))
+            self._workers.give(role, job.id, message)
+
+    def happened(self, event: Event) -> None:
+        """Take in what a worker did."""
+        if isinstance(event, GaveUp):
+            self._fail_queued(event)
+            return
+        job = self._live.get(event.job)
+        if job is None:
+            return
+        match event:
+            case Stepped():
+                self._progress(job, event)
+            case Finished(result=result):
+                done = job.moved("done")
+                self._store.save(done, frames.pack(result))
+                self._push(job.client, result)
+                self._told(done)
+            case Stopped():
+                self._keep(job.stopped(event.state, event.code, event.sentence, event.fix))
+
+    def interrupt(self) -> None:
+        """The server is told to end: say so of every job that runs."""
+        for job in list(self._live.values()):
+            found = job.found_at_start()
+            if found is not job:
+                self._keep(found)
+
+    def clean(self) -> None:
+        """Forget finished jobs and unused blobs that are older than the retention time."""
+        seconds = self._settings.retention_seconds
+        gone = self._store.forget_before(time.time() - seconds)
+        files = self._blobs.clean(seconds)
+        if gone or files:
+            log.info("cleaned up %d old jobs and %d files", gone, files)
+
+    def _find(self, client: str, job: str) -> Job | None:
+        found = self._live.get(job) or self._store.job(job)
+        return found if found is not None and found.client == client else None
+
+    def _keep(self, job: Job) -> None:
+        self._store.save(job)
+        self._told(job)
+
+    def _told(self, job: Job) -> None:
+        """Push a state that is in the store already."""
+        if job.final:
+            self._live.pop(job.id, None)
+            self._pace.pop(job.id, None)
+        else:
+            self._live[job.id] = job
+        self._push(job.client, _state(job))
+
+    def _progress(self, job: Job, step: Stepped) -> None:
+        now = time.monotonic()
+        phase, began, pushed = self._pace.get(job.id, ("", now, 0.0))
+        if phase != step.phase:
+            began = now
+        due = phase != step.phase or step.done >= step.total or now - pushed >= PROGRESS_SECONDS
+        self._pace[job.id] = (step.phase, began, now if due else pushed)
+        if not due:
+            return
+        job = self._live[job.id] = job.pushed()
+        message = messages.Progress(
+            job=job.id,
+            seq=job.seq,
+            phase=step.phase,
+            done=step.done,
+            total=step.total,
+            eta_seconds=jobs.seconds_left(now - began, step.done, step.total),
+        )
+        self._push(job.client, message)
+
+    def _fail_queued(self, event: GaveUp) -> None:
+        for job in list(self._live.values()):
+            if job.state == "queued" and job.role == event.role:
+                self._keep(
+                    job.moved(
+                        "failed",
+                        "worker_died",
+                        f"The server's {event.role} process does not start.",
+                        "Look into the server's log, then try again.",
+                    )
+                )
+
+
+def _state(job: Job) -> messages.State:
+    return messages.State(
+        job=job.id,
+        seq=job.seq,
+        state=job.state,
+        code=job.code,
+        sentence=job.sentence,
+        fix=job.fix,
+    )
+
+
+def _unknown(job: str) -> messages.State:
+    return messages.State(
+        job=job,
+        seq=0,
+        state="unknown",
+        code="unknown_job",
+        sentence="The server does not know this job.",
+        fix="Send it again.",
+    )

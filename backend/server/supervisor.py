@@ -1,0 +1,289 @@
+"""The worker processes, seen from the loop: starting, feeding, stopping and replacing them.
+
+Nothing here waits for a worker. Whatever a worker does, or fails to do, turns into an event.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+import backend
+import protocol
+from protocol import ProtocolError, messages
+
+from .jobs import ROLES, Role, State
+from .settings import HOST, Settings
+from .worker import ENDPOINT, TOKEN
+
+log = logging.getLogger(__name__)
+
+# A worker that ended so often with no job done in between is started again only for a new job.
+DEATHS_IN_A_ROW = 3
+STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """A worker made a step."""
+
+    job: str
+    phase: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A worker has a result; its blobs are in the store."""
+
+    job: str
+    result: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """A job ended without a result."""
+
+    job: str
+    state: State
+    code: str = ""
+    sentence: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaveUp:
+    """Workers of a role end as soon as they start."""
+
+    role: Role
+
+
+Event = Stepped | Finished | Stopped | GaveUp
+
+
+@dataclass(slots=True, kw_only=True)
+class _Worker:
+    role: Role
+    process: subprocess.Popen[bytes]
+    token: bytes
+    address: bytes = b""
+    ready: bool = False
+    job: str = ""
+    since: float = field(default_factory=time.monotonic)  # start, or the job's last step
+    stop_by: float | None = None
+
+
+class Supervisor:
+    """One worker process a role."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
+        self._settings = settings
+        self._workers: dict[Role, _Worker] = {}
+        self._deaths: dict[Role, int] = dict.fromkeys(ROLES, 0)
+        self._events: list[Event] = []
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._endpoint = f"tcp://{HOST}:{self.socket.bind_to_random_port(f'tcp://{HOST}')}"
+
+    def start(self) -> None:
+        """Start a worker for each role."""
+        for role in ROLES:
+            self._spawn(role)
+
+    def free(self, role: Role) -> bool:
+        """Whether a worker of ``role`` could take a job now."""
+        worker = self._workers.get(role)
+        return worker is not None and worker.ready and not worker.job
+
+    def want(self, role: Role) -> None:
+        """Start a worker again that was given up, because a job waits for it."""
+        if role not in self._workers:
+            self._spawn(role)
+
+    def give(self, role: Role, job: str, message: Any) -> None:
+        """Hand a job to the free worker of ``role``."""
+        worker = self._workers[role]
+        worker.job, worker.since = job, time.monotonic()
+        self._send(worker, protocol.encode(message, id=job))
+
+    def cancel(self, job: str) -> None:
+        """Ask the worker of ``job`` to stop, and end it if it does not in time."""
+        for worker in self._workers.values():
+            if worker.job == job and worker.stop_by is None:
+                worker.stop_by = time.monotonic() + self._settings.cancel_seconds
+                self._send(worker, protocol.encode(messages.Cancel(job=job)))
+
+    def events(self) -> list[Event]:
+        """What happened since the last call; also looks after hung and ended workers."""
+        while self.socket.poll(0):
+            address, *frames = self.socket.recv_multipart()
+            self._take(address, frames)
+        for worker in list(self._workers.values()):
+            self._check(worker)
+        events, self._events = self._events, []
+        return events
+
+    def stop(self) -> None:
+        """End every worker; none outlives this call by more than its operating system needs."""
+        for worker in self._workers.values():
+            worker.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers.values():
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            _close_pipe(worker.process)
+        self._workers.clear()
+        self.socket.close(linger=0)
+
+    def _spawn(self, role: Role) -> None:
+        token = secrets.token_hex(32)
+        root = str(Path(backend.__file__).parents[1])
+        paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            ENDPOINT: self._endpoint,
+            TOKEN: token,
+        }
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "backend.server.worker"),
+                *("--role", role),
+                *("--blobs", str(self._settings.blobs)),
+                *("--handlers", self._settings.handlers),
+            ],
+            env=environment,
+            stdin=subprocess.PIPE,  # never written to; it closes when the loop ends
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is for the loop, which ends its own
+        )
+        self._workers[role] = _Worker(role=role, process=process, token=token.encode())
+
+    def _send(self, worker: _Worker, frames: list[bytes | memoryview]) -> None:
+        try:
+            self.socket.send_multipart([worker.address, *frames], zmq.NOBLOCK)
+        except zmq.ZMQError as error:  # it has just ended: _check sees that next
+            log.info("the %s worker cannot be reached: %s", worker.role, error)
+
+    def _take(self, address: bytes, frames: list[bytes]) -> None:
+        worker = next((w for w in self._workers.values() if _holds(w, frames)), None)
+        if worker is None:
+            return  # a stranger, or a worker that was replaced
+        worker.address = address
+        try:
+            message = protocol.decode(frames[1:]).message
+        except ProtocolError:
+            log.exception("the %s worker sent what cannot be read", worker.role)
+            worker.process.kill()
+            return
+        if isinstance(message, messages.Pong):
+            worker.ready = True
+            return
+        job = getattr(message, "job", "")
+        if not job or job != worker.job:
+            return
+        worker.since = time.monotonic()
+        match message:
+            case messages.Progress(phase=phase, done=done, total=total):
+                self._events.append(Stepped(job=job, phase=phase, done=done, total=total))
+            case messages.State(state="cancelled" | "failed" as state):
+                self._let_go(worker)
+                self._events.append(
+                    Stopped(
+                        job=job,
+                        state=state,
+                        code=message.code,
+                        sentence=message.sentence,
+                        fix=message.fix,
+                    )
+                )
+            case _ if type(message) in messages.RESULTS:
+                self._let_go(worker)
+                self._events.append(Finished(job=job, result=message))
+            case _:
+                log.error("the %s worker sent an unexpected message", worker.role)
+
+    def _let_go(self, worker: _Worker) -> None:
+        worker.job, worker.stop_by = "", None
+        self._deaths[worker.role] = 0
+
+    def _check(self, worker: _Worker) -> None:
+        now = time.monotonic()
+        if worker.process.poll() is not None:
+            self._died(worker)
+        elif worker.stop_by is not None and now > worker.stop_by:
+            log.warning("the %s worker did not stop in time and is replaced", worker.role)
+            self._end(worker)
+            self._events.append(Stopped(job=worker.job, state="cancelled"))
+            self._spawn(worker.role)
+        elif worker.job and now - worker.since > self._settings.stall_seconds:
+            log.warning("the %s worker made no step and is replaced", worker.role)
+            self._end(worker)
+            self._events.append(
+                Stopped(
+                    job=worker.job,
+                    state="failed",
+                    code="stalled",
+                    sentence=f"No step was made for {self._settings.stall_seconds:g} s.",
+                    fix="Try again with a smaller photo or fewer frames.",
+                )
+            )
+            self._spawn(worker.role)
+        elif not worker.ready and now - worker.since > self._settings.start_seconds:
+            log.warning("the %s worker did not get ready and is ended", worker.role)
+            worker.process.kill()
+
+    def _died(self, worker: _Worker) -> None:
+        code = worker.process.returncode
+        log.warning("the %s worker ended by itself (%s)", worker.role, _why(code))
+        _close_pipe(worker.process)
+        del self._workers[worker.role]
+        self._deaths[worker.role] += 1
+        if worker.job:
+            self._events.append(
+                Stopped(
+                    job=worker.job,
+                    state="failed",
+                    code="worker_died",
+                    sentence=f"The process that worked on this job ended ({_why(code)}).",
+                    fix="Try again; if it happens again, use a smaller photo or fewer frames.",
+                )
+            )
+        if self._deaths[worker.role] < DEATHS_IN_A_ROW:
+            self._spawn(worker.role)
+        elif not worker.ready:
+            self._events.append(GaveUp(role=worker.role))
+
+    def _end(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.wait()
+        _close_pipe(worker.process)
+        del self._workers[worker.role]
+
+
+def _holds(worker: _Worker, frames: list[bytes]) -> bool:
+    return len(frames) > 1 and hmac.compare_digest(worker.token, frames[0])
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def _why(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

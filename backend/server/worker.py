@@ -1,0 +1,154 @@
+"""A worker process: takes one job at a time from the server's loop and does the heavy work.
+
+Started by the loop as ``python -m backend.server.worker``, with the address of the loop's second
+socket and a random token in the environment. It speaks the wire's own messages: a request whose id
+is the job comes in; progress, then a result or a state go out; a cancel may come in at any time and
+is looked for at every step. Each message out carries the token in a frame of its own.
+
+The handlers module holds ``run(message, *, job, blobs, on_step)``, ``warm_up()``, and may hold
+``Cancelled``, the exception that ``on_step`` raises; without it that is ``backend.contracts``' one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import logging
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import zmq
+
+import protocol
+from protocol import ShotError, messages
+
+from .blobs import Blobs, disk_error
+
+ENDPOINT = "LEVITOR_WORKER_ENDPOINT"
+TOKEN = "LEVITOR_WORKER_TOKEN"
+
+log = logging.getLogger(__name__)
+
+
+class Line:
+    """The worker's end of the socket to the loop."""
+
+    def __init__(self, endpoint: str, token: str) -> None:
+        self._token = token.encode()
+        self._socket = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 1000)
+        self._socket.connect(endpoint)
+
+    def send(self, message: Any) -> None:
+        """Tell the loop."""
+        self._socket.send_multipart([self._token, *protocol.encode(message)])
+
+    def receive(self) -> protocol.Envelope:
+        """Wait for the loop's next message."""
+        return protocol.decode(self._socket.recv_multipart())
+
+    def cancelled(self, job: str) -> bool:
+        """Whether the loop asked for ``job`` to stop; never waits."""
+        found = False
+        while self._socket.poll(0):
+            message = self.receive().message
+            found |= isinstance(message, messages.Cancel) and message.job == job
+        return found
+
+
+def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> None:
+    """Do one job and tell the loop how it went; nothing it raises gets out."""
+    cancelled = cancelled_type(handlers)
+
+    def on_step(phase: str, done: int, total: int) -> None:
+        line.send(messages.Progress(job=job, seq=0, phase=phase, done=done, total=total))
+        if line.cancelled(job):
+            raise cancelled()()
+
+    try:
+        line.send(handlers.run(message, job=job, blobs=blobs, on_step=on_step))
+    except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
+        line.send(_report(job, error, handlers))
+
+
+def cancelled_type(handlers: ModuleType):
+    """A function that gives the exception for a cancelled job, importing it only when needed."""
+
+    def get() -> type[Exception]:
+        own = getattr(handlers, "Cancelled", None)
+        return own or importlib.import_module("backend.contracts").Cancelled
+
+    return get
+
+
+def _report(job: str, error: Exception, handlers: ModuleType) -> messages.State:
+    def failed(code: str, sentence: str, fix: str) -> messages.State:
+        return messages.State(job=job, seq=0, state="failed", code=code, sentence=sentence, fix=fix)
+
+    if isinstance(error, ShotError):
+        return failed(error.code, error.sentence, error.fix)
+    if _is_out_of_memory(error):
+        log.warning("job %s ran out of memory: %s", job, error)
+        return failed(
+            "out_of_memory",
+            f"The memory was not enough for this job{f': {error}' if str(error) else '.'}",
+            "Use a smaller photo or fewer frames, or close other programs.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = disk_error(error, 0)
+        return failed(full.code, full.sentence, full.fix)
+    if type(error).__name__ == "Cancelled" and isinstance(error, cancelled_type(handlers)()):
+        return messages.State(job=job, seq=0, state="cancelled")
+    name = secrets.token_hex(4)
+    log.error("error %s in job %s", name, job, exc_info=error)
+    return failed(
+        "internal",
+        f"Something went wrong inside the server (error {name}).",
+        "Look for that name in the server's log, and report it.",
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # By name, so that this file needs no torch: its error is not a MemoryError.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _end_with_parent() -> None:
+    """End this process when the loop is gone, however it went: the pipe it holds then closes."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)  # the main thread may be deep in a computation that no exception reaches
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve jobs until the loop ends."""
+    parser = argparse.ArgumentParser(prog="backend.server.worker")
+    parser.add_argument("--role", required=True)
+    parser.add_argument("--blobs", required=True, type=Path)
+    parser.add_argument("--handlers", required=True)
+    options = parser.parse_args(arguments)
+    _end_with_parent()
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {options.role}: %(message)s")
+    line = Line(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
+    blobs = Blobs(options.blobs)
+    handlers = importlib.import_module(options.handlers)
+    handlers.warm_up()
+    line.send(messages.Pong())
+    while True:
+        envelope = line.receive()
+        if type(envelope.message) in messages.JOB_REQUESTS:
+            run_job(line, handlers, blobs, envelope.id, envelope.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
