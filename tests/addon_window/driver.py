@@ -1,0 +1,222 @@
+"""Drives a real Blender with real pointer events; runs inside the window root, under Xvfb.
+
+    python3 driver.py PLAN.json
+
+The plan names the zip, the backend's endpoint and the photo, as paths seen in here. What Blender
+made of it is written to ``facts.json`` beside the plan, with two screenshots; the test outside
+judges them. Standard library only: in here the project is not installed.
+
+Nothing waits a fixed time: each wait is for a state and has a limit. Buttons are found by pointing
+at the sidebar and asking Blender which operator is under the pointer, not by counting pixels.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONTROL = "/share/blw/ctl.py"
+SIZE = (1600, 900)
+MODULE = "bl_ext.user_default.levitor"
+ROW = 9  # pixels between two looks; a row of buttons is about 26 high
+
+# The button under the pointer, as the call it would make; '' where there is none.
+BUTTON_UNDER_POINTER = """
+window, area, regions, space = view3d()
+found = ''
+with bpy.context.temp_override(window=window, area=area, region=regions['UI']):
+    if bpy.ops.ui.copy_python_command_button.poll():
+        bpy.ops.ui.copy_python_command_button()
+        found = window and bpy.context.window_manager.clipboard
+print(repr(found))
+"""
+
+
+class Blender:
+    """One Blender with a window, answering snippets of Python."""
+
+    def __init__(self, user: str, log: Path) -> None:
+        self.control = Path(tempfile.mkdtemp(prefix="control_"))
+        self.count = 0
+        environment = os.environ | {"BLENDER_USER_RESOURCES": user, "BLW_CTL": str(self.control)}
+        geometry = ["--window-geometry", "0", "0", *map(str, SIZE)]
+        self.log = log.open("w")
+        self.process = subprocess.Popen(
+            ["blender", "--gpu-backend", "opengl", *geometry, "--python", CONTROL],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+    def run(self, code: str, limit: float = 120.0) -> str:
+        """Run ``code`` in Blender's main thread; the last line that it printed."""
+        self.count += 1
+        base = self.control / f"{self.count:06d}"
+        base.with_suffix(".new").write_text(code)
+        base.with_suffix(".new").rename(base.with_suffix(".py"))
+        answer = base.with_suffix(".out")
+
+        def answered() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"Blender ended with {self.process.returncode}")
+            return answer.exists()
+
+        wait_until(answered, limit, f"an answer to {code.strip()[:60]!r}")
+        text = answer.read_text().strip()
+        if "Traceback" in text:
+            raise RuntimeError(text)
+        return text.splitlines()[-1] if text else ""
+
+    def value(self, expression: str) -> object:
+        return ast.literal_eval(self.run(f"print(repr({expression}))"))
+
+    def wait(self, expression: str, limit: float = 30.0) -> object:
+        return wait_until(lambda: self.value(expression), limit, expression)
+
+    def open_tab(self, tab: str) -> tuple[int, int, int, int]:
+        """Show a tab of the sidebar; (left, top, right, bottom) of it, y downwards."""
+        self.run("w, a, r, s = view3d(); s.show_region_ui = True; a.tag_redraw()")
+        self.wait("view3d()[2]['UI'].width > 1")
+
+        def chosen() -> bool:  # the tabs are there only after the sidebar was drawn once
+            choose = f"r['UI'].active_panel_category = {tab!r}"
+            self.run(
+                f"w, a, r, s = view3d()\ntry: {choose}\nexcept TypeError: pass\na.tag_redraw()"
+            )
+            return self.value("view3d()[2]['UI'].active_panel_category") == tab
+
+        wait_until(chosen, 30, f"the tab {tab}")
+        x, y, width, height = ast.literal_eval(
+            self.run("u = view3d()[2]['UI']; print((u.x, u.y, u.width, u.height))")
+        )
+        return x, SIZE[1] - y - height, x + width, SIZE[1] - y
+
+    def point_at_button(self, command: str, sidebar: tuple[int, int, int, int]) -> None:
+        """Move the pointer onto the button that calls ``command``."""
+        left, top, right, bottom = sidebar
+        # Two columns, should the button share its row; left of the tabs at the right edge.
+        columns = [left + (right - left) * part // 10 for part in (4, 7)]
+
+        def found() -> bool:
+            return any(
+                self.rests_on(command, x, y) for y in range(top + 20, bottom, ROW) for x in columns
+            )
+
+        wait_until(found, 120, f"a button that calls {command}")
+
+    def rests_on(self, command: str, x: int, y: int) -> bool:
+        # Blender looks for the button under the pointer when it moves, hence two steps.
+        move_pointer(x - 3, y)
+        move_pointer(x, y)
+        end = time.monotonic() + 0.15
+        while time.monotonic() < end:
+            if ast.literal_eval(self.run(BUTTON_UNDER_POINTER)).startswith(command):
+                return True
+        return False
+
+    def close(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+
+def wait_until(state, limit: float, what: str):
+    """The first true answer of ``state()``, asked until ``limit`` seconds are over."""
+    end = time.monotonic() + limit
+    while not (answer := state()):
+        if time.monotonic() > end:
+            raise RuntimeError(f"waited {limit:.0f} s in vain for {what}")
+        time.sleep(0.02)
+    return answer
+
+
+def move_pointer(x: int, y: int) -> None:
+    subprocess.run(["xdotool", "mousemove", str(x), str(y)], check=True)
+
+
+def screenshot(path: Path) -> str:
+    # From the X server: Blender's own screenshot is black on this software renderer.
+    subprocess.run(["import", "-window", "root", str(path)], check=True)
+    return path.name
+
+
+def install(package: str, user: str) -> str:
+    """Install the zip as a user does from the command line, and write the preferences."""
+    command = ["blender", "--factory-startup", "--command", "extension", "install-file"]
+    result = subprocess.run(
+        [*command, "-r", "user_default", "-e", package],
+        env=os.environ | {"BLENDER_USER_RESOURCES": user},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise RuntimeError(f"Blender did not install {package}: {result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> None:
+    """Enter the photo, click Lift, and wait for the point cloud."""
+    facts["version"] = blender.run("print(bpy.app.version_string)", limit=300)
+    modules = "__import__('sys').modules"
+    facts["enabled"] = blender.value(f"{MODULE!r} in {modules}")
+    facts["zmq"] = blender.value(f"getattr({modules}.get('zmq'), '__file__', '')")
+    blender.run(
+        f"bpy.context.preferences.addons[{MODULE!r}].preferences.endpoint = {plan['endpoint']!r}\n"
+        f"bpy.context.scene.levitor.photo = {plan['photo']!r}"
+    )
+    sidebar = blender.open_tab("LeviTor")
+    blender.point_at_button("bpy.ops.levitor.lift(", sidebar)
+    facts["before"] = screenshot(folder / "before.png")
+    objects = blender.value("len(bpy.data.objects)")
+    start = time.monotonic()
+    subprocess.run(["xdotool", "click", "1"], check=True)
+    blender.wait("bpy.context.scene.levitor.lift is not None", limit=120)
+    facts["seconds"] = time.monotonic() - start
+    facts["new_objects"] = blender.value("len(bpy.data.objects)") - objects
+    lift = "bpy.context.scene.levitor.lift.levitor"
+    facts["points"] = blender.value(f"len({lift}.background.data.vertices)")
+    facts["size"] = blender.value(f"({lift}.height, {lift}.width)")
+    facts["depth_model"] = blender.value(f"{lift}.depth_model")
+    facts["camera"] = blender.value(f"bpy.context.scene.camera == {lift}.camera")
+    blender.run(
+        "w, a, r, s = view3d(); s.region_3d.view_perspective = 'CAMERA'; a.tag_redraw()\n"
+        "drawn = []\n"
+        "def count(): drawn.append(1)\n"
+        "handle = bpy.types.SpaceView3D.draw_handler_add(count, (), 'WINDOW', 'POST_PIXEL')"
+    )
+    blender.wait("len(drawn) > 1 or view3d()[1].tag_redraw()", limit=120)
+    facts["after"] = screenshot(folder / "after.png")
+
+
+def main() -> int:
+    plan_path = Path(sys.argv[1])
+    folder = plan_path.parent
+    plan = json.loads(plan_path.read_text())
+    facts: dict = {}
+    user = tempfile.mkdtemp(prefix="user_")
+    blender = None
+    try:
+        facts["install"] = install(plan["zip"], user)
+        blender = Blender(user, folder / "blender.log")
+        lift_by_mouse(blender, plan, folder, facts)
+    except Exception as error:  # noqa: BLE001 - told in full to the test outside, which fails
+        facts["error"] = f"{type(error).__name__}: {error}"
+        if blender is not None:
+            screenshot(folder / "error.png")
+    finally:
+        if blender is not None:
+            blender.close()
+        (folder / "facts.json").write_text(json.dumps(facts, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A real Blender window, a real mouse, a real server: what an artist does first.
+
+Run by ``make window-test``, which makes the root with Debian's Blender and sets LEVITOR_WINDOW to
+the command that enters it.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_image
+
+import build_addon
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "build" / "window"
+HERE = Path(__file__).parent
+
+pytestmark = [pytest.mark.window, pytest.mark.timeout(600)]
+
+
+@contextmanager
+def server(state: Path):
+    """Endpoint of a ``levitor serve`` of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "backend", "serve", "--port", str(port), "--state", str(state)]
+    with (RESULTS / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_for_listener(process, port)
+            yield f"tcp://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for_listener(process: subprocess.Popen, port: int, limit: float = 60.0) -> None:
+    end = time.monotonic() + limit
+    while process.poll() is None and time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"no server on port {port}, see {RESULTS / 'server.log'}")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory) -> dict:
+    """What the driver saw while it lifted a photo of 240 x 160 pixels by mouse."""
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
+    share = tmp_path_factory.mktemp("share")
+    tools = Path(os.environ["LEVITOR_SHARED_TOOLS"]) / "blender_window"
+    shutil.copytree(tools, share / "blw")
+    shutil.copy(HERE / "driver.py", share)
+    package = build_addon.build(share, "cp312-abi3")
+    photo = cv2.resize(load_sample_image("flower.jpg"), (240, 160), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(share / "flower.jpg"), photo[:, :, ::-1])
+
+    with server(tmp_path_factory.mktemp("state")) as endpoint:
+        inside = {"zip": package.name, "photo": "flower.jpg"}
+        plan = {name: f"/share/{value}" for name, value in inside.items()}
+        (share / "plan.json").write_text(json.dumps(plan | {"endpoint": endpoint}))
+        command = [os.environ["LEVITOR_WINDOW"], "blw", "timeout", "540", "python3"]
+        subprocess.run(
+            [*command, "/share/driver.py", "/share/plan.json"],
+            env=os.environ | {"BLW_SHARE": str(share)},
+            check=True,
+        )
+    for path in share.iterdir():
+        if path.suffix in {".png", ".log", ".json"}:
+            shutil.copy(path, RESULTS)
+    facts = json.loads((share / "facts.json").read_text())
+    assert "error" not in facts, f"{facts['error']}\n(see {RESULTS})"
+    return facts
+
+
+def picture(name: str) -> np.ndarray:
+    return cv2.imread(str(RESULTS / name)).astype(np.float32)
+
+
+def test_the_zip_is_installed_and_enabled_and_brings_its_own_wheel(seen):
+    assert seen["enabled"]
+    assert "/extensions/.local/" in seen["zmq"], "another zmq hides the wheel of the zip"
+
+
+def test_a_click_on_lift_makes_a_point_for_each_of_the_photos_pixels(seen):
+    assert seen["size"] == [160, 240]
+    assert seen["points"] == 160 * 240
+    assert seen["depth_model"]
+
+
+def test_the_scene_looks_through_the_camera_that_took_the_photo(seen):
+    assert seen["camera"]
+
+
+def test_the_screenshots_are_not_black_and_the_view_has_changed(seen):
+    before, after = picture(seen["before"]), picture(seen["after"])
+    assert before.shape == after.shape == (900, 1600, 3)
+    assert before.mean() > 5
+    assert after.mean() > 5
+    view = np.abs(after - before)[100:800, 100:1000]
+    assert (view.max(-1) > 16).mean() > 0.05
