@@ -10,7 +10,7 @@ code := protocol backend blender_addon tests build_addon.py
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: backend blender addon  ## lift two photos in Blender, animate, render; result in build/demo
 	@.venv/bin/levitor demo
