@@ -152,7 +152,7 @@ def encode_video(frames: Tensor, fps: float, length: int | None = None) -> bytes
     buffer = io.BytesIO()
     # 1001 covers the broadcast rates: 23.976 is 24000/1001
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": VIDEO_CRF, "preset": "veryfast"}

@@ -27,21 +27,22 @@ SEARCH_ITERATIONS = 5
 
 
 def ground_depth(height: int, width: int, horizon: float, near: float, far: float) -> Array:
-    """A plane from ``near`` at the lowest row to ``far`` at the horizon, and a wall above it.
+    """A ground plane that vanishes at the horizon, and a wall at ``far`` behind it.
 
-    Disparity is linear in the row, which is what a plane looks like through a pinhole.
+    1/z of a plane is linear in the row: 0 at the horizon, 1/near at the lowest row. With the
+    horizon in the middle of the photo the camera looks level.
 
     Args:
         height: of the photo.
         width: of the photo.
         horizon: its row as a fraction of the height, from the top.
         near: z of the lowest row.
-        far: z at the horizon and above.
+        far: z of the wall.
     """
     rows = np.arange(height) + 0.5
     line = horizon * height
-    disparity = np.clip((rows - line) / max(height - 0.5 - line, 1.0), 0.0, 1.0)
-    depth = 1.0 / (1.0 / far + disparity * (1.0 / near - 1.0 / far))
+    inverse = (rows - line) / max(height - 0.5 - line, 1.0) / near
+    depth = 1.0 / np.clip(inverse, 1.0 / far, 1.0 / near)
     return np.repeat(depth.astype(np.float32)[:, None], width, 1)
 
 

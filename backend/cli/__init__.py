@@ -1,0 +1,1 @@
+"""The `levitor` command, one file a subcommand; heavy imports happen inside them."""

@@ -1,0 +1,275 @@
+"""`levitor demo`: two photos become moving shots, through a real Blender and a real server."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES, FPS = 48, 24
+READY = "LeviTor backend ready at "
+
+FLOWER: dict[str, Any] = {
+    "photo": "flower.jpg",
+    "lift": {"horizon": 0.5, "near": 2.0, "far": 20.0},
+    "picks": [
+        {"name": "Dahlia", "moving": True, "clicks": [[325, 200, True]]},
+        {"name": "Bud", "moving": False, "clicks": [[365, 400, True]]},
+    ],
+    # Toward the camera along the ground, turning, until the bud in front hides its foot.
+    "keys": [
+        {"instance": "Dahlia", "frame": 1},
+        {"instance": "Dahlia", "frame": 24, "move": [0.25, -0.2, 0.1], "turn": [0.0, 0.25, 0.7]},
+        {"instance": "Dahlia", "frame": 48, "move": [0.1, -0.75, 0.0], "turn": [0.0, 0.5, -0.4]},
+    ],
+}
+CHINA: dict[str, Any] = {
+    "photo": "china.jpg",
+    "lift": {"horizon": 0.48, "near": 2.0, "far": 40.0, "horizontal_fov": 60.0},
+    "picks": [
+        {
+            "name": "Trees",
+            "moving": False,
+            "box": [330, 125, 640, 426],
+            "clicks": [[600, 200, True], [600, 300, True], [450, 360, True], [620, 390, True]],
+        },
+        {
+            "name": "Pagoda",
+            "moving": True,
+            "box": [60, 25, 372, 400],
+            "clicks": [
+                [206, 40, True],
+                [210, 120, True],
+                [210, 200, True],
+                [210, 270, True],
+                [210, 330, True],
+                [300, 340, True],
+                [330, 335, True],
+            ],
+        },
+    ],
+    # Away over the lake, turning, and behind the trees that stay.
+    "keys": [
+        {"instance": "Pagoda", "frame": 1},
+        {"instance": "Pagoda", "frame": 24, "move": [0.7, 1.0, 0.0], "turn": [0.0, 0.0, 0.35]},
+        {"instance": "Pagoda", "frame": 48, "move": [2.2, 2.4, 0.0], "turn": [0.0, 0.0, 0.6]},
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What one photo became."""
+
+    name: str
+    blender: str
+    seconds: float
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("demo", help="make two demo shots (needs a checkout)")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo")
+    parser.add_argument(
+        "--blender-python",
+        type=Path,
+        default=ROOT / ".venv-blender" / "bin" / "python",
+        help="a Python with the bpy module",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make everything, then say what was made."""
+    from tqdm import tqdm
+
+    from backend.cli.contact_sheet import contact_sheet
+    from backend.media import write_atomically
+    from protocol.errors import ShotError
+
+    out, blender = args.out.resolve(), args.blender_python
+    if not blender.exists() or not (ROOT / "build_addon.py").exists():
+        raise ShotError(
+            "demo",
+            f"The demo needs a checkout with Blender's Python at {blender}.",
+            "Run `make demo` in the checkout.",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    made: list[Made] = []
+    photos = _photos()
+    with tqdm(total=1.0, bar_format="{percentage:3.0f}% |{bar:32}| {desc}") as bar:
+        bar.set_description("build the extension")
+        extension = _build_extension()
+        bar.set_description("start the server")
+        with _server(out) as endpoint:
+            for index, plan in enumerate((FLOWER, CHINA)):
+
+                def show(fraction: float, what: str, index: int = index) -> None:
+                    bar.n = min((index + fraction) / 2, 1.0)
+                    bar.set_description(what, refresh=True)
+
+                made.append(_make(plan, photos, out, blender, extension, endpoint, show))
+        bar.n = 1.0
+        bar.set_description("contact sheet")
+        sheet = out / "contact_sheet.png"
+        names = [item.name for item in made]
+        write_atomically(sheet, contact_sheet(out, names, photos))
+        bar.set_description("done")
+    _print_report(made, sheet, time.monotonic() - started)
+    return 0
+
+
+def _make(
+    plan: dict[str, Any],
+    photos: dict[str, Path],
+    out: Path,
+    blender: Path,
+    extension: Path,
+    endpoint: str,
+    show: Any,
+) -> Made:
+    """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
+    from backend import media
+    from backend.control.preview import control_frames
+    from backend.server.handlers import render_video
+    from backend.shotfile import read_shot
+
+    start = time.monotonic()
+    name = Path(plan["photo"]).stem
+    paths = {kind: out / f"{name}{end}" for kind, end in _ENDINGS.items()}
+    for path in paths.values():
+        path.unlink(missing_ok=True)
+    full = plan | {
+        "photo": str(photos[plan["photo"]]),
+        "zip": str(extension),
+        "endpoint": endpoint,
+        "blend": str(paths["blend"]),
+        "shot": str(paths["shot"]),
+        "frames": FRAMES,
+        "fps": FPS,
+    }
+    plan_file = out / f"{name}_plan.json"
+    plan_file.write_text(json.dumps(full, indent=1))
+    result = _in_blender(blender, plan_file, out / f"{name}_blender.log", name, show)
+    plan_file.unlink()
+    take = Path(result["take"]).read_bytes()
+    media.write_atomically(paths["take"], take)
+
+    show(0.85, f"{name}: the same shot without Blender")
+    shot, blobs = read_shot(paths["shot"])
+    video, alone = render_video(shot, blobs.__getitem__, lambda *step: None)
+    preview = control_frames(alone.masks, len(shot.instances), shot.scene.near, shot.scene.far)
+    media.write_atomically(paths["control"], media.encode_video(preview, FPS, FRAMES))
+    same = "the same bytes" if video == take else "DIFFERENT bytes"
+    properties = result["properties"]
+    return Made(
+        name=name,
+        blender=result["blender"],
+        seconds=time.monotonic() - start,
+        files=tuple(paths.values()),
+        notes=(
+            f"take on frames {result['start']}..{result['end']}, engine "
+            f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
+            f"shot {properties['levitor_shot'][:12]}",
+            f"`levitor render {paths['shot'].name}` gives {same}",
+        ),
+    )
+
+
+_ENDINGS = {"blend": ".blend", "take": ".mp4", "control": "_control.mp4", "shot": ".shot"}
+
+
+def _photos() -> dict[str, Path]:
+    """scikit-learn's two sample photos."""
+    import sklearn.datasets
+
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    return {name: folder / name for name in ("flower.jpg", "china.jpg")}
+
+
+def _build_extension() -> Path:
+    built = subprocess.run(
+        [sys.executable, str(ROOT / "build_addon.py"), "--out", str(ROOT / "dist")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode:
+        raise _failed("The extension could not be built", built.stdout + built.stderr)
+    return max((ROOT / "dist").glob("levitor-*.zip"), key=lambda path: path.stat().st_mtime)
+
+
+@contextlib.contextmanager
+def _server(out: Path) -> Iterator[str]:
+    """A backend of its own on a free port; its endpoint."""
+    command = [
+        sys.executable,
+        "-m",
+        "backend",
+        "serve",
+        "--port",
+        "0",
+        "--state",
+        str(out / "state"),
+    ]
+    with (out / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline().strip()
+            if not line.startswith(READY):
+                process.wait(10)
+                raise _failed("The server did not start", (out / "server.log").read_text() + line)
+            yield line.removeprefix(READY)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _in_blender(blender: Path, plan: Path, log: Path, name: str, show: Any) -> dict[str, Any]:
+    """Run the plan in Blender; what it reports at the end."""
+    command = [str(blender), str(ROOT / "scripts" / "demo_in_blender.py"), str(plan)]
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            match line.split(maxsplit=3):
+                case ["STEP", done, total, what]:
+                    show(0.85 * int(done) / int(total), f"{name}: {what.strip()}")
+                case _:
+                    pass
+    log.write_text("".join(lines))
+    for line in lines:
+        if line.startswith("RESULT "):
+            return json.loads(line.removeprefix("RESULT "))
+    raise _failed(f"Blender did not finish {name}", "".join(lines))
+
+
+def _failed(what: str, output: str) -> Exception:
+    from protocol.errors import ShotError
+
+    tail = " | ".join(line for line in output.strip().splitlines()[-3:])
+    return ShotError("demo", f"{what}: {tail}", "The logs are in the demo's folder.")
+
+
+def _print_report(made: list[Made], sheet: Path, seconds: float) -> None:
+    for item in made:
+        print(f"\n{item.name} (Blender {item.blender}, {item.seconds:.1f} s)")
+        for path in item.files:
+            print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
+        for note in item.notes:
+            print(f"  {note}")
+    print(f"\nLook at {sheet}  ({seconds:.1f} s in all)")

@@ -1,0 +1,42 @@
+"""`levitor`: finds the subcommand and runs it. Imports nothing heavy, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from protocol.errors import ShotError
+
+COMMANDS = ("serve", "render", "demo")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; what the user can mend is one sentence and exit status 1."""
+    parser = argparse.ArgumentParser(
+        prog="levitor",
+        description="Animate the things in a photo along 3D trajectories keyframed in Blender.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    modules = {name: importlib.import_module(f"backend.cli.{name}") for name in COMMANDS}
+    for module in modules.values():
+        module.add_parser(subparsers)
+    args = parser.parse_args(argv)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"levitor {version('levitor')}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return modules[args.command].run(args)
+    except ShotError as error:
+        print(f"levitor: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("levitor: stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,58 @@
+"""`levitor render`: a .shot file to a video, without Blender and without a server."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("render", help="render a .shot file to a video")
+    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
+    parser.add_argument("--engine", help="another engine than the shot's own")
+    parser.add_argument("--seed", type=int, help="another seed than the shot's own")
+    parser.add_argument("--control", type=Path, help="also write instance ids and depth as MP4")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render and write; nothing is written when something is wrong."""
+    from dataclasses import replace
+
+    from tqdm import tqdm
+
+    from backend import media
+    from backend.control.preview import control_frames
+    from backend.engines.registry import spec_of
+    from backend.server.handlers import render_video
+    from backend.shotfile import read_shot
+
+    shot, blobs = read_shot(args.shot)
+    if args.engine is not None:
+        shot = replace(shot, engine=args.engine, options={})
+    if args.seed is not None:
+        shot = replace(shot, seed=args.seed)
+    spec_of(shot.engine)
+    start = time.monotonic()
+    with tqdm(total=1, leave=False, bar_format="{desc:<8} {bar:30} {n_fmt}/{total_fmt}") as bar:
+
+        def on_step(phase: str, done: int, total: int) -> None:
+            bar.set_description(phase, refresh=False)
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        video, take = render_video(shot, blobs.__getitem__, on_step)
+    media.write_atomically(args.out, video)
+    height, width = take.frames.shape[-2:]
+    frames = shot.frame_end - shot.frame_start + 1
+    print(
+        f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
+        f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - start:.1f} s"
+    )
+    if args.control is not None:
+        preview = control_frames(take.masks, len(shot.instances), shot.scene.near, shot.scene.far)
+        media.write_atomically(args.control, media.encode_video(preview, shot.fps, frames))
+        print(f"{args.control}: instance ids and depth")
+    return 0

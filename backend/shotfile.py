@@ -1,0 +1,33 @@
+"""``.shot`` files: a render request with all its arrays, which needs no server and no Blender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.media import write_atomically
+from protocol.content import pack_shot, unpack_shot
+from protocol.errors import ProtocolError, ShotError
+from protocol.messages import Shot
+
+
+def read_shot(path: Path) -> tuple[Shot, dict[str, bytes]]:
+    """The shot in a file, and the blobs it refers to by hash.
+
+    Raises:
+        ShotError: the file cannot be read, or is no shot.
+    """
+    try:
+        return unpack_shot(path.read_bytes())
+    except OSError as error:
+        raise ShotError(
+            "shot_file", f"{path} cannot be read: {error.strerror}.", "Check the path."
+        ) from error
+    except ProtocolError as error:
+        raise ShotError(
+            "shot_file", f"{path} is no usable shot: {error.sentence}", "Save the shot again."
+        ) from error
+
+
+def write_shot(path: Path, shot: Shot, blobs: dict[str, bytes]) -> None:
+    """Write a shot so that it is never seen half written."""
+    write_atomically(path, pack_shot(shot, blobs))

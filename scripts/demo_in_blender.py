@@ -1,0 +1,120 @@
+"""Make one demo shot in a headless Blender that has the built extension installed and enabled.
+
+    .venv-blender/bin/python scripts/demo_in_blender.py PLAN.json
+
+The plan names the zip, the endpoint, the photo, what to pick and how it moves; `levitor demo`
+writes it. All is done through the extension's own operators, as an artist's script would. Progress
+goes to standard output as lines of "STEP done total what".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MODULE = "bl_ext.user_default.levitor"
+
+
+def main() -> None:
+    """Run the plan."""
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    # Before bpy is imported: preferences and extensions of its own, so that nothing leaks.
+    os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="levitor_demo_")
+    import bpy
+
+    steps = [
+        ("install the extension", lambda: install(bpy, plan["zip"])),
+        ("connect", lambda: bpy.ops.levitor.connect(endpoint=plan["endpoint"], wait=60.0)),
+        ("lift the photo", lambda: lift(bpy, plan)),
+        *[(f"pick {item['name']}", lambda item=item: pick(bpy, item)) for item in plan["picks"]],
+        ("key the handles", lambda: key(bpy, plan)),
+        ("save the shot", lambda: bpy.ops.levitor.save_shot(filepath=plan["shot"])),
+        ("render and place the take", lambda: render(bpy, plan)),
+        ("save the .blend", lambda: bpy.ops.wm.save_mainfile()),
+    ]
+    for done, (what, step) in enumerate(steps):
+        print(f"STEP {done} {len(steps)} {what}", flush=True)
+        step()
+    print(f"STEP {len(steps)} {len(steps)} done", flush=True)
+    print("RESULT " + json.dumps(report(bpy)), flush=True)
+
+
+def install(bpy: Any, path: str) -> None:
+    """Install the zip and enable it, in an empty scene."""
+    bpy.ops.extensions.package_install_files(
+        filepath=path, repo="user_default", enable_on_install=False, overwrite=True
+    )
+    bpy.ops.preferences.addon_enable(module=MODULE)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    # Installing reports success for a zip that does not fit this Blender: only this is proof.
+    assert MODULE in sys.modules, f"{path} could not be enabled in Blender {bpy.app.version_string}"
+
+
+def lift(bpy: Any, plan: dict[str, Any]) -> None:
+    """Lift the photo, in a scene that is saved from now on."""
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, plan["frames"]
+    scene.render.fps = plan["fps"]
+    bpy.ops.wm.save_as_mainfile(filepath=plan["blend"])
+    bpy.ops.levitor.lift(filepath=plan["photo"], wait=120.0, **plan["lift"])
+
+
+def pick(bpy: Any, item: dict[str, Any]) -> None:
+    """Click (or draw a box, then click) until the mask is the instance, then cut it out."""
+    extend = False
+    if "box" in item:
+        x, y = item["clicks"][0][:2]
+        bpy.ops.levitor.pick(x=x, y=y, box=item["box"], wait=120.0)
+        extend = True
+    for x, y, positive in item["clicks"][1 if extend else 0 :]:
+        bpy.ops.levitor.pick(x=x, y=y, positive=positive, extend=extend, wait=120.0)
+        extend = True
+    bpy.ops.levitor.make_instance(name=item["name"], moving=item["moving"])
+
+
+def key(bpy: Any, plan: dict[str, Any]) -> None:
+    """Key the handles, and the camera if the plan moves it."""
+    for item in plan["keys"]:
+        bpy.ops.levitor.key_handle(**item)
+    camera = bpy.context.scene.camera
+    rest = camera.location.copy()
+    for item in plan.get("camera", []):
+        camera.location = [a + b for a, b in zip(rest, item["move"], strict=True)]
+        camera.keyframe_insert("location", frame=item["frame"])
+    bpy.context.scene.frame_set(1)
+
+
+def render(bpy: Any, plan: dict[str, Any]) -> None:
+    """Render the draft; the extension places the take in the sequencer."""
+    bpy.ops.levitor.render(engine="draft", seed=0, wait=600.0)
+    del plan
+
+
+def report(bpy: Any) -> dict[str, Any]:
+    """What stands in the sequencer now."""
+    editor = bpy.context.scene.sequence_editor
+    strips = editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all
+    strip = list(strips)[-1]
+    return {
+        "blender": bpy.app.version_string,
+        "take": bpy.path.abspath(strip.filepath),
+        "start": int(strip.frame_final_start),
+        "end": int(strip.frame_final_end) - 1,
+        "properties": {name: value for name, value in strip.items() if name.startswith("levitor_")},
+    }
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        main()
+        code = 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a script
+        print(f"FAILED {error}", flush=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # Blender as a module may hang at an ordinary exit
