@@ -1,0 +1,206 @@
+"""What the panel shows of the backend: the link's status, and a row for every task.
+
+The client turns whatever comes over the wire into these events; rows are values that events change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Phase = Literal["connecting", "connected", "lost", "refused"]
+
+# States of a row. The first three are this side's: waiting for a server, sending, receiving.
+FINAL = frozenset({"cancelled", "done", "failed", "interrupted", "unknown"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the link stands.
+
+    Attributes:
+        reason: one sentence where it is not connected.
+        fix: what to do about it.
+        round_trip_seconds: of the last heartbeat.
+    """
+
+    phase: Phase
+    endpoint: str
+    reason: str = ""
+    fix: str = ""
+    round_trip_seconds: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Reason and fix as one text."""
+        return f"{self.reason} {self.fix}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged:
+    """The link stands differently."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAccepted:
+    """The server made the task a job; ``place`` 0 is next."""
+
+    task: str
+    job: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProgress:
+    """Step ``done`` of ``total`` of a phase; ``upload`` and ``download`` count bytes."""
+
+    task: str
+    phase: str
+    done: int
+    total: int
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """The server's word on the job's state."""
+
+    task: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFinished:
+    """The end: the result message and every blob it refers to, by hash."""
+
+    task: str
+    result: Any
+    blobs: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed:
+    """The end: nothing came of it, and what to do."""
+
+    task: str
+    code: str
+    sentence: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelled:
+    """The end: it was stopped."""
+
+    task: str
+
+
+Event = (
+    StatusChanged
+    | TaskAccepted
+    | TaskProgress
+    | TaskState
+    | TaskFinished
+    | TaskFailed
+    | TaskCancelled
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One row: a lift, a pick or a render.
+
+    Attributes:
+        task: the client's name for it.
+        kind: ``lift``, ``segment`` or ``submit``.
+        label: what the artist reads.
+        state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
+            when the result is here.
+        eta: seconds left, where known.
+    """
+
+    task: str
+    kind: str
+    label: str
+    state: str = "waiting"
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    eta: float | None = None
+    sentence: str = ""
+    fix: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in FINAL
+
+    @property
+    def factor(self) -> float:
+        """Progress of the phase, 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+    def after(self, event: Event) -> Job:
+        """The row once ``event`` has happened; other tasks' events change nothing."""
+        if isinstance(event, StatusChanged) or event.task != self.task or self.final:
+            return self
+        match event:
+            case TaskAccepted():
+                return replace(self, state="queued", phase="", done=0, total=0)
+            case TaskProgress():
+                return replace(
+                    self,
+                    phase=event.phase,
+                    done=event.done,
+                    total=event.total,
+                    eta=event.eta_seconds,
+                )
+            case TaskState(state="done"):
+                return self  # the server's part; the result is still on its way
+            case TaskState(state=state):
+                return self if state in FINAL else replace(self, state=state)
+            case TaskFinished():
+                return replace(self, state="done", eta=None)
+            case TaskFailed(sentence=sentence, fix=fix):
+                return replace(self, state="failed", eta=None, sentence=sentence, fix=fix)
+            case TaskCancelled():
+                return replace(self, state="cancelled", eta=None)
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Owner of the rows, oldest first."""
+
+    rows: dict[str, Job] = field(default_factory=dict[str, Job])
+
+    def add(self, job: Job) -> None:
+        """A row for a task that was started."""
+        self.rows[job.task] = job
+
+    def take(self, event: Event) -> None:
+        """Let an event change its row."""
+        if not isinstance(event, StatusChanged) and event.task in self.rows:
+            self.rows[event.task] = self.rows[event.task].after(event)
+
+    def get(self, task: str) -> Job | None:
+        """The row of a task."""
+        return self.rows.get(task)
+
+    def forget(self, task: str) -> None:
+        """Remove a row that is at its end; one that is not stays."""
+        if (job := self.rows.get(task)) is not None and job.final:
+            del self.rows[task]
+
+    @property
+    def open(self) -> list[Job]:
+        """Rows that something may still happen to."""
+        return [job for job in self.rows.values() if not job.final]
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.rows.values())
+
+    def __len__(self) -> int:
+        return len(self.rows)
