@@ -136,8 +136,8 @@ def _import_of(*names: str):
 
 
 def _star_import(tree: ast.AST) -> list[int]:
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return [node.lineno for node in froms if node.names[0].name == "*"]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return [node.lineno for node in found if node.names[0].name == "*"]
 
 
 def _unsafe_load(tree: ast.AST) -> list[int]:

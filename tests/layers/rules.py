@@ -35,7 +35,7 @@ ZONES = (
     ),
     Zone(
         name="the extension's client",
-        files=("blender_addon/link/client.py", "blender_addon/link/[!p]*.py"),
+        files=("blender_addon/link/[!p]*.py",),  # all of it but the pump
         libraries=NUMPY | {"zmq"},
         own=(*ADDON_PURE, "blender_addon.link"),
         banned=NO_THREADS,
@@ -94,7 +94,7 @@ ZONES = (
         name="shot files",
         files=("backend/shotfile.py",),
         libraries=NUMPY,
-        own=("protocol",),
+        own=("backend.media", "protocol"),
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
     Zone(
