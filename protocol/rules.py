@@ -90,7 +90,8 @@ def _instance_rules(
         )
     if [item.id for item in instances] != list(range(1, len(instances) + 1)):
         yield ShotError("instances", "Instance ids must be 1, 2, 3 ... in order.")
-    if [item.moving for item in instances] != [i < moving for i in range(len(instances))]:
+    expected = [i < moving for i in range(max(len(instances), moving))]
+    if [item.moving for item in instances] != expected:
         yield ShotError(
             "instances",
             f"There are matrices for {moving} moving instances, which must be the first ones, "
