@@ -1,0 +1,1 @@
+"""Values and formulas of the extension: no Blender in here."""

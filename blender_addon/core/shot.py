@@ -1,0 +1,182 @@
+"""Building a shot: frame times, the instance map, and the message with its blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..link.wire import content, messages
+from . import coords, lift
+from .coords import Array, Lens
+from .lift import Cloud
+
+MAX_IDS = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """An instance as the scene holds it.
+
+    Attributes:
+        rest: (4, 4) its handle at rest, in Blender's world.
+        cloud: its points at rest.
+        matrices: (F, 4, 4) its handle at every sample, in Blender's world.
+    """
+
+    name: str
+    moving: bool
+    rest: Array
+    cloud: Cloud
+    matrices: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """What a lift fixed: size in pixels, the photo's camera, and the depth range."""
+
+    height: int
+    width: int
+    intrinsics: Array
+    near: float
+    far: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """How the shot shall be rendered; frames are Blender's, both ends included."""
+
+    frame_start: int
+    frame_end: int
+    fps: float
+    engine: str
+    seed: int = 0
+    options: Mapping[str, messages.Scalar] = field(default_factory=dict[str, messages.Scalar])
+
+
+def sample_count(frames: int, start: int, end: int, engine_frames: int, limit: int) -> int:
+    """How many samples a shot has.
+
+    Args:
+        frames: what was asked for; 0 leaves it to the engine, and then to the frame range.
+        start: first Blender frame.
+        end: last Blender frame.
+        engine_frames: the only number the engine makes; 0 is any.
+        limit: the most the server takes.
+    """
+    return frames or engine_frames or max(1, min(end - start + 1, limit))
+
+
+def frame_times(start: int, end: int, count: int) -> list[float]:
+    """The Blender frames, with subframes, of ``count`` samples from ``start`` to ``end``."""
+    if count < 2:
+        return [float(start)] * count
+    return [start + k * (end - start) / (count - 1) for k in range(count)]
+
+
+def instance_map(
+    background: Cloud, picked: Sequence[Cloud], height: int, width: int, limit: int = MAX_IDS
+) -> Array:
+    """(H, W) int32: the picks count from 1 in their order, the automatic segments after them.
+
+    Where there are more than ``limit`` ids, the smallest automatic segments become background.
+    """
+    flat = np.zeros(height * width, np.int32)
+    segments, sizes = np.unique(background.segment[background.segment > 0], return_counts=True)
+    room = max(0, limit - len(picked))
+    kept = np.sort(segments[np.argsort(-sizes, kind="stable")[:room]])
+    if kept.size:
+        ids = np.zeros(int(kept.max()) + 1, np.int32)
+        ids[kept] = np.arange(len(picked) + 1, len(picked) + 1 + kept.size)
+        known = (background.segment > 0) & (background.segment < ids.size)
+        flat[background.pixel[known]] = ids[background.segment[known]]
+    for number, cloud in enumerate(picked, 1):
+        flat[cloud.pixel] = number
+    return flat.reshape(height, width)
+
+
+def scene_of(photo: Photo, clouds: Sequence[Cloud]) -> tuple[messages.Scene, dict[str, bytes]]:
+    """The scene message that ``clouds`` hold together, and its blobs by hash.
+
+    Raises:
+        ValueError: the clouds do not hold every pixel exactly once.
+    """
+    image, depth = lift.photo_of(clouds, photo.height, photo.width)
+    image_ref, image_bytes = content.array_blob_of(image)
+    depth_ref, depth_bytes = content.array_blob_of(depth)
+    scene = messages.Scene(
+        image=image_ref,
+        depth=depth_ref,
+        intrinsics=photo.intrinsics,
+        near=photo.near,
+        far=photo.far,
+    )
+    return scene, {image_ref.sha256: image_bytes, depth_ref.sha256: depth_bytes}
+
+
+def build(
+    photo: Photo,
+    background: Cloud,
+    picked: Sequence[Picked],
+    cameras: Array,
+    lenses: Sequence[Lens],
+    take: Take,
+) -> tuple[messages.Shot, dict[str, bytes]]:
+    """The shot and its blobs; whether it can be rendered is for ``rules.problems`` to say.
+
+    Args:
+        photo: what the lift fixed.
+        background: every point that is in no instance.
+        picked: instances in the order they were made.
+        cameras: (F, 4, 4) the camera object at every sample, in Blender's world.
+        lenses: the camera's lens at every sample.
+        take: range, engine and settings.
+
+    Raises:
+        ValueError: the clouds do not hold every pixel exactly once.
+    """
+    ordered = sorted(picked, key=lambda item: not item.moving)
+    clouds = [item.cloud for item in ordered]
+    scene, blobs = scene_of(photo, [background, *clouds])
+    ids, ids_bytes = content.array_blob_of(
+        instance_map(background, clouds, photo.height, photo.width)
+    )
+    blobs[ids.sha256] = ids_bytes
+    moving = [item for item in ordered if item.moving]
+    count = len(cameras)
+    if moving:
+        handles = np.stack([item.matrices for item in moving], axis=1)
+        moved = coords.moved_from_rest(handles, np.stack([item.rest for item in moving]))
+    else:
+        moved = np.zeros((count, 0, 4, 4))
+    lens = np.stack([coords.intrinsics_of(one, photo.width, photo.height) for one in lenses])
+    shot = messages.Shot(
+        scene=scene,
+        instance_map=ids,
+        instances=tuple(
+            messages.Instance(
+                id=number,
+                name=item.name,
+                moving=item.moving,
+                handle=tuple(float(v) for v in coords.to_world(item.rest[:3, 3])),
+            )
+            for number, item in enumerate(ordered, 1)
+        ),
+        moved_from_rest=moved,
+        camera_from_world=coords.camera_from_world(cameras),
+        intrinsics=coords.snapped(lens, photo.intrinsics),
+        frame_start=take.frame_start,
+        frame_end=take.frame_end,
+        fps=take.fps,
+        engine=take.engine,
+        seed=take.seed,
+        options=dict(take.options),
+    )
+    return shot, blobs
+
+
+def strayed(item: Picked, tolerance: float = 1e-4) -> int | None:
+    """The first sample at which the handle is not at rest; None when it always is."""
+    off = ~(np.abs(item.matrices - item.rest).max(axis=(1, 2)) <= tolerance)
+    return int(np.flatnonzero(off)[0]) if off.any() else None

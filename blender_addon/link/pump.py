@@ -1,0 +1,292 @@
+"""The link to the backend: one owner object, drained by a timer, which places what arrives.
+
+No thread: Blender documents that long-lived Python threads crash it. The timer calls :func:`pump`,
+which reads the socket without waiting and, unless Blender is saving, loading, undoing or rendering,
+hands finished results to the functions that place them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from .. import prefs
+from ..core import endpoints, jobs
+from ..scene import busy
+from .wire import ShotError, messages
+
+if TYPE_CHECKING:
+    from .client import Client
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.1
+ACTIVE_SECONDS = 0.02
+"""How soon the timer calls again; active is while a task is under way."""
+
+Place = Callable[[Any, Mapping[str, bytes]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What to do with the result of a task; holds names, never references to Blender's data.
+
+    Attributes:
+        place: puts result and blobs into the file, or raises :class:`ShotError` having changed
+            nothing.
+        any_file: whether the result is of use after another file was opened.
+        loads: how many files had been opened when it was sent.
+    """
+
+    kind: str
+    label: str
+    place: Place
+    any_file: bool = False
+    loads: int = field(default_factory=busy.loads)
+
+
+class Link:
+    """Owns the client, the table of jobs and the results that wait to be placed."""
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
+        self.jobs = jobs.Jobs()
+        self.names: dict[str, str] = {}
+        """The backend's job of each task that was accepted."""
+        self.takes: dict[str, Any] = {}
+        """Takes of this session by job, oldest first."""
+        self._errands: dict[str, Errand] = {}
+        self._arrived: list[jobs.TaskFinished] = []
+        self._outcomes: dict[str, ShotError | None] = {}
+
+    # What panels and operators ask
+
+    @property
+    def status(self) -> Any:
+        """The client's status; None before the first connection."""
+        return self.client.status if self.client is not None else None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a backend answers."""
+        return self.client is not None and self.client.status.phase == "connected"
+
+    @property
+    def welcome(self) -> messages.Welcome | None:
+        """What the backend said about itself."""
+        return self.client.welcome if self.client is not None else None
+
+    @property
+    def limits(self) -> messages.Limits:
+        """What the backend takes."""
+        return self.welcome.limits if self.welcome is not None else messages.Limits()
+
+    def engines(self) -> tuple[messages.EngineInfo, ...]:
+        """The backend's engines; none before it answered."""
+        return self.welcome.engines if self.welcome is not None else ()
+
+    def rows(self, kind: str) -> list[jobs.Job]:
+        """The rows of one kind of task, oldest first."""
+        return [job for job in self.jobs if job.kind == kind]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a task is under way or a result waits to be placed."""
+        return bool(self._errands)
+
+    # Connecting
+
+    def connect(self, endpoint: str) -> None:
+        """Begin to connect; nothing happens where that connection is up or coming up already.
+
+        Raises:
+            ShotError: the address is none, it leaves this computer without permission, or pyzmq
+                is missing.
+        """
+        if sentence := endpoints.problem(endpoint):
+            raise ShotError("endpoint", sentence)
+        if not endpoints.is_loopback(endpoint) and not bpy.app.online_access:
+            raise ShotError(
+                "offline",
+                f"{endpoint} is another computer, and Blender may not use the network.",
+                "Switch on Preferences > System > Network > Allow Online Access.",
+            )
+        if self.client is not None:
+            status = self.client.status
+            if status.endpoint == endpoint and status.phase in ("connecting", "connected"):
+                return
+            self.disconnect()
+        try:
+            from .client import Client
+        except ImportError as error:
+            log.exception("pyzmq cannot be imported")
+            raise ShotError(
+                "no_zmq",
+                f"The extension's network library is missing ({error}).",
+                "Install the LeviTor zip made for this Blender.",
+            ) from error
+        self.client = Client(endpoint, prefs.client_id())
+
+    def disconnect(self) -> None:
+        """End the connection; tasks under way fail with a sentence."""
+        if self.client is None:
+            return
+        self.client.close()
+        self.client = None
+        for task in list(self._errands):
+            self._fail(
+                task, ShotError("disconnected", "The connection was ended.", "Connect again.")
+            )
+
+    # Tasks
+
+    def start(self, message: Any, blobs: Mapping[str, bytes], errand: Errand) -> str:
+        """Send ``message`` with its blobs; ``errand`` is done once the result is here."""
+        if self.client is None:
+            self.connect(prefs.get().endpoint)
+        assert self.client is not None
+        task = self.client.start(message, blobs)
+        self.jobs.add(jobs.Job(task=task, kind=errand.kind, label=errand.label))
+        self._errands[task] = errand
+        return task
+
+    def cancel(self, task: str) -> None:
+        """Ask for the end of ``task``; its row tells when it has ended."""
+        if self.client is not None:
+            self.client.cancel(task)
+
+    def pending(self, kind: str) -> list[str]:
+        """Tasks of ``kind`` that have no outcome yet, oldest first."""
+        return [task for task, errand in self._errands.items() if errand.kind == kind]
+
+    def under_way(self) -> list[str]:
+        """Tasks that have no outcome yet, oldest first."""
+        return list(self._errands)
+
+    def wait(self, task: str, seconds: float) -> None:
+        """Pump until ``task`` is placed.
+
+        Raises:
+            ShotError: it failed, was cancelled, or is not done after ``seconds``.
+        """
+        pump_until(lambda: task in self._outcomes, seconds)
+        if task not in self._outcomes:
+            raise ShotError(
+                "time",
+                f"There is no result after {seconds:g} seconds.",
+                "It will be placed when it arrives; cancel it if it is not wanted.",
+            )
+        if (error := self._outcomes[task]) is not None:
+            raise error
+
+    # The timer's work
+
+    def step(self) -> bool:
+        """Read what has arrived and place what can be placed; whether anything changed."""
+        events = self.client.poll() if self.client is not None else []
+        for event in events:
+            self._take(event)
+        placed = False
+        while self._arrived and not busy.raised:
+            self._place(self._arrived.pop(0))
+            placed = True
+        return placed or bool(events)
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, jobs.TaskFinished):
+            self._arrived.append(event)  # its row is done when it is placed, not before
+            return
+        self.jobs.take(event)
+        match event:
+            case jobs.TaskAccepted(task=task, job=job):
+                self.names[task] = job
+            case jobs.TaskFailed(task=task, code=code, sentence=sentence, fix=fix):
+                self._settle(task, ShotError(code, sentence, fix))
+            case jobs.TaskCancelled(task=task):
+                self._settle(task, ShotError("cancelled", "The job was cancelled."))
+            case _:
+                pass
+
+    def _place(self, event: jobs.TaskFinished) -> None:
+        errand = self._errands.get(event.task)
+        if errand is None:
+            return
+        try:
+            if errand.loads != busy.loads() and not errand.any_file:
+                raise ShotError(
+                    "other_file",
+                    "Another file was opened before this was done.",
+                    "Open the file it was asked for in, and ask again.",
+                )
+            errand.place(event.result, event.blobs)
+        except ShotError as error:
+            self._fail(event.task, error)
+        except Exception as error:
+            log.exception("placing the result of %s failed", errand.label)
+            self._fail(event.task, ShotError("bug", f"Blender refused the result: {error}."))
+        else:
+            self.jobs.take(event)
+            self._settle(event.task, None)
+
+    def _fail(self, task: str, error: ShotError) -> None:
+        self.jobs.take(
+            jobs.TaskFailed(task=task, code=error.code, sentence=error.sentence, fix=error.fix)
+        )
+        self._settle(task, error)
+
+    def _settle(self, task: str, outcome: ShotError | None) -> None:
+        self._errands.pop(task, None)
+        self._outcomes[task] = outcome
+
+
+_owner = Link()
+
+
+def link() -> Link:
+    """The one link of this Blender."""
+    return _owner
+
+
+def pump() -> float:
+    """The timer's callback: never raises, since that would end the timer."""
+    try:
+        if _owner.step():
+            from ..scene import view
+
+            view.redraw_sidebar()
+    except Exception:
+        log.exception("the pump failed")
+        return 1.0
+    return ACTIVE_SECONDS if _owner.waiting else IDLE_SECONDS
+
+
+def pump_until(done: Callable[[], bool], seconds: float) -> bool:
+    """Pump until ``done()``; False when that did not come within ``seconds``."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        pump()
+        time.sleep(0.002)
+    return True
+
+
+def start() -> None:
+    """Begin the timer and watch for moments at which nothing may be placed."""
+    busy.start()
+    bpy.app.timers.register(pump, first_interval=IDLE_SECONDS, persistent=True)
+
+
+def stop() -> None:
+    """End the timer, the handlers and the connection."""
+    global _owner
+    if bpy.app.timers.is_registered(pump):
+        bpy.app.timers.unregister(pump)
+    busy.stop()
+    _owner.disconnect()
+    _owner = Link()

@@ -1,0 +1,24 @@
+"""Operators, one verb a file: each gathers, calls and reports."""
+
+from .cancel import LEVITOR_OT_cancel
+from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
+from .key_handle import LEVITOR_OT_key_handle
+from .lift import LEVITOR_OT_lift
+from .make_instance import LEVITOR_OT_make_instance
+from .pick import LEVITOR_OT_pick
+from .place_take import LEVITOR_OT_place_take
+from .render import LEVITOR_OT_render
+from .save_shot import LEVITOR_OT_save_shot
+
+OPERATORS = (
+    LEVITOR_OT_connect,
+    LEVITOR_OT_disconnect,
+    LEVITOR_OT_lift,
+    LEVITOR_OT_pick,
+    LEVITOR_OT_make_instance,
+    LEVITOR_OT_key_handle,
+    LEVITOR_OT_render,
+    LEVITOR_OT_cancel,
+    LEVITOR_OT_place_take,
+    LEVITOR_OT_save_shot,
+)

@@ -1,0 +1,48 @@
+"""What operators share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bpy.types import Context, Operator
+
+from .. import prefs
+from ..link import pump
+from ..link.wire import ShotError
+
+Outcome = set[str]
+
+
+def say(error: ShotError) -> str:
+    """What is wrong and what to do, for a report."""
+    return f"{error.sentence} {error.fix}".strip()
+
+
+def reported(operator: Operator, action: Callable[[], str | None]) -> Outcome:
+    """Do ``action`` and report its sentence, or what the artist can mend."""
+    try:
+        sentence = action()
+    except ShotError as error:
+        operator.report({"ERROR"}, say(error))
+        return {"CANCELLED"}
+    if sentence:
+        operator.report({"INFO"}, sentence)
+    return {"FINISHED"}
+
+
+def connect_lazily(context: Context) -> None:
+    """Connect to the backend of the preferences, unless there is a connection already.
+
+    A lost one is left to come back by itself: ending it would give up the tasks it carries.
+    """
+    link = pump.link()
+    if link.client is None or link.status.phase == "refused":
+        link.connect(prefs.get(context).endpoint)
+
+
+def fill_from_scene(operator: Operator, settings: Any, names: tuple[str, ...]) -> None:
+    """Take every argument that was not given from the scene's settings."""
+    for name in names:
+        if not operator.properties.is_property_set(name):
+            setattr(operator, name, getattr(settings, name))

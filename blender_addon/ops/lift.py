@@ -1,0 +1,179 @@
+"""Lift a photo: read its file, send it, place the point cloud and its camera."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.types import Context, Event, Operator
+
+from ..core import lift as pure
+from ..core.shot import Photo
+from ..link import pump
+from ..link.pump import Errand
+from ..link.wire import ShotError, content, messages
+from ..scene import files, lifts, view
+from .common import Outcome, connect_lazily, fill_from_scene, reported
+
+_SETTINGS = (
+    "horizontal_fov",
+    "horizon",
+    "near",
+    "far",
+    "depth_path",
+    "nearer_is_larger",
+    "max_side",
+)
+
+
+class LEVITOR_OT_lift(Operator):
+    """Lift the photo into a coloured point cloud, with the camera that took it"""
+
+    bl_idname = "levitor.lift"
+    bl_label = "Lift Photo"
+    bl_options = {"REGISTER"}  # No UNDO: it sends; an undo step is made when the cloud is placed
+
+    filepath: StringProperty(
+        name="Photo",
+        description="Photo to lift; empty takes the scene's",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    horizontal_fov: FloatProperty(
+        name="Field Of View",
+        description="Horizontal field of view of the photo in degrees",
+        default=50.0,
+        options={"SKIP_SAVE"},
+    )
+    horizon: FloatProperty(
+        name="Horizon",
+        description="Height of the horizon, from 0 at the top of the photo to 1 at the bottom",
+        default=0.35,
+        options={"SKIP_SAVE"},
+    )
+    near: FloatProperty(
+        name="Near",
+        description="Distance of the nearest points",
+        default=2.0,
+        options={"SKIP_SAVE"},
+    )
+    far: FloatProperty(
+        name="Far",
+        description="Distance of the farthest points",
+        default=20.0,
+        options={"SKIP_SAVE"},
+    )
+    depth_path: StringProperty(
+        name="Depth Map",
+        description="Depth map to use instead of the backend's",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    nearer_is_larger: BoolProperty(
+        name="Nearer Is Larger",
+        description="Whether larger values of the depth map are nearer",
+        default=True,
+        options={"SKIP_SAVE"},
+    )
+    max_side: IntProperty(
+        name="Longest Side",
+        description="A longer photo is scaled down to this many pixels",
+        default=1280,
+        options={"SKIP_SAVE"},
+    )
+    wait: FloatProperty(
+        name="Wait",
+        description="Seconds to wait for the cloud; 0 returns at once",
+        min=0.0,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: Context, event: Event) -> Outcome:
+        """Take what was not given from the scene; ask for a photo where there is none."""
+        settings = context.scene.levitor
+        fill_from_scene(self, settings, _SETTINGS)
+        if self.filepath or settings.photo:
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: Context) -> Outcome:
+        """Send the photo; with a wait, place its cloud."""
+        return reported(self, lambda: self._lift(context))
+
+    def _lift(self, context: Context) -> str | None:
+        link, scene = pump.link(), context.scene
+        if not 0 < self.near < self.far:
+            raise ShotError(
+                "depth_range",
+                f"Near {self.near:g} and far {self.far:g} are not 0 < near < far.",
+                "Make the near distance smaller than the far distance.",
+            )
+        limit = link.limits.blob_bytes
+        data, media, path = files.read(self.filepath or scene.levitor.photo, "photo", limit)
+        image = content.blob_of(data, media)
+        blobs, depth = {image.sha256: data}, None
+        if self.depth_path:
+            data, media, _ = files.read(self.depth_path, "depth map", limit)
+            depth = messages.DepthMap(
+                file=content.blob_of(data, media), nearer_is_larger=self.nearer_is_larger
+            )
+            blobs[depth.file.sha256] = data
+        connect_lazily(context)
+        message = messages.Lift(
+            image=image,
+            horizontal_fov=self.horizontal_fov,
+            horizon=self.horizon,
+            near=self.near,
+            far=self.far,
+            depth=depth,
+            max_side=self.max_side,
+        )
+        errand = Errand(
+            kind="lift", label=path.name, place=partial(_place, scene_name=scene.name, path=path)
+        )
+        task = link.start(message, blobs, errand)
+        scene.levitor.photo = self.filepath or scene.levitor.photo
+        if not self.wait:
+            return None
+        link.wait(task, self.wait)
+        lift = lifts.active(scene).levitor
+        return f"Lifted {path.name}: {lift.width} x {lift.height} points."
+
+
+def _place(
+    result: messages.Lifted, blobs: Mapping[str, bytes], *, scene_name: str, path: Path
+) -> None:
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None:
+        raise ShotError(
+            "no_scene", f"The scene '{scene_name}' is gone.", "Lift the photo again in another one."
+        )
+    image, depth, segments = (
+        content.array_of(ref, blobs[ref.sha256])
+        for ref in (result.scene.image, result.scene.depth, result.segments)
+    )
+    height, width = depth.shape
+    photo = Photo(
+        height=height,
+        width=width,
+        intrinsics=result.scene.intrinsics,
+        near=result.scene.near,
+        far=result.scene.far,
+    )
+    facts = {
+        "uid": uuid.uuid4().hex,
+        "photo": str(path),
+        "depth_model": result.depth_model,
+        "segment_model": result.segment_model,
+        "upright": result.upright,
+        "notes": "\n".join(result.notes),
+    }
+    points = pure.cloud_of(image, depth, segments, photo.intrinsics)
+    lifts.place(scene, path.stem, photo, points, facts)
+    view.look_through(scene)
+    bpy.ops.ed.undo_push(message="Lift Photo")

@@ -1,0 +1,220 @@
+"""Pick something in the photo by clicks, a box or a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, StringProperty
+from bpy.types import Context, Event, Operator
+
+from ..core import coords
+from ..core import shot as pure
+from ..link import pump
+from ..link.pump import Errand
+from ..link.wire import ShotError, content, messages
+from ..scene import cloud, files, lifts, view
+from .common import Outcome, connect_lazily, reported, say
+
+Click = tuple[float, float, bool]
+
+
+class LEVITOR_OT_pick(Operator):
+    """Pick something in the photo: click on it, Alt-click on what is not it, Esc to end"""
+
+    bl_idname = "levitor.pick"
+    bl_label = "Pick"
+    bl_options = {"REGISTER"}  # No UNDO: it sends; an undo step is made when the mask is placed
+
+    x: FloatProperty(
+        name="X", description="Pixels from the left edge of the photo", options={"SKIP_SAVE"}
+    )
+    y: FloatProperty(
+        name="Y", description="Pixels from the top edge of the photo", options={"SKIP_SAVE"}
+    )
+    positive: BoolProperty(
+        name="Positive",
+        description="Whether the click means the thing picked",
+        default=True,
+        options={"SKIP_SAVE"},
+    )
+    box: FloatVectorProperty(
+        name="Box",
+        description="Box around it: left, top, right, bottom in pixels; all zero is none",
+        size=4,
+        options={"SKIP_SAVE"},
+    )
+    mask_path: StringProperty(
+        name="Mask",
+        description="Image that is bright where the thing is; it replaces the search",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    extend: BoolProperty(
+        name="Extend",
+        description="Add to the clicks so far",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+    wait: FloatProperty(
+        name="Wait",
+        description="Seconds to wait for the mask; 0 returns at once",
+        min=0.0,
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """A photo is lifted."""
+        if context.scene.levitor.lift is None:
+            cls.poll_message_set("Lift a photo first")
+            return False
+        return True
+
+    def execute(self, context: Context) -> Outcome:
+        """Send the clicks; with a wait, show the mask."""
+        return reported(self, lambda: self._pick(context, self._clicks(context)))
+
+    def invoke(self, context: Context, event: Event) -> Outcome:
+        """With arguments, pick at once; without, wait for clicks in the camera view."""
+        given = ("x", "y", "box", "mask_path")
+        if any(self.properties.is_property_set(name) for name in given):
+            return self.execute(context)
+        try:
+            _at_rest(context)
+        except ShotError as error:
+            self.report({"ERROR"}, say(error))
+            return {"CANCELLED"}
+        self._gathered: list[Click] = []
+        view.look_through(context.scene)
+        context.window.cursor_modal_set("EYEDROPPER")
+        context.workspace.status_text_set("Click: pick  |  Alt Click: not this  |  Esc: end")
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Context, event: Event) -> Outcome:
+        """A click in the camera view is a pick; navigation and the sidebar go on as ever."""
+        if event.type in {"ESC", "RIGHTMOUSE", "RET"} and event.value == "PRESS":
+            self.cancel(context)
+            return {"FINISHED"}
+        if event.type != "LEFTMOUSE" or event.value not in {"PRESS", "CLICK"}:
+            return {"PASS_THROUGH"}
+        position = view.camera_position(context, event)
+        if position is None:
+            return {"PASS_THROUGH"}
+        try:
+            lift = _at_rest(context)
+            click = (position[0] * lift.width, position[1] * lift.height, not event.alt)
+            self._pick(context, [*self._gathered, click])
+        except ShotError as error:
+            self.report({"WARNING"}, say(error))
+        else:
+            self._gathered.append(click)
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: Context) -> None:
+        """Give cursor and status bar back; Blender calls this too when the window closes."""
+        context.window.cursor_modal_restore()
+        context.workspace.status_text_set(None)
+
+    def _clicks(self, context: Context) -> list[Click]:
+        lift = lifts.active(context.scene).levitor
+        kept = [(c.x, c.y, c.positive) for c in lift.clicks] if self.extend else []
+        clicked = any(self.properties.is_property_set(name) for name in ("x", "y"))
+        if not clicked and not any(self.box) and not self.mask_path:
+            raise ShotError("no_click", "No click, box or mask was given.", "Give one of them.")
+        return [*kept, (self.x, self.y, self.positive)] if clicked else kept
+
+    def _pick(self, context: Context, clicks: Sequence[Click]) -> str | None:
+        link, scene = pump.link(), context.scene
+        collection = lifts.active(scene)
+        photo = lifts.photo_of(collection)
+        for x, y, _ in clicks:
+            if not (0 <= x < photo.width and 0 <= y < photo.height):
+                raise ShotError(
+                    "outside",
+                    f"The click at ({x:.1f}, {y:.1f}) is outside the photo, "
+                    f"which is {photo.width} x {photo.height} pixels.",
+                    "Click inside the photo.",
+                )
+        mask, blobs = None, dict[str, bytes]()
+        if self.mask_path:
+            data, media, _ = files.read(self.mask_path, "mask", link.limits.blob_bytes)
+            mask = content.blob_of(data, media)
+            blobs[mask.sha256] = data
+        background, instances = lifts.clouds_of(scene, collection)
+        whole, scene_blobs = pure.scene_of(photo, [background, *instances])
+        connect_lazily(context)
+        message = messages.Segment(
+            scene=whole,
+            points=np.array([click[:2] for click in clicks], np.float64).reshape(-1, 2),
+            positive=np.array([click[2] for click in clicks], np.uint8),
+            box=tuple(self.box) if any(self.box) else None,
+            mask=mask,
+            upright=collection.levitor.upright,
+        )
+        for older in link.pending("segment"):
+            link.cancel(older)  # this request holds its clicks too
+        place = partial(_place, uid=collection.levitor.uid, clicks=tuple(clicks))
+        errand = Errand(kind="segment", label=collection.name, place=place)
+        task = link.start(message, blobs | scene_blobs, errand)
+        if not self.wait:
+            return None
+        link.wait(task, self.wait)
+        return f"Picked {collection.levitor.picked} pixels."
+
+
+def _at_rest(context: Context) -> Any:
+    """The lift, if the camera shows its photo just as it was taken, so that clicks mean pixels."""
+    scene = context.scene
+    lift = lifts.active(scene).levitor
+    eye, render = scene.camera, scene.render
+    if eye != lift.camera:
+        raise ShotError(
+            "camera", "The active camera is not the photo's.", "Make 'LeviTor Camera' active."
+        )
+    seen = coords.camera_from_world(np.array(eye.matrix_world)[None])[0]
+    if not np.abs(seen - np.eye(4)).max() < 1e-4:
+        raise ShotError(
+            "camera",
+            f"At frame {scene.frame_current} the camera is not where it took the photo.",
+            f"Go to frame {scene.frame_start}.",
+        )
+    if abs(render.resolution_x * lift.height - render.resolution_y * lift.width) > lift.width:
+        raise ShotError(
+            "size",
+            f"The render size {render.resolution_x} x {render.resolution_y} has another shape than "
+            f"the photo, {lift.width} x {lift.height}.",
+            "Set the render size back.",
+        )
+    return lift
+
+
+def _place(
+    result: messages.Segmented, blobs: Mapping[str, bytes], *, uid: str, clicks: Sequence[Click]
+) -> None:
+    _, collection = lifts.find(uid)
+    lift = collection.levitor
+    points = cloud.read(lift.background)
+    mask = content.array_of(result.mask, blobs[result.mask.sha256]).ravel()[points.pixel] > 0
+    if not mask.any():
+        raise ShotError(
+            "empty_pick",
+            "The pick has no pixel that is not in an instance already.",
+            "Click on another place.",
+        )
+    depth = content.array_of(result.depth, blobs[result.depth.sha256]).ravel()[points.pixel]
+    mesh = lift.background.data
+    cloud.set_floats(mesh, cloud.PICK, mask)
+    cloud.set_floats(mesh, cloud.PICK_DEPTH, depth)
+    lift.background.update_tag()
+    lift.clicks.clear()
+    for x, y, positive in clicks:
+        click = lift.clicks.add()
+        click.x, click.y, click.positive = x, y, positive
+    lift.picked = int(mask.sum())
+    view.redraw_points()
+    bpy.ops.ed.undo_push(message="Pick")

@@ -1,0 +1,49 @@
+"""Place a take in the sequencer, again or for the first time."""
+
+from __future__ import annotations
+
+from bpy.props import StringProperty
+from bpy.types import Context, Operator
+
+from ..link import pump
+from ..link.wire import ShotError
+from ..scene import sequencer
+from .common import Outcome, reported
+
+
+class LEVITOR_OT_place_take(Operator):
+    """Put a rendered take into the sequencer, over the frames of its shot"""
+
+    bl_idname = "levitor.place_take"
+    bl_label = "Place Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    job: StringProperty(
+        name="Job",
+        description="Job that made the take; empty is the last one",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """A take was rendered."""
+        if not pump.link().takes:
+            cls.poll_message_set("Nothing was rendered since Blender was started")
+            return False
+        return True
+
+    def execute(self, context: Context) -> Outcome:
+        """Place the take."""
+        return reported(self, self._place)
+
+    def _place(self) -> str:
+        takes = pump.link().takes
+        job = self.job or next(reversed(takes))
+        if job not in takes:
+            raise ShotError(
+                "no_take",
+                f"No take of job '{job}' was rendered.",
+                f"There are: {', '.join(takes)}.",
+            )
+        strip = sequencer.place(takes[job])
+        return f"Placed {strip.name} on channel {strip.channel}."

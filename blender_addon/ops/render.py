@@ -1,0 +1,181 @@
+"""Render the shot: build it, send it, keep the take and place it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import bpy
+from bpy.props import FloatProperty, IntProperty, StringProperty
+from bpy.types import Context, Event, Operator
+
+from ..core import shot as pure
+from ..core import strips
+from ..link import pump
+from ..link.pump import Errand
+from ..link.wire import ShotError, messages
+from ..scene import files, lifts, sequencer, shots
+from .common import Outcome, connect_lazily, fill_from_scene, reported
+
+SETTINGS = ("engine", "seed", "frames", "options")
+ANSWER_SECONDS = 10.0
+
+
+class ShotSettings:
+    """Arguments of operators that build a shot."""
+
+    engine: StringProperty(
+        name="Engine",
+        description="Engine that renders the shot",
+        default="draft",
+        options={"SKIP_SAVE"},
+    )
+    seed: IntProperty(
+        name="Seed",
+        description="Same seed, same shot: the same take",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
+    frames: IntProperty(
+        name="Frames",
+        description="Samples of the shot; 0 takes every frame, or as many as the engine makes",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
+    options: StringProperty(
+        name="Options",
+        description="Settings of the engine as a JSON object",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """A photo is lifted."""
+        if context.scene.levitor.lift is None:
+            cls.poll_message_set("Lift a photo first")
+            return False
+        return True
+
+    def read_shot(self, context: Context) -> tuple[messages.Shot, dict[str, bytes]]:
+        """The shot and its blobs; raises :class:`ShotError` for what cannot be rendered."""
+        link, scene = pump.link(), context.scene
+        known = {engine.name: engine for engine in link.engines()}
+        if known and self.engine not in known:
+            raise ShotError(
+                "engine",
+                f"The backend has no engine '{self.engine}'.",
+                f"Choose one of: {', '.join(known)}.",
+            )
+        start, end = scene.frame_start, scene.frame_end
+        engine_frames = known[self.engine].num_frames if known else 0
+        count = pure.sample_count(self.frames, start, end, engine_frames, link.limits.frames)
+        take = pure.Take(
+            frame_start=start,
+            frame_end=end,
+            fps=scene.render.fps / scene.render.fps_base,
+            engine=self.engine,
+            seed=self.seed,
+            options=_options(self.options),
+        )
+        return shots.read(scene, take, count, link.limits)
+
+
+class LEVITOR_OT_render(ShotSettings, Operator):
+    """Send the shot to the backend; the take goes into the sequencer when it is ready"""
+
+    bl_idname = "levitor.render"
+    bl_label = "Render Shot"
+    bl_options = {"REGISTER"}  # No UNDO: it sends; an undo step is made when the take is placed
+
+    wait: FloatProperty(
+        name="Wait",
+        description="Seconds to wait for the take; 0 returns at once",
+        min=0.0,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: Context, event: Event) -> Outcome:
+        """Take what was not given from the scene."""
+        fill_from_scene(self, context.scene.levitor, SETTINGS)
+        return self.execute(context)
+
+    def execute(self, context: Context) -> Outcome:
+        """Send the shot; with a wait, place the take."""
+        return reported(self, lambda: self._render(context))
+
+    def _render(self, context: Context) -> str | None:
+        link = pump.link()
+        connect_lazily(context)
+        if link.welcome is None and self.wait:
+            pump.pump_until(
+                lambda: link.welcome is not None or link.status.phase in ("lost", "refused"),
+                min(self.wait, ANSWER_SECONDS),
+            )
+        if link.welcome is None:
+            raise ShotError(
+                "not_connected",
+                link.status.reason or f"{link.status.endpoint} has not answered yet.",
+                link.status.fix or "Connect, then render again.",
+            )
+        shot, blobs = self.read_shot(context)
+        collection = lifts.active(context.scene)
+        place = partial(_arrive, lift=collection.levitor.uid, photo=collection.name, shot=shot)
+        label = f"{shot.engine}, {len(shot.moved_from_rest)} frames"
+        errand = Errand(kind="submit", label=label, place=place, any_file=True)
+        task = link.start(messages.Submit(shot=shot), blobs, errand)
+        if not self.wait:
+            return None
+        link.wait(task, self.wait)
+        take = next(reversed(link.takes.values()))
+        return f"Rendered {take.path.name}."
+
+
+def _options(text: str) -> dict[str, messages.Scalar]:
+    """The engine's options from JSON."""
+    try:
+        options: Any = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise ShotError(
+            "options", f"The options are not JSON: {error}.", 'Write them like {"softness": 1.5}.'
+        ) from error
+    if not isinstance(options, dict) or not all(
+        isinstance(value, str | int | float | bool) for value in options.values()
+    ):
+        raise ShotError(
+            "options",
+            "The options must be names with text, numbers, true or false.",
+            'Write them like {"softness": 1.5}.',
+        )
+    return options
+
+
+def _arrive(
+    result: messages.Rendered,
+    blobs: Mapping[str, bytes],
+    *,
+    lift: str,
+    photo: str,
+    shot: messages.Shot,
+) -> None:
+    """Keep the video, whichever file is open; place it where its lift is."""
+    stem = strips.take_name(photo.removeprefix("LeviTor "), result.engine, result.seed, result.job)
+    path = files.free_path(files.takes_folder(), stem, ".mp4")
+    files.write(path, blobs[result.video.sha256])
+    take = sequencer.Take(
+        job=result.job,
+        lift=lift,
+        path=path,
+        frame_start=shot.frame_start,
+        frame_end=shot.frame_end,
+        engine=result.engine,
+        seed=result.seed,
+        options=result.options,
+        shot=result.shot,
+    )
+    pump.link().takes[take.job] = take
+    scene, _ = lifts.find(lift)
+    if scene.levitor.place_automatically:
+        sequencer.place(take)
+        bpy.ops.ed.undo_push(message="Place Take")

@@ -1,0 +1,183 @@
+"""The extension's data in the .blend: settings on the scene, a lifted photo on its collection.
+
+Numbers that must survive as doubles (intrinsics, near, far, rest matrices) are custom properties
+on the collection and on the handles instead, since Blender's float properties have 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+from bpy.types import Context, PropertyGroup
+
+from .core import names
+from .link import pump
+
+
+def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
+    items = self.id_data.levitor.instances
+    others = [item.name for item in items if item != self]
+    if (unique := names.unique(self.name, others)) != self.name:
+        self.name = unique  # calls this again, with nothing left to do
+
+
+class LEVITOR_PG_instance(PropertyGroup):
+    """Something picked out of the photo: its points and the handle that moves them."""
+
+    name: StringProperty(
+        name="Name", description="Name of the instance", default="Instance", update=_keep_unique
+    )
+    handle: PointerProperty(
+        name="Handle", description="Empty that moves the instance", type=bpy.types.Object
+    )
+    points: PointerProperty(
+        name="Points", description="Points of the instance", type=bpy.types.Object
+    )
+    moving: BoolProperty(
+        name="Moving",
+        description="Whether the instance moves in the shot; one that stays can still hide others",
+        default=True,
+    )
+
+
+class LEVITOR_PG_click(PropertyGroup):
+    """A click of the pick under way, in pixels of the photo."""
+
+    x: FloatProperty(name="X", description="Pixels from the left edge of the photo")
+    y: FloatProperty(name="Y", description="Pixels from the top edge of the photo")
+    positive: BoolProperty(
+        name="Positive", description="Whether the click means the instance", default=True
+    )
+
+
+class LEVITOR_PG_lift(PropertyGroup):
+    """A lifted photo; lives on the collection that holds its objects."""
+
+    uid: StringProperty(name="Identifier", description="Name of this lift, kept for ever")
+    photo: StringProperty(name="Photo", description="File the lift was made from")
+    width: IntProperty(name="Width", description="Width of the lifted photo in pixels")
+    height: IntProperty(name="Height", description="Height of the lifted photo in pixels")
+    camera: PointerProperty(
+        name="Camera", description="Camera that took the photo", type=bpy.types.Object
+    )
+    background: PointerProperty(
+        name="Background",
+        description="Points that belong to no instance",
+        type=bpy.types.Object,
+    )
+    depth_model: StringProperty(name="Depth", description="What made the depth")
+    segment_model: StringProperty(name="Segments", description="What made the segments")
+    notes: StringProperty(name="Notes", description="What the backend said about the lift")
+    upright: BoolProperty(
+        name="Stand Upright",
+        description="Stand a picked instance upright at the depth of its lowest row",
+    )
+    instances: CollectionProperty(type=LEVITOR_PG_instance)
+    active_instance: IntProperty(name="Instance", description="Instance chosen in the list")
+    clicks: CollectionProperty(type=LEVITOR_PG_click)
+    picked: IntProperty(name="Picked", description="Pixels picked so far")
+
+
+def _engine_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
+    return [engine.name for engine in pump.link().engines() if text.lower() in engine.name.lower()]
+
+
+class LEVITOR_PG_scene(PropertyGroup):
+    """Settings of the next lift, instance and render."""
+
+    photo: StringProperty(
+        name="Photo", description="Photo to lift into a point cloud", subtype="FILE_PATH"
+    )
+    horizontal_fov: FloatProperty(
+        name="Field Of View",
+        description="Horizontal field of view of the photo in degrees",
+        default=50.0,
+        min=1.0,
+        max=170.0,
+    )
+    horizon: FloatProperty(
+        name="Horizon",
+        description="Height of the horizon, from 0 at the top of the photo to 1 at the bottom",
+        default=0.35,
+        min=0.0,
+        max=1.0,
+    )
+    near: FloatProperty(
+        name="Near", description="Distance of the nearest points", default=2.0, min=0.001
+    )
+    far: FloatProperty(
+        name="Far", description="Distance of the farthest points", default=20.0, min=0.001
+    )
+    depth_path: StringProperty(
+        name="Depth Map",
+        description="Depth map to use instead of the backend's: 8 or 16-bit PNG, EXR or .npy",
+        subtype="FILE_PATH",
+    )
+    nearer_is_larger: BoolProperty(
+        name="Nearer Is Larger",
+        description="Whether larger values of the depth map are nearer",
+        default=True,
+    )
+    max_side: IntProperty(
+        name="Longest Side",
+        description="A longer photo is scaled down to this many pixels",
+        default=1280,
+        min=16,
+        max=8192,
+    )
+    lift: PointerProperty(
+        name="Lift", description="The lifted photo that is worked on", type=bpy.types.Collection
+    )
+    instance_name: StringProperty(
+        name="Name", description="Name of the instance to make", default="Instance"
+    )
+    moving: BoolProperty(
+        name="Moving", description="Whether the instance to make will move", default=True
+    )
+    engine: StringProperty(
+        name="Engine",
+        description="Engine that renders the shot; the backend says which it has",
+        default="draft",
+        search=_engine_names,
+    )
+    seed: IntProperty(
+        name="Seed", description="Same seed, same shot: the same take", default=0, min=0
+    )
+    frames: IntProperty(
+        name="Frames",
+        description="Samples of the shot; 0 takes every frame, or as many as the engine makes",
+        default=0,
+        min=0,
+    )
+    options: StringProperty(
+        name="Options", description='Settings of the engine as JSON, like {"softness": 1.5}'
+    )
+    place_automatically: BoolProperty(
+        name="Place Automatically",
+        description="Put a take into the sequencer as soon as it arrives",
+        default=True,
+    )
+
+
+CLASSES = (LEVITOR_PG_instance, LEVITOR_PG_click, LEVITOR_PG_lift, LEVITOR_PG_scene)
+
+
+def attach() -> None:
+    """Give scenes and collections their ``levitor`` property."""
+    bpy.types.Scene.levitor = PointerProperty(type=LEVITOR_PG_scene)
+    bpy.types.Collection.levitor = PointerProperty(type=LEVITOR_PG_lift)
+
+
+def detach() -> None:
+    """Take the ``levitor`` properties away again."""
+    del bpy.types.Collection.levitor
+    del bpy.types.Scene.levitor

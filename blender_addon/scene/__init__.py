@@ -1,0 +1,1 @@
+"""Blender data: reading and writing it, no decisions."""

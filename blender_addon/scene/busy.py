@@ -1,0 +1,66 @@
+"""Moments at which Blender's data must be left alone: saving, loading, undo and rendering.
+
+A strip inserted while the file is being saved crashes Blender; data made during an undo is lost.
+While a flag is up, the pump reads its socket and places nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+raised: set[str] = set()
+"""Names of what is going on."""
+_PAIRS = {
+    "save": ("save_pre", ("save_post", "save_post_fail")),
+    "load": ("load_pre", ("load_post", "load_post_fail")),
+    "undo": ("undo_pre", ("undo_post",)),
+    "redo": ("redo_pre", ("redo_post",)),
+    "render": ("render_init", ("render_complete", "render_cancel")),
+}
+_added: list[tuple[list[Any], Any]] = []
+_loads = 0
+
+
+def loads() -> int:
+    """How many times a file was opened; a result must go into the file it was asked for in."""
+    return _loads
+
+
+def _raiser(name: str) -> Any:
+    @persistent
+    def up(*_: object) -> None:
+        raised.add(name)
+
+    return up
+
+
+def _dropper(name: str, event: str) -> Any:
+    @persistent
+    def down(*_: object) -> None:
+        global _loads
+        raised.discard(name)
+        _loads += event == "load_post"
+
+    return down
+
+
+def start() -> None:
+    """Add the handlers."""
+    for name, (begins, ends) in _PAIRS.items():
+        pairs = [(begins, _raiser(name)), *((end, _dropper(name, end)) for end in ends)]
+        for event, handler in pairs:
+            handlers = getattr(bpy.app.handlers, event)
+            handlers.append(handler)
+            _added.append((handlers, handler))
+
+
+def stop() -> None:
+    """Remove the handlers, and forget what was going on."""
+    while _added:
+        handlers, handler = _added.pop()
+        if handler in handlers:
+            handlers.remove(handler)
+    raised.clear()

@@ -1,0 +1,87 @@
+"""Clouds as vertex meshes: written once, read back bit for bit."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from bpy.types import Mesh, Object
+
+from ..core.coords import Array
+from ..core.lift import Cloud
+from ..link.wire import ShotError
+
+PICK = "Pick"
+PICK_DEPTH = "pick_depth"
+_FIELDS = {
+    # attribute: (field of the cloud, type, name of the value, numpy type, components)
+    "position": ("position", "FLOAT_VECTOR", "vector", np.float32, 3),
+    "Col": ("colour", "FLOAT_COLOR", "color", np.float32, 4),
+    "pixel": ("pixel", "INT", "value", np.int32, 1),
+    "depth": ("depth", "FLOAT", "value", np.float32, 1),
+    "segment": ("segment", "INT", "value", np.int32, 1),
+}
+
+
+def make(name: str, cloud: Cloud, offset: Array | None = None) -> Mesh:
+    """A mesh of ``cloud``'s points, relative to ``offset`` (3,), which is where a handle rests."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(len(cloud))
+    for attribute, (field, kind, value, dtype, _) in _FIELDS.items():
+        data = getattr(cloud, field)
+        if field == "position" and offset is not None:
+            data = data - offset
+        target = mesh.attributes.get(attribute) or mesh.attributes.new(attribute, kind, "POINT")
+        target.data.foreach_set(value, np.ascontiguousarray(data, dtype).ravel())
+    mesh.update()
+    return mesh
+
+
+def read(ob: Object) -> Cloud:
+    """The cloud in the mesh of ``ob``; positions are relative to the object.
+
+    Raises:
+        ShotError: an attribute is gone, or the mesh is being edited.
+    """
+    mesh = ob.data
+    if mesh.is_editmode:
+        raise ShotError(
+            "edit_mode", f"The points of '{ob.name}' are in edit mode.", "Leave it with Tab."
+        )
+    found = {}
+    for attribute, (field, kind, value, dtype, parts) in _FIELDS.items():
+        source = mesh.attributes.get(attribute)
+        if source is None or source.data_type != kind or source.domain != "POINT":
+            raise ShotError(
+                "points",
+                f"The points of '{ob.name}' have lost their attribute '{attribute}'.",
+                "Undo what removed it, or lift the photo again.",
+            )
+        data = np.empty(len(mesh.vertices) * parts, dtype)
+        source.data.foreach_get(value, data)
+        found[field] = data.reshape(-1, parts) if parts > 1 else data
+    return Cloud(**found)
+
+
+def set_floats(mesh: Mesh, name: str, values: Array) -> None:
+    """Write a float for every vertex of ``mesh``."""
+    target = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")
+    target.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
+    mesh.update()
+
+
+def floats(mesh: Mesh, name: str) -> Array | None:
+    """The float of every vertex; None where the mesh has no such attribute."""
+    source = mesh.attributes.get(name)
+    if source is None:
+        return None
+    values = np.empty(len(mesh.vertices), np.float32)
+    source.data.foreach_get("value", values)
+    return values
+
+
+def forget(mesh: Mesh, *names: str) -> None:
+    """Remove attributes, where they are there."""
+    for name in names:
+        if (attribute := mesh.attributes.get(name)) is not None:
+            mesh.attributes.remove(attribute)
+    mesh.update()

@@ -1,0 +1,87 @@
+"""Files the extension reads and writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+
+from .. import prefs
+from ..link.wire import ShotError
+
+MEDIA = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".webp": "image/webp",
+    ".exr": "image/x-exr",
+    ".npy": "application/x-npy",
+}
+
+
+def read(path: str, what: str, limit: int) -> tuple[bytes, str, Path]:
+    """Bytes, media type and absolute path of a file; ``what`` names it in a sentence.
+
+    Raises:
+        ShotError: it cannot be read, is empty, or has more than ``limit`` bytes.
+    """
+    full = Path(bpy.path.abspath(path))
+    choose = f"Choose another {what}."
+    try:
+        size = full.stat().st_size
+        if full.is_dir():
+            raise ShotError("file", f"The {what} {full} is a folder.", choose)
+        if not 0 < size <= limit:
+            wrong = (
+                "is empty" if size == 0 else f"has {size >> 20} MiB; at most {limit >> 20} travel"
+            )
+            raise ShotError("file", f"The {what} {full} {wrong}.", choose)
+        data = full.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ShotError("file", f"The {what} {full} cannot be read: {reason}.", choose) from error
+    return data, MEDIA.get(full.suffix.lower(), "application/octet-stream"), full
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` so that ``path`` either holds all of it or is what it was before.
+
+    Raises:
+        ShotError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ShotError(
+            "file", f"{path} cannot be written: {reason}.", "Choose another folder, or make room."
+        ) from error
+
+
+def takes_folder() -> Path:
+    """Where takes go: the preference, else beside the saved .blend, else the extension's own."""
+    if chosen := prefs.get().takes:
+        return Path(bpy.path.abspath(chosen))
+    if bpy.data.filepath:
+        return Path(bpy.data.filepath).parent / "levitor_takes"
+    return prefs.user_folder("takes")
+
+
+def free_path(folder: Path, stem: str, suffix: str) -> Path:
+    """A path in ``folder`` at which there is no file yet."""
+    path, count = folder / f"{stem}{suffix}", 1
+    while path.exists():
+        path, count = folder / f"{stem}_{count}{suffix}", count + 1
+    return path

@@ -1,0 +1,162 @@
+"""Lifted photos in the .blend: placed whole, found again, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.types import Collection, Object, Scene
+
+from ..core import lift as pure
+from ..core.coords import Array
+from ..core.lift import Cloud
+from ..core.shot import Photo
+from ..link.wire import ShotError
+from . import camera, cloud, display
+
+BACKGROUND = "LeviTor Background"
+
+
+def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
+    """Put a lifted photo into ``scene`` and make it the one that is worked on.
+
+    A lift that was there before is hidden. When anything goes wrong, all that was made is gone.
+
+    Args:
+        scene: where it goes.
+        name: of the photo, for the collection's name.
+        photo: size, camera and depth range.
+        points: every pixel of the photo.
+        facts: further properties of ``Collection.levitor``, such as ``depth_model``.
+    """
+    made: list[Any] = []
+    try:
+        collection = bpy.data.collections.new(f"LeviTor {name}")
+        made.append(collection)
+        eye = camera.make(photo.intrinsics, photo.width, photo.height, photo.far)
+        made += [eye.data, eye]
+        mesh = cloud.make(BACKGROUND, points)
+        made.append(mesh)
+        background = bpy.data.objects.new(BACKGROUND, mesh)
+        made.append(background)
+        display.show(background, 1.0 / float(photo.intrinsics[0, 0]))
+        lock(background)
+        collection["levitor_intrinsics"] = [float(v) for v in photo.intrinsics.ravel()]
+        collection["levitor_near"], collection["levitor_far"] = photo.near, photo.far
+        lift = collection.levitor
+        for key, value in facts.items():
+            setattr(lift, key, value)
+        lift.width, lift.height = photo.width, photo.height
+        lift.camera, lift.background = eye, background
+        for ob in (eye, background):
+            collection.objects.link(ob)
+        scene.collection.children.link(collection)
+    except BaseException:
+        bpy.data.batch_remove(made)
+        raise
+    if (old := scene.levitor.lift) is not None:
+        old.hide_viewport = old.hide_render = True
+    scene.levitor.lift = collection
+    camera.use(scene, eye, photo.intrinsics, photo.width, photo.height)
+    # Only this view shows the photo's own colours; AgX and Filmic would bend them.
+    scene.view_settings.view_transform = "Standard"
+
+
+def lock(ob: Object) -> None:
+    """Guard points against being moved by accident; their handle moves them."""
+    ob.lock_location = ob.lock_rotation = ob.lock_scale = (True, True, True)
+
+
+def active(scene: Scene) -> Collection:
+    """The lift that is worked on.
+
+    Raises:
+        ShotError: there is none, or its background is gone.
+    """
+    collection = scene.levitor.lift
+    if collection is None or not collection.levitor.uid:
+        raise ShotError("no_lift", "No photo has been lifted in this scene.", "Lift a photo first.")
+    for what, ob in (
+        ("background", collection.levitor.background),
+        ("camera", collection.levitor.camera),
+    ):
+        if not in_scene(ob, scene):
+            raise ShotError(
+                "deleted",
+                f"The {what} of '{collection.name}' is not in the scene any more.",
+                "Undo its deletion, or lift the photo again.",
+            )
+    return collection
+
+
+def find(uid: str) -> tuple[Scene, Collection]:
+    """The lift called ``uid``, and the scene that works on it.
+
+    Raises:
+        ShotError: it is not in this file, or no scene works on it.
+    """
+    for scene in bpy.data.scenes:
+        collection = scene.levitor.lift
+        if collection is not None and collection.levitor.uid == uid:
+            return scene, collection
+    raise ShotError(
+        "other_lift",
+        "The photo this was made for is not being worked on in this file any more.",
+        "Open its file, or undo back to it, and try again.",
+    )
+
+
+def in_scene(ob: Object | None, scene: Scene) -> bool:
+    """Whether ``ob`` is still there; a deleted object may live on because a property names it."""
+    return ob is not None and scene in ob.users_scene
+
+
+def photo_of(collection: Collection) -> Photo:
+    """What the lift fixed."""
+    lift = collection.levitor
+    return Photo(
+        height=lift.height,
+        width=lift.width,
+        intrinsics=np.array(collection["levitor_intrinsics"], np.float64).reshape(3, 3),
+        near=float(collection["levitor_near"]),
+        far=float(collection["levitor_far"]),
+    )
+
+
+def rest_of(handle: Object) -> Array:
+    """(4, 4) float64 of a handle at rest, in Blender's world."""
+    return np.array(handle["levitor_rest"], np.float64).reshape(4, 4)
+
+
+def clouds_of(scene: Scene, collection: Collection) -> tuple[Cloud, list[Cloud]]:
+    """The background, and the instances in their order; together they are the whole photo.
+
+    Raises:
+        ShotError: an object or some of its points are gone.
+    """
+    lift = collection.levitor
+    for item in lift.instances:
+        for what, ob in (("handle", item.handle), ("points", item.points)):
+            if not in_scene(ob, scene):
+                raise ShotError(
+                    "deleted",
+                    f"The {what} of '{item.name}' is not in the scene any more.",
+                    "Undo its deletion, or lift the photo again.",
+                )
+    objects = [lift.background, *(item.points for item in lift.instances)]
+    clouds = [cloud.read(ob) for ob in objects]
+    whole(collection, clouds)
+    return clouds[0], clouds[1:]
+
+
+def whole(collection: Collection, clouds: Sequence[Cloud]) -> None:
+    """Raise :class:`ShotError` unless every pixel of the photo is in exactly one cloud."""
+    height, width = collection.levitor.height, collection.levitor.width
+    if missing := pure.missing_points(clouds, height, width):
+        raise ShotError(
+            "points",
+            f"{missing} of the photo's {height * width} points were deleted or doubled.",
+            "Undo that edit, or lift the photo again.",
+        )

@@ -1,0 +1,82 @@
+"""The shot as the scene holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+from bpy.types import Collection, Scene
+
+from ..core import shot as pure
+from ..core.shot import Picked, Take
+from ..link.wire import ShotError, messages, rules
+from . import lifts, sampling
+
+
+def read(
+    scene: Scene, take: Take, count: int, limits: messages.Limits
+) -> tuple[messages.Shot, dict[str, bytes]]:
+    """Sample the scene at ``count`` times and build the shot with its blobs.
+
+    Raises:
+        ShotError: something that the artist can mend; the first such thing.
+    """
+    collection = lifts.active(scene)
+    lift = collection.levitor
+    if take.frame_end < take.frame_start:
+        raise ShotError(
+            "frame_range",
+            f"The scene runs from frame {take.frame_start} to {take.frame_end}.",
+            "Set the end frame later than the start frame.",
+        )
+    eye = scene.camera
+    if eye is None or eye.type != "CAMERA":
+        raise ShotError(
+            "camera", "The scene has no active camera.", "Make the lift's camera active."
+        )
+    if eye.data.type != "PERSP":
+        raise ShotError(
+            "camera",
+            f"The camera '{eye.name}' is not a perspective camera.",
+            "Change its type in the camera settings.",
+        )
+    background, clouds = lifts.clouds_of(scene, collection)
+    _untouched(collection)
+    handles = [item.handle for item in lift.instances]
+    times = pure.frame_times(take.frame_start, take.frame_end, count)
+    matrices, views, lenses = sampling.sample(scene, handles, eye, times)
+    picked = [
+        Picked(
+            name=item.name,
+            moving=item.moving,
+            rest=lifts.rest_of(item.handle),
+            cloud=points,
+            matrices=matrices[:, n],
+        )
+        for n, (item, points) in enumerate(zip(lift.instances, clouds, strict=True))
+    ]
+    for item in picked:
+        if not item.moving and (sample := pure.strayed(item)) is not None:
+            raise ShotError(
+                "static_moves",
+                f"'{item.name}' is set to stay, but its handle is not at rest "
+                f"at frame {times[sample]:g}.",
+                "Switch Moving on, or clear the handle's keys and put it back.",
+            )
+    photo = lifts.photo_of(collection)
+    shot, blobs = pure.build(photo, background, picked, views, lenses, take)
+    if found := rules.problems(shot, limits):
+        raise found[0]
+    return shot, blobs
+
+
+def _untouched(collection: Collection) -> None:
+    """Points may only be moved by their handles: what is rendered is what the lift fixed."""
+    lift = collection.levitor
+    parts = [(lift.background, None), *((item.points, item.handle) for item in lift.instances)]
+    for ob, handle in parts:
+        local = np.array(ob.matrix_parent_inverse) @ np.array(ob.matrix_basis)
+        if ob.parent != handle or np.abs(local - np.eye(4)).max() > 1e-5:
+            raise ShotError(
+                "points_moved",
+                f"The points '{ob.name}' were moved or re-parented themselves.",
+                "Clear their transform (Alt G, Alt R, Alt S) and move their handle instead.",
+            )

@@ -1,0 +1,65 @@
+"""Lists of the sidebar: instances, and the rows of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpy.types import Context, UILayout, UIList
+
+from ..core.jobs import Job
+
+KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render"}
+ROWS = 4
+
+
+class LEVITOR_UL_instances(UIList):
+    """Instances of the lifted photo, in the order they were made."""
+
+    def draw_item(
+        self,
+        context: Context,
+        layout: UILayout,
+        data: Any,
+        item: Any,
+        icon: int,
+        active_data: Any,
+        active_property: str,
+        index: int = 0,
+        flt_flag: int = 0,
+    ) -> None:
+        """Draw the name, which can be changed here, and whether it moves."""
+        layout.prop(item, "name", text="", emboss=False, icon="EMPTY_ARROWS")
+        layout.prop(item, "moving", text="", icon="ANIM" if item.moving else "PINNED")
+
+
+def draw_jobs(layout: UILayout, jobs: list[Job]) -> None:
+    """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do."""
+    for job in reversed(jobs[-ROWS:]):
+        title = f"{KINDS.get(job.kind, job.kind)}: {job.label}"
+        if job.state == "failed":
+            box = layout.box()
+            box.label(text=title, icon="ERROR")
+            draw_text(box, f"{job.sentence} {job.fix}".strip())
+        elif job.final:
+            icon = "CHECKMARK" if job.state == "done" else "X"
+            layout.label(text=f"{title}, {job.state}", icon=icon)
+        else:
+            row = layout.row(align=True)
+            text = f"{title}, {(job.phase or job.state).replace('_', ' ')}"
+            row.progress(factor=job.factor, type="BAR", text=text)
+            row.operator("levitor.cancel", text="", icon="X").job = job.task
+
+
+def draw_text(layout: UILayout, text: str, width: int = 44) -> None:
+    """Draw a sentence over as many lines as the sidebar needs."""
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > width:
+            column.label(text=line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    if line:
+        column.label(text=line)

@@ -1,0 +1,149 @@
+"""The sidebar tab "LeviTor" of the 3D viewport."""
+
+from __future__ import annotations
+
+from bpy.types import Context, Panel
+
+from .. import prefs
+from ..link import pump
+from .lists import draw_jobs, draw_text
+
+
+class _Tab:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "LeviTor"
+
+
+class LEVITOR_PT_photo(_Tab, Panel):
+    """The photo, and what was lifted from it."""
+
+    bl_label = "Photo"
+    bl_order = 0
+
+    def draw(self, context: Context) -> None:
+        """Draw the lift button first, then the photo."""
+        layout, settings = self.layout, context.scene.levitor
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator("levitor.lift", icon="IMAGE_DATA")
+        layout.prop(settings, "photo")
+        if settings.lift is not None:
+            lift = settings.lift.levitor
+            column = layout.column(align=True)
+            column.label(text=f"{settings.lift.name}: {lift.width} x {lift.height}")
+            column.label(text=f"Depth: {lift.depth_model}")
+            column.label(text=f"Segments: {lift.segment_model}")
+            if lift.notes:
+                draw_text(layout, lift.notes)
+        draw_jobs(layout, pump.link().rows("lift"))
+
+
+class LEVITOR_PT_lift_settings(_Tab, Panel):
+    """How the photo is lifted."""
+
+    bl_label = "Lift Settings"
+    bl_parent_id = "LEVITOR_PT_photo"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        """Draw camera, depth range and depth map."""
+        layout, settings = self.layout, context.scene.levitor
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column(align=True)
+        column.prop(settings, "horizontal_fov")
+        column.prop(settings, "horizon")
+        column = layout.column(align=True)
+        column.prop(settings, "near")
+        column.prop(settings, "far")
+        layout.prop(settings, "max_side")
+        layout.prop(settings, "depth_path")
+        row = layout.row()
+        row.active = bool(settings.depth_path)
+        row.prop(settings, "nearer_is_larger")
+
+
+class LEVITOR_PT_instances(_Tab, Panel):
+    """What is picked, and the instances that were made of it."""
+
+    bl_label = "Instances"
+    bl_order = 1
+
+    def draw(self, context: Context) -> None:
+        """Draw pick, make, list and key."""
+        layout, settings = self.layout, context.scene.levitor
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator("levitor.pick", icon="EYEDROPPER")
+        if settings.lift is not None and settings.lift.levitor.picked:
+            layout.label(text=f"{settings.lift.levitor.picked} pixels picked")
+        column = layout.column(align=True)
+        column.prop(settings, "instance_name")
+        column.prop(settings, "moving")
+        layout.operator("levitor.make_instance", icon="ADD")
+        draw_jobs(layout, pump.link().rows("segment"))
+        if settings.lift is not None:
+            lift = settings.lift.levitor
+            layout.template_list(
+                "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
+            )
+        layout.operator("levitor.key_handle", icon="KEY_HLT")
+
+
+class LEVITOR_PT_render(_Tab, Panel):
+    """The shot and its takes."""
+
+    bl_label = "Render"
+    bl_order = 2
+
+    def draw(self, context: Context) -> None:
+        """Draw render, settings and jobs."""
+        layout, scene = self.layout, context.scene
+        settings = scene.levitor
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.operator("levitor.render", icon="RENDER_ANIMATION")
+        layout.prop(settings, "engine")
+        engine = next((e for e in pump.link().engines() if e.name == settings.engine), None)
+        if engine is not None and engine.help:
+            draw_text(layout, engine.help)
+        column = layout.column(align=True)
+        column.prop(scene, "frame_start", text="Frame Start")
+        column.prop(scene, "frame_end", text="End")
+        column.prop(settings, "frames", text="Samples")
+        layout.prop(settings, "seed")
+        layout.prop(settings, "options")
+        layout.prop(settings, "place_automatically")
+        draw_jobs(layout, pump.link().rows("submit"))
+        row = layout.row(align=True)
+        row.operator("levitor.place_take", icon="SEQUENCE")
+        row.operator("levitor.save_shot", icon="FILE_TICK")
+
+
+class LEVITOR_PT_connection(_Tab, Panel):
+    """The backend: where photos and shots are sent."""
+
+    bl_label = "Connection"
+    bl_order = 3
+
+    def draw(self, context: Context) -> None:
+        """Draw the address and how the connection stands."""
+        layout, link = self.layout, pump.link()
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(prefs.get(context), "endpoint")
+        row = layout.row(align=True)
+        row.operator("levitor.connect", icon="LINKED")
+        row.operator("levitor.disconnect", icon="UNLINKED")
+        status = link.status
+        if status is None:
+            layout.label(text="Not connected; lifting a photo connects")
+            return
+        layout.label(text=f"{status.phase.capitalize()}: {status.endpoint}")
+        if status.sentence:
+            draw_text(layout, status.sentence)
+        if link.welcome is not None:
+            layout.label(text=f"{link.welcome.product} on {link.welcome.device}")
+            for model in link.welcome.perception:
+                layout.label(text=f"{model.task.capitalize()}: {model.name}")
