@@ -1,0 +1,58 @@
+"""Run a real server whose workers are scripted; its command line is the test's Settings."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    from backend.cli.serve import serve
+    from backend.server.settings import Settings
+    from protocol.messages import EngineInfo, EngineOption, Limits
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cancel-seconds", type=float, default=5.0)
+    parser.add_argument("--stall-seconds", type=float, default=60.0)
+    parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--chunk", type=int, default=1 << 20)
+    parser.add_argument("--handlers", default="scripted")
+    given = parser.parse_args()
+
+    def text(name: str) -> EngineOption:
+        return EngineOption(name=name, label=name, help="", default="")
+
+    engine = EngineInfo(
+        name="scripted",
+        label="Scripted",
+        help="does what the test says",
+        options=(
+            EngineOption(name="steps", label="", help="", default=3, low=0, high=1000),
+            EngineOption(
+                name="end",
+                label="",
+                help="",
+                default="result",
+                choices=("result", "shot_error", "memory", "cuda_memory", "bug", "exit", "kill",
+                         "hang"),
+            ),
+            text("until"),
+            text("ran"),
+        ),
+    )  # fmt: skip
+    return serve(
+        Settings(
+            state=given.state,
+            port=given.port,
+            engines=(engine,),
+            limits=Limits(queue=given.queue, chunk_bytes=given.chunk),
+            cancel_seconds=given.cancel_seconds,
+            stall_seconds=given.stall_seconds,
+            handlers=given.handlers,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

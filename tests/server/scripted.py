@@ -1,0 +1,107 @@
+"""A handler module whose jobs do what the test says: step, wait, fail, hang, exit.
+
+The script is a dict: a submit carries it as its options, a lift as the JSON bytes of its image.
+
+    steps   how many steps to make; 0 goes on until cancelled
+    until   path of a file; after its steps a job goes on stepping until it exists
+    ran     path of a file to which a line is added when the job starts
+    end     result, shot_error, memory, cuda_memory, bug, exit, kill, hang
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from protocol import content, messages
+from protocol.errors import ShotError
+
+PACE = 0.005
+
+
+class Cancelled(Exception):  # noqa: N818
+    pass
+
+
+class OutOfMemoryError(RuntimeError):
+    """Stands for the one of torch, which is told by its name."""
+
+
+def warm_up():
+    if (path := os.environ.get("SCRIPTED_START")) and not Path(path).exists():
+        os._exit(7)
+
+
+def run(message, *, job, blobs, on_step):
+    script = _script(message, blobs)
+    if ran := script.get("ran"):
+        with Path(ran).open("a") as file:
+            file.write(f"{job}\n")
+    step, steps = 0, script.get("steps", 3)
+    until = script.get("until")
+    while step < steps or steps == 0 or (until and not Path(until).exists()):
+        step += 1
+        on_step("step", step, max(step, steps))
+        time.sleep(PACE)
+    _end(script.get("end", "result"))
+    return _result(message, job, blobs)
+
+
+def _script(message, blobs):
+    if isinstance(message, messages.Submit):
+        return message.shot.options
+    return json.loads(blobs.get(message.image.sha256)) if hasattr(message, "image") else {}
+
+
+def _end(how):
+    match how:
+        case "shot_error":
+            raise ShotError("too_dark", "The photo is black.", "Use another one.")
+        case "memory":
+            raise MemoryError("wanted 9 GB")
+        case "cuda_memory":
+            raise OutOfMemoryError("wanted 90 GB of the device")
+        case "bug":
+            raise KeyError("scripted")
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            threading.Event().wait()
+
+
+def _result(message, job, blobs):
+    if isinstance(message, messages.Submit):
+        # Larger than a chunk, so that the download takes several, the last one short.
+        video = b"video" * 500_000
+        blobs.put(video)
+        return messages.Rendered(
+            job=job,
+            video=content.blob_of(video, "video/mp4"),
+            frames=2,
+            height=4,
+            width=4,
+            fps=24.0,
+            engine=message.shot.engine,
+            seed=message.shot.seed,
+            shot=content.shot_hash(message.shot),
+        )
+    plane, data = content.array_blob_of(np.zeros((4, 4), np.float32))
+    image, pixels = content.array_blob_of(np.zeros((4, 4, 3), np.uint8))
+    segments, ids = content.array_blob_of(np.zeros((4, 4), np.int32))
+    for part in (data, pixels, ids):
+        blobs.put(part)
+    scene = messages.Scene(image=image, depth=plane, intrinsics=np.eye(3), near=1.0, far=2.0)
+    return messages.Lifted(
+        job=job,
+        scene=scene,
+        segments=segments,
+        depth_model="scripted",
+        segment_model="scripted",
+        upright=True,
+    )

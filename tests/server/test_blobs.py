@@ -1,0 +1,121 @@
+"""Files going up and down in chunks, and uploads that break off."""
+
+import numpy as np
+import pytest
+
+from protocol import content, messages
+
+CHUNK = 65536
+DATA = np.random.default_rng(1).bytes(5 * CHUNK + 100)  # six chunks, the last one short
+
+
+def offer(peer, data):
+    return peer.ask(messages.BlobOffer(sha256=content.sha256(data), size=len(data)))
+
+
+def put(peer, data, start, end, name=None):
+    part = np.frombuffer(data[start:end], np.uint8)
+    name = name or content.sha256(data)
+    return peer.ask(messages.BlobPut(sha256=name, offset=start, data=part))
+
+
+def get(peer, name, offset, length):
+    return peer.ask(messages.BlobGet(sha256=name, offset=offset, length=length))
+
+
+def test_a_blob_goes_up_in_chunks_and_comes_down_in_chunks(shared_server, connect):
+    peer = connect(shared_server)
+    assert offer(peer, DATA).received == 0
+    replies = [put(peer, DATA, at, at + CHUNK) for at in range(0, len(DATA), CHUNK)]
+    assert [r.received for r in replies] == [CHUNK * n for n in range(1, 6)] + [len(DATA)]
+    assert [r.complete for r in replies] == [False] * 5 + [True]
+    name = content.sha256(DATA)
+    parts = [get(peer, name, at, CHUNK) for at in range(0, len(DATA), CHUNK)]
+    assert {part.size for part in parts} == {len(DATA)}
+    assert b"".join(part.data.tobytes() for part in parts) == DATA
+
+
+def test_four_chunks_may_be_under_way_at_once(shared_server, connect):
+    peer, data = connect(shared_server), DATA[1:]
+    name = content.sha256(data)
+    offer(peer, data)
+    for at in range(0, 4 * CHUNK, CHUNK):
+        part = np.frombuffer(data[at : at + CHUNK], np.uint8)
+        peer.send(messages.BlobPut(sha256=name, offset=at, data=part), f"c{at}")
+    assert [peer.receive().message.received for _ in range(4)] == [CHUNK * n for n in (1, 2, 3, 4)]
+
+
+def test_a_blob_that_is_there_already_is_not_asked_for(shared_server, connect):
+    peer = connect(shared_server)
+    ref = peer.upload(b"the same photo")
+    status = connect(shared_server, "another").ask(
+        messages.BlobOffer(sha256=ref.sha256, size=ref.size)
+    )
+    assert status.complete
+
+
+def test_an_upload_goes_on_at_the_missing_chunk_after_the_server_was_killed(make_server, connect):
+    server = make_server("--chunk", str(CHUNK))
+    peer = connect(server)
+    offer(peer, DATA)
+    for at in (0, CHUNK):
+        put(peer, DATA, at, at + CHUNK)
+    server.stop()
+    peer = connect(server.again())
+    assert offer(peer, DATA).received == 2 * CHUNK
+    for at in range(2 * CHUNK, len(DATA), CHUNK):
+        last = put(peer, DATA, at, at + CHUNK)
+    assert last.complete
+
+
+def test_a_chunk_that_leaves_a_gap_is_not_taken(shared_server, connect):
+    peer, data = connect(shared_server), DATA[2:]
+    offer(peer, data)
+    assert put(peer, data, CHUNK, 2 * CHUNK).received == 0
+
+
+def test_a_chunk_sent_twice_is_taken_once(shared_server, connect):
+    peer, data = connect(shared_server), DATA[3:]
+    offer(peer, data)
+    assert put(peer, data, 0, CHUNK).received == CHUNK
+    assert put(peer, data, 0, CHUNK).received == CHUNK
+
+
+def test_bytes_with_another_hash_are_thrown_away(shared_server, connect):
+    peer, name = connect(shared_server), content.sha256(b"what was promised")
+    peer.ask(messages.BlobOffer(sha256=name, size=5))
+    assert put(peer, b"other", 0, 5, name).code == "wrong_hash"
+    again = peer.ask(messages.BlobOffer(sha256=name, size=5))
+    assert (again.received, again.complete) == (0, False)
+    assert get(peer, name, 0, 5).code == "unknown_blob"
+
+
+def test_more_bytes_than_offered_are_refused(shared_server, connect):
+    peer, name = connect(shared_server), content.sha256(b"12345")
+    peer.ask(messages.BlobOffer(sha256=name, size=5))
+    assert put(peer, b"123456", 0, 6, name).code == "too_large"
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "A" * 64, "", "0" * 63])
+def test_a_name_that_is_no_hash_never_becomes_a_path(shared_server, connect, name):
+    peer = connect(shared_server)
+    assert peer.ask(messages.BlobOffer(sha256=name, size=1)).code == "bad_hash"
+    assert get(peer, name, 0, 1).code == "bad_hash"
+
+
+def test_a_blob_beyond_the_limit_is_refused_with_both_numbers(shared_server, connect):
+    reply = connect(shared_server).ask(messages.BlobOffer(sha256="0" * 64, size=600 << 20))
+    assert reply.code == "too_large"
+    assert "629.1 MB" in reply.sentence
+    assert "536.9 MB" in reply.sentence
+
+
+def test_an_empty_blob_is_a_blob(shared_server, connect):
+    assert offer(connect(shared_server), b"").complete
+
+
+def test_a_part_outside_the_blob_is_refused(shared_server, connect):
+    peer = connect(shared_server)
+    ref = peer.upload(b"twelve bytes")
+    assert get(peer, ref.sha256, 13, 1).code == "field"
+    assert get(peer, ref.sha256, 12, 1).data.size == 0
