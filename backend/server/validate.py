@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from protocol import ProtocolError, ShotError, arrays, content, messages
+from protocol import ProtocolError, ShotError, arrays, content, messages, rules
 from protocol.messages import ArrayBlob, Blob, EngineInfo, EngineOption, Limits
 
 from .blobs import Blobs
@@ -23,8 +23,8 @@ def refusal(
                 _check_shot(shot, engines, limits)
             case messages.Segment():
                 _check_scene(message.scene, limits)
-            case messages.Lift():
-                _check_lift(message, limits)
+            case _:
+                pass  # a photo's own numbers are judged where it is decoded, in the worker
         return _missing(_references(message), limits, blobs)
     except ProtocolError as error:
         return messages.Error(code=error.code, sentence=error.sentence)
@@ -69,15 +69,6 @@ def _missing(
     )
 
 
-def _check_lift(lift: messages.Lift, limits: Limits) -> None:
-    if not 16 <= lift.max_side <= limits.pixels**0.5:
-        raise ShotError(
-            "max_side",
-            f"The longest side is to be {lift.max_side} pixels.",
-            f"Choose 16 to {int(limits.pixels**0.5)}.",
-        )
-
-
 def _check_scene(scene: messages.Scene, limits: Limits) -> None:
     height, width = _plane(scene.image, "uint8", "the scene's image", (3,))
     if _plane(scene.depth, "float32", "the scene's depth") != (height, width):
@@ -105,18 +96,11 @@ def _plane(
 
 
 def _check_shot(shot: messages.Shot, engines: Sequence[EngineInfo], limits: Limits) -> None:
-    from protocol import rules  # here, so that the job store can be read without them
-
-    _check_scene(shot.scene, limits)
-    if _plane(shot.instance_map, "int32", "the instance map") != shot.scene.depth.shape:
-        raise ProtocolError("field", "the instance map and the scene have different sizes.")
-    frames, instances = len(shot.camera_from_world), len(shot.instances)
-    if frames > limits.frames:
-        raise _too_large("The shot", frames, limits.frames, "frames")
-    if instances > limits.instances:
-        raise _too_large("The shot", instances, limits.instances, "instances")
-    for problem in rules.problems(shot):
+    for problem in rules.problems(shot, limits):
         raise problem
+    _check_scene(shot.scene, limits)
+    _plane(shot.instance_map, "int32", "the instance map")
+    frames = len(shot.camera_from_world)
     engine = next((one for one in engines if one.name == shot.engine), None)
     if engine is None:
         raise ShotError(

@@ -127,7 +127,9 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the socket at once, whatever was on its way."""
-        self._socket = None
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None
         self._context.destroy(linger=0)
 
     def _open(self) -> None:

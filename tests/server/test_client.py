@@ -1,0 +1,251 @@
+"""The extension's client against real servers, absent ones, and ones that come and go."""
+
+import signal
+import socket
+import time
+
+import pytest
+import zmq
+
+import protocol
+from blender_addon.core.jobs import (
+    TaskAccepted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskProgress,
+    TaskState,
+)
+from protocol import content, messages
+from tests.server.support import SHOT_BLOBS, Artist, scripted_shot
+
+
+@pytest.fixture
+def nobody():
+    """An address at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        yield f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_it_connects_and_knows_the_engines_and_the_round_trip(shared_server, artist):
+    one = artist(shared_server, heartbeat_seconds=0.05)
+    one.until_phase("connected")
+    assert [engine.name for engine in one.client.welcome.engines] == ["scripted"]
+    one.until(lambda: one.client.status.round_trip_seconds is not None, "a round trip")
+    assert 0 < one.client.status.round_trip_seconds < 5
+
+
+def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, artist):
+    one = artist(shared_server)
+    task = one.render(steps=5)
+    end = one.until_end(task)
+    assert isinstance(end, TaskFinished)
+    assert end.blobs == {end.result.video.sha256: b"video" * 500_000}
+    order = [type(e) for e in one.of(task, TaskAccepted, TaskState, TaskFinished)]
+    assert order == [TaskAccepted, TaskState, TaskState, TaskFinished]
+    assert [e.state for e in one.of(task, TaskState)] == ["running", "done"]
+    phases = {e.phase for e in one.of(task, TaskProgress)}
+    assert phases == {"upload", "step", "download"}
+
+
+def test_an_unchanged_photo_is_not_sent_again(shared_server, artist):
+    one = artist(shared_server)
+    assert isinstance(one.until_end(one.render()), TaskFinished)
+    task = one.client.start(messages.Submit(shot=scripted_shot()), {})
+    assert isinstance(one.until_end(task), TaskFinished)
+
+
+def test_a_blob_larger_than_the_credit_arrives_whole(shared_server, artist):
+    one = artist(shared_server)
+    data = b'{"steps": 1, "ran": ""' + b" " * 1_000_000 + b"}"  # 16 chunks of 64 KiB, 4 at a time
+    image = content.blob_of(data, "application/json")
+    task = one.client.start(messages.Lift(image=image), {image.sha256: data})
+    end = one.until_end(task)
+    assert isinstance(end, TaskFinished)
+    assert set(end.blobs) == {
+        end.result.scene.image.sha256,
+        end.result.scene.depth.sha256,
+        end.result.segments.sha256,
+    }
+
+
+def test_a_failure_arrives_as_a_sentence_and_a_fix(shared_server, artist):
+    one = artist(shared_server)
+    end = one.until_end(one.lift(end="shot_error"))
+    assert (end.code, end.sentence, end.fix) == (
+        "too_dark",
+        "The photo is black.",
+        "Use another one.",
+    )
+
+
+def test_bytes_that_are_nowhere_fail_the_task_with_what_to_do(make_server, artist):
+    one = artist(make_server())
+    end = one.until_end(one.client.start(messages.Submit(shot=scripted_shot()), {}))
+    assert (end.code, end.fix) == ("missing_blobs", "Lift the photo again.")
+
+
+def test_no_server_is_said_with_its_address_and_what_to_do(nobody, artist):
+    one = artist(nobody, heartbeat_seconds=0.05, wait_seconds=0.3)
+    task = one.render()
+    one.until_phase("lost")
+    assert one.client.status.reason == f"No backend answers at {nobody}."
+    assert "levitor serve" in one.client.status.fix
+    end = one.until_end(task)
+    assert (end.code, end.sentence) == ("no_server", f"No backend answers at {nobody}.")
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://", "somewhere", "tcp://127.0.0.1:nine"])
+def test_what_is_no_address_is_said_so(artist, endpoint):
+    one = artist(endpoint)
+    assert one.client.status.phase == "refused"
+    assert "is not an address" in one.client.status.reason
+    assert isinstance(one.until_end(one.render()), TaskFailed)
+
+
+def test_a_task_started_before_the_server_runs_once_it_is_there(make_server, artist):
+    server = make_server()
+    server.end()
+    one = artist(server, heartbeat_seconds=0.1, wait_seconds=60)
+    task = one.render()
+    one.until_phase("lost")
+    server.again()
+    assert isinstance(one.until_end(task), TaskFinished)
+
+
+def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, artist):
+    server = make_server()
+    one = artist(server, heartbeat_seconds=0.1)
+    task = one.render(steps=0)
+    one.until_event(task, TaskProgress)
+    one.until(lambda: one.of(task, TaskState), "the job to run")
+    server.end(signal.SIGKILL)
+    one.until_phase("lost")
+    server.again()
+    end = one.until_end(task)
+    assert (end.code, end.fix) == ("interrupted", "Send it again.")
+    assert one.client.status.phase == "connected"
+    assert isinstance(one.until_end(one.render()), TaskFinished)
+
+
+def test_a_queued_job_is_finished_by_the_next_server(make_server, artist, tmp_path):
+    server = make_server()
+    one = artist(server, heartbeat_seconds=0.1)
+    first = one.render(steps=0)
+    one.until_event(first, TaskState)
+    second = one.render()
+    one.until_event(second, TaskAccepted)
+    server.end(signal.SIGKILL)
+    server.again()
+    assert isinstance(one.until_end(second), TaskFinished)
+
+
+def test_a_server_that_forgot_the_connection_is_greeted_again(make_server, artist):
+    server = make_server()
+    one = artist(server, heartbeat_seconds=0.2, missed_heartbeats=1000)
+    one.until_phase("connected")
+    server.end()
+    server.again()  # so quickly that the client never notices a silence
+    assert isinstance(one.until_end(one.render()), TaskFinished)
+    assert one.client.status.phase == "connected"
+
+
+def test_a_running_task_is_cancelled(shared_server, artist):
+    one = artist(shared_server)
+    task = one.render(steps=0)
+    one.until(lambda: any(e.phase == "step" for e in one.of(task, TaskProgress)), "a step")
+    one.client.cancel(task)
+    one.client.cancel(task)
+    one.until_event(task, TaskCancelled)
+
+
+def test_a_task_cancelled_before_its_job_has_a_name_does_not_run_on(shared_server, artist, connect):
+    one = artist(shared_server, client_id="early")
+    one.until_phase("connected")
+    assert isinstance(one.until_end(one.render()), TaskFinished)  # all its blobs are there now
+    task = one.client.start(messages.Submit(shot=scripted_shot(steps=0)), {})
+    one.client.cancel(task)
+    one.until_event(task, TaskCancelled)
+    connect(shared_server, "early")
+    assert isinstance(one.until_end(one.render()), TaskFinished)  # the render worker is free
+
+
+def test_a_task_that_was_never_sent_is_dropped(nobody, artist):
+    one = artist(nobody)
+    task = one.render()
+    one.client.cancel(task)
+    one.poll()
+    assert one.of(task, TaskCancelled)
+
+
+def test_a_server_of_another_major_is_refused_and_no_task_waits_for_it(artist):
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        one = artist(f"tcp://127.0.0.1:{port}")
+        peer, hello = router.recv_multipart()
+        assert b'"hello"' in hello
+        refusal = messages.Refusal(code="version", sentence="Versions 2.0 and 1.0.", fix="Update.")
+        frames = protocol.encode(refusal)
+        router.send_multipart([peer, bytes(frames[0]).replace(b"[1,0]", b"[2,0]", 1)])
+        one.until_phase("refused")
+        assert one.client.status.reason == "Versions 2.0 and 1.0."
+        assert isinstance(one.until_end(one.render()), TaskFailed)
+
+
+def test_whatever_a_server_sends_poll_does_not_raise(artist):
+    blob = content.blob_of(b"x", "video/mp4")
+    shot, _ = scripted_shot(), SHOT_BLOBS
+    odd = [
+        messages.Accepted(job="j", place=-5),
+        messages.State(job="j", seq=-3, state="unknown"),
+        messages.Progress(job="", seq=1 << 40, phase="", done=-1, total=0),
+        messages.BlobStatus(sha256="no hash", received=-1, complete=True),
+        messages.Error(code="", sentence=""),
+        messages.Submit(shot=shot),
+        messages.Rendered(
+            job="j", video=blob, frames=0, height=0, width=0, fps=0.0, engine="", seed=0, shot=""
+        ),
+    ]
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        one = artist(f"tcp://127.0.0.1:{port}")
+        peer, _hello = router.recv_multipart()
+        welcome = messages.Welcome(
+            product="odd",
+            limits=messages.Limits(chunk_bytes=0, credit=0),
+            engines=(),
+            perception=(),
+            device="",
+        )
+        router.send_multipart([peer, *protocol.encode(welcome)])
+        one.until_phase("connected")
+        for data in (b"", b"{", b"\xff"):
+            router.send_multipart([peer, data])
+        for number in range(20):
+            task = one.render()
+            one.poll()
+            request = protocol.decode(router.recv_multipart()[1:]).id
+            for re in (request, ""):
+                router.send_multipart([peer, *protocol.encode(odd[number % len(odd)], re=re)])
+            one.poll()
+            one.client.cancel(task)
+        router.send_multipart([peer, *protocol.encode(messages.Pong())])
+        one.poll()
+
+
+def test_poll_and_start_never_wait(nobody, artist):
+    one = artist(nobody)
+    begun = time.perf_counter()
+    for _ in range(500):
+        one.poll()
+    one.render()
+    assert time.perf_counter() - begun < 2.0  # one wait of a heartbeat each would be 500 s
+
+
+def test_close_leaves_at_once_and_may_be_followed_by_poll(nobody):
+    one = Artist(nobody)
+    one.render()
+    one.client.close()
+    one.client.close()
+    assert one.client.poll() == []
