@@ -24,7 +24,7 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     its B-spline.
     """
     weight = weight.clamp(0.0, 1.0)[None].to(values)
-    if min(values.shape[-2:]) < 2 or bool((weight >= 1.0).all()):
+    if weight.numel() == 1 or bool((weight >= 1.0).all()):
         return torch.where(weight > 0, values, 0.0)
     height, width = values.shape[-2:]
     padded = (0, width % 2, 0, height % 2)

@@ -92,7 +92,8 @@ def search_instance(
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, labels, (0, 0, 0, 0), *models, SEARCH_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    mask = _tidy(mask, points[positive.astype(bool)] * scale)
+    on = positive.astype(bool)
+    mask = _tidy(mask, points[on] * scale, points[~on] * scale)
     if scale < 1.0:
         mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return checked_mask(mask.astype(bool))
@@ -185,8 +186,11 @@ def _similar_region(lab: Array, x: int, y: int, radius: int) -> Array:
     return components == components[y, x]
 
 
-def _tidy(mask: Array, clicks: Array) -> Array:
-    """Keep the parts with a click (all of note without clicks), drop specks, close pinholes."""
+def _tidy(mask: Array, clicks: Array, negative: Array) -> Array:
+    """Keep the parts with a click (all of note without clicks), drop specks, close pinholes.
+
+    A hole that the artist clicked stays a hole.
+    """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel))
     for x, y in clicks:
@@ -199,7 +203,12 @@ def _tidy(mask: Array, clicks: Array) -> Array:
         keep = {i + 1 for i in range(count - 1) if areas[i] >= 0.05 * areas.max(initial=1)}
     mask = np.isin(components, sorted(keep)).astype(np.uint8)
     holes, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    small = [i for i in range(1, holes) if stats[i, cv2.CC_STAT_AREA] < 0.002 * mask.size]
+    meant = {int(labels[int(y), int(x)]) for x, y in negative}
+    small = [
+        i
+        for i in range(1, holes)
+        if i not in meant and stats[i, cv2.CC_STAT_AREA] < 0.002 * mask.size
+    ]
     mask[np.isin(labels, small)] = 1
     return mask
 

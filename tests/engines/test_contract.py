@@ -1,0 +1,110 @@
+"""The contract that every engine keeps; one row an engine of the registry."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from backend import pipeline
+from backend.contracts import Cancelled
+from backend.engines import registry
+from backend.geometry.splat import render_motion  # noqa: F401 - what pipeline.render builds on
+from protocol.errors import ShotError
+from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
+
+FRAMES = 5
+
+
+@pytest.fixture(params=[spec.name for spec in registry.specs()])
+def engine(request):
+    return registry.load(request.param)
+
+
+def a_shot(engine, **options):
+    lift, ids = two_instances()
+    frames = engine.spec.num_frames or FRAMES
+    path = [
+        [turn_y(0.1 * i, (-1.4, 0.0, 5.0)), translation(x=-0.2 * i, z=-0.1 * i)]
+        for i in range(frames)
+    ]
+    shot = shot_of(lift, ids, motion(lift.camera, path), **options)
+    return replace(shot, engine=engine.spec.name)
+
+
+def render(engine, shot, on_step=lambda *step: None):
+    return pipeline.render(shot, engine, on_step)
+
+
+def test_frames_have_the_shape_and_range_the_spec_promises(engine):
+    frames = render(engine, a_shot(engine)).frames
+    assert frames.shape == (engine.spec.num_frames or FRAMES, 3, 40, 60)
+    assert frames.dtype == torch.float32
+    assert float(frames.min()) >= 0.0
+    assert float(frames.max()) <= 1.0
+
+
+def test_the_same_shot_gives_the_same_frames(engine):
+    first, second = (render(engine, a_shot(engine)).frames for _ in range(2))
+    assert bool((first == second).all())
+
+
+def test_another_seed_gives_other_frames_exactly_if_the_spec_says_so(engine):
+    shot = a_shot(engine)
+    first, second = (render(engine, replace(shot, seed=seed)).frames for seed in (1, 2))
+    assert bool((first != second).any()) == engine.spec.stochastic
+
+
+def test_every_step_is_told_in_order(engine):
+    told = []
+    render(engine, a_shot(engine), lambda *step: told.append(step))
+    own = [(done, total) for phase, done, total in told if phase == engine.spec.name]
+    assert own == [(i + 1, own[0][1]) for i in range(own[0][1])]
+
+
+def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
+    steps = []
+
+    def stop_at_second(phase, done, total):
+        if phase == engine.spec.name:
+            steps.append(done)
+            if done == 2:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        render(engine, a_shot(engine), stop_at_second)
+    assert steps == [1, 2]
+    assert len(render(engine, a_shot(engine)).frames)
+
+
+def test_options_are_completed_and_reported(engine):
+    take = render(engine, a_shot(engine))
+    assert take.options == {option.name: option.default for option in engine.spec.options}
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones(engine):
+    with pytest.raises(ShotError, match=r"no option 'colour'\. Its options are: \w"):
+        render(engine, a_shot(engine, colour=1))
+
+
+def test_every_default_keeps_to_its_own_range(engine):
+    for option in engine.spec.options:
+        assert engine.spec.completed({option.name: option.default})
+        assert option.help
+        assert option.label
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones():
+    with pytest.raises(ShotError, match=r"no engine 'nothing' here. Choose one of: draft"):
+        registry.load("nothing")
+
+
+def test_specifications_can_be_read_without_torch():
+    code = (
+        "import sys; import backend.engines.registry as r; r.infos(); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,186 @@
+"""The draft: the photo's own pixels, hidden where they are behind, whole where they come near."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from backend import pipeline
+from backend.contracts import Lift, Motion
+from backend.control.fill import erode
+from backend.engines import registry
+from protocol.errors import ShotError
+from tests.geometry.scenes import (
+    motion,
+    scaled,
+    shot_of,
+    translation,
+    turn_y,
+    two_instances,
+    wall_camera,
+)
+
+RED, BLUE, GREY = (torch.tensor(c) for c in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.5, 0.5)))
+
+
+def draft(path, static=(), lift=None, ids=None, **options):
+    own_lift, own_ids = two_instances()
+    shot = shot_of(lift or own_lift, own_ids if ids is None else ids, path, static, **options)
+    return pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
+
+
+def paths(*last, view=None):
+    camera = two_instances()[0].camera
+    still = [translation() for _ in last]
+    return motion(camera, [still, list(last)], None if view is None else [translation(), view])
+
+
+def near(frame, colour, tolerance=0.02):
+    return (frame - colour[:, None, None]).abs().amax(0) < tolerance
+
+
+def test_frame_zero_is_the_photo_bit_for_bit():
+    lift, _ = two_instances()
+    noisy = Lift(
+        image=(torch.rand(3, 40, 60, generator=torch.Generator().manual_seed(3)) * 255).round()
+        / 255,
+        depth=lift.depth,
+        camera=lift.camera,
+        near=lift.near,
+        far=lift.far,
+    )
+    frames = draft(paths(translation(x=1.0), translation()), lift=noisy)
+    assert bool((frames[0] == noisy.image).all())
+    assert not bool((frames[1] == noisy.image).all())
+
+
+def test_what_moves_leaves_clean_background_behind():
+    frame = draft(paths(translation(y=-20.0), translation()))[1]
+    _, ids = two_instances()
+    assert bool(near(frame, GREY)[ids == 1].all())
+
+
+def test_a_move_sideways_is_the_move_that_the_pinhole_says():
+    # 1 unit at z = 5 and focal length 50 is 10 pixels
+    frame = draft(paths(translation(x=-0.8), translation()))[1]
+    _, ids = two_instances()
+    expected = torch.roll(ids == 1, -8, dims=1)
+    red = near(frame, RED, 0.1)
+    assert bool(red[erode(expected, 2)].all())
+    assert not bool(red[~expected].any())
+
+
+def test_passing_behind_is_hidden_and_passing_before_hides():
+    _, ids = two_instances()
+    blue_inside = torch.zeros_like(ids, dtype=torch.bool)
+    rows, columns = torch.nonzero(ids == 2, as_tuple=True)
+    blue_inside[rows.min() + 2 : rows.max() - 1, columns.min() + 2 : columns.max() - 1] = True
+    for static in ((), (2,)):
+        last = [translation(x=2.2)] + ([] if static else [translation()])
+        frame = draft(paths(*last), static=static)[1]
+        assert bool(near(frame, BLUE)[blue_inside].all()), f"static {static}"
+    before = draft(paths(translation(x=1.6, z=-2.5), translation()))[1]
+    assert bool(near(before, RED)[blue_inside].float().mean() > 0.9)
+
+
+def test_no_fringe_of_background_around_what_moves():
+    """On a black wall, a red square with a hard outline; moved, nothing but red and its fading."""
+    lift, ids = two_instances()
+    image = torch.where(ids == 1, RED[:, None, None], 0.0)
+    lift = Lift(image=image, depth=lift.depth, camera=lift.camera, near=2.0, far=12.0)
+    ids = torch.where(ids == 1, 1, 0).int()
+    moved = draft(motion(lift.camera, [[translation()], [translation(x=0.33)]]), lift=lift, ids=ids)
+    white_wall = draft(
+        motion(lift.camera, [[translation()], [translation(x=0.33)]]),
+        lift=Lift(
+            image=torch.where(ids == 1, RED[:, None, None], 1.0),
+            depth=lift.depth,
+            camera=lift.camera,
+            near=2.0,
+            far=12.0,
+        ),
+        ids=ids,
+    )
+    # The same alpha on both walls: red stays full, the other channels are the wall's share
+    torch.testing.assert_close(
+        moved[1][0], 1 - white_wall[1][1] + 0 * moved[1][0], atol=0.02, rtol=0
+    )
+
+
+@pytest.mark.parametrize("factor", [3.0, 5.0])
+def test_no_cracks_when_something_comes_nearer(factor):
+    camera = wall_camera(96, 96, focal=96.0)
+    lift = Lift(
+        image=torch.zeros(3, 96, 96), depth=torch.full((96, 96), 6.0), camera=camera, near=1, far=9
+    )
+    ids = torch.zeros(96, 96, dtype=torch.int32)
+    ids[40:56, 40:56] = 1
+    lift.image[:, ids == 1] = RED[:, None]
+    lift.image[:, ids == 0] = BLUE[:, None]
+    # Toward the camera along its axis: about the image's middle
+    path = motion(camera, [[translation()], [translation(z=6.0 / factor - 6.0)]])
+    frame = draft(path, lift=lift, ids=ids)[1]
+    reach = int((8 - 2.5) * factor)  # the soft edge of 2.5 px grows with it
+    inside = (slice(48 - reach, 48 + reach),) * 2
+    assert bool(near(frame, RED, 0.01)[inside].all())
+
+
+def test_turning_keeps_it_whole():
+    frame = draft(paths(turn_y(1.0, (-1.4, 0.0, 5.0)), translation()))[1]
+    rows, columns = torch.nonzero(near(frame, RED, 0.1), as_tuple=True)
+    part = near(frame, RED, 0.1)[rows.min() + 2 : rows.max() - 1, columns.min() + 1 : columns.max()]
+    assert bool(part.float().mean() > 0.95)
+    assert columns.max() - columns.min() < 12  # 15 wide at rest, cos(1) = 0.54
+
+
+def test_a_camera_move_has_parallax_the_pinhole_gives():
+    """The camera steps 0.4 to the right: z = 4 shifts 5 px left, z = 10 shifts 2."""
+    lift, ids = two_instances()
+    image = lift.image.clone()
+    image[:, :, 0:3] = 1.0  # a white post on the wall
+    lift = Lift(image=image, depth=lift.depth, camera=lift.camera, near=2.0, far=12.0)
+    path = paths(translation(), translation(), view=translation(x=-0.4))
+    frame = draft(path, lift=lift)[1]
+    blue = torch.nonzero(near(frame, BLUE, 0.1))[:, 1]
+    rest = torch.nonzero(ids == 2)[:, 1]
+    assert abs(float(blue.float().mean() - rest.float().mean()) + 5.0) < 0.6
+    white = near(frame, torch.ones(3), 0.1)
+    assert bool(white[20, 0])
+    assert not bool(white[20, 2:].any())
+
+
+def test_zooming_in_fills_the_frame():
+    lift, ids = two_instances()
+    zoomed = lift.camera.intrinsics.clone()
+    zoomed[0, 0] *= 2
+    zoomed[1, 1] *= 2
+    path = Motion(
+        moved_from_rest=torch.eye(4).double().expand(2, 2, 4, 4),
+        camera_from_world=torch.eye(4).double().expand(2, 4, 4),
+        intrinsics=torch.stack([lift.camera.intrinsics, zoomed]),
+    )
+    frame = draft(path)[1]
+    assert bool((near(frame, GREY) | near(frame, RED, 1.0) | near(frame, BLUE, 1.0)).all())
+    assert int(near(frame, BLUE, 0.1).sum()) > 2.5 * int((ids == 2).sum())
+
+
+def test_growing_makes_it_larger_where_it_stands():
+    frame = draft(paths(scaled(2.0, (-1.35, 0.0, 5.0)), translation()))[1]
+    _, ids = two_instances()
+    assert int(near(frame, RED, 0.1).sum()) > 2.0 * int((ids == 1).sum())
+
+
+def test_a_hard_edge_is_to_be_had():
+    frame = draft(paths(translation(y=-0.2), translation()), softness=0.0)[1]
+    assert bool((near(frame, GREY) | near(frame, RED) | near(frame, BLUE)).all())
+
+
+def test_softness_out_of_range_is_refused_with_the_range():
+    with pytest.raises(ShotError, match="'softness' is 9, allowed 0 to 4"):
+        draft(paths(translation(x=1.0), translation()), softness=9.0)
+
+
+def test_something_that_leaves_the_frame_or_passes_the_camera_is_simply_not_seen():
+    for away in (translation(x=100.0), translation(z=-50.0)):
+        frame = draft(paths(away, translation()))[1]
+        assert not bool(near(frame, RED, 0.3).any())

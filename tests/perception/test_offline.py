@@ -1,0 +1,153 @@
+"""Depth and segments without weights, on numbers and on real photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.datasets
+
+from backend.media import decode_photo
+from backend.perception import offline
+from protocol.errors import ShotError
+
+PHOTOS = Path(sklearn.datasets.__file__).parent / "images"
+NO_CLICKS = np.zeros((0, 2)), np.zeros(0, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def flower():
+    return decode_photo((PHOTOS / "flower.jpg").read_bytes(), 1280).pixels
+
+
+def clicks(*points):
+    array = np.array(points, float)
+    return array[:, :2], array[:, 2].astype(np.uint8)
+
+
+def test_the_ground_is_near_at_the_bottom_and_a_wall_above_the_horizon():
+    depth = offline.ground_depth(100, 3, horizon=0.5, near=2.0, far=20.0)
+    assert depth.shape == (100, 3)
+    assert depth.dtype == np.float32
+    assert depth[-1, 0] == pytest.approx(2.0)
+    assert (depth[:50] == 20.0).all()
+    assert (np.diff(depth[:, 0]) <= 0).all()
+
+
+def test_the_ground_is_a_plane():
+    """With the horizon in the middle of the photo, its height y is the same at every depth."""
+    depth = offline.ground_depth(100, 1, horizon=0.5, near=2.0, far=1000.0)[60:, 0]
+    height = (np.arange(60, 100) + 0.5 - 50) * depth
+    np.testing.assert_allclose(height, height[-1], rtol=1e-5)
+
+
+def test_a_picked_instance_stands_at_the_depth_of_its_lowest_row():
+    depth = offline.ground_depth(10, 10, horizon=0.0, near=1.0, far=9.0)
+    mask = np.zeros((10, 10), bool)
+    mask[2:7, 3:5] = True
+    upright = offline.stand_upright(depth, mask)
+    assert set(upright[mask]) == {depth[6, 0]}
+    assert (upright[~mask] == depth[~mask]).all()
+
+
+def test_one_click_finds_the_dahlia(flower):
+    mask = offline.search_instance(flower, *clicks((325, 200, 1)), None)
+    ys, xs = np.nonzero(mask)
+    # By eye: columns 170..447, rows 85..358, about 59,000 pixels
+    assert abs(xs.min() - 170) < 10
+    assert abs(xs.max() - 446) < 10
+    assert abs(ys.min() - 85) < 10
+    assert abs(ys.max() - 358) < 10
+    assert 55_000 < mask.sum() < 63_000
+
+
+def test_the_same_clicks_give_the_same_mask(flower):
+    first, second = (
+        offline.search_instance(flower, *clicks((365, 400, 1)), None) for _ in range(2)
+    )
+    assert (first == second).all()
+
+
+def test_a_negative_click_takes_its_surroundings_away(flower):
+    mask = offline.search_instance(flower, *clicks((325, 200, 1), (230, 200, 0)), None)
+    assert not mask[200, 230]
+    assert mask[200, 325]
+
+
+def test_a_box_alone_is_enough_and_nothing_outside_it_is_taken(flower):
+    mask = offline.search_instance(flower, *NO_CLICKS, (150.0, 70.0, 470.0, 372.0))
+    assert mask[200, 325]
+    outside = np.ones_like(mask)
+    outside[70:372, 150:470] = False
+    assert not mask[outside].any()
+
+
+@pytest.mark.parametrize(
+    ("points", "box", "code", "says"),
+    [
+        pytest.param(
+            [(700, 10, 1)],
+            None,
+            "outside",
+            r"\(700, 10\) is outside the photo of 640 x 426",
+            id="right of it",
+        ),
+        pytest.param([(5, -1, 1)], None, "outside", "outside the photo", id="above it"),
+        pytest.param([(5, 5, 0)], None, "no_prompt", "1 clicks and none is on", id="only negative"),
+        pytest.param(
+            [(5, 5, 1)],
+            (9.0, 9.0, 3.0, 20.0),
+            "outside",
+            r"box \(9, 9, 3, 20\)",
+            id="box turned over",
+        ),
+        pytest.param(
+            [(5, 5, 1)], (0.0, 0.0, 999.0, 20.0), "outside", "640 x 426", id="box too wide"
+        ),
+        pytest.param(
+            [(5, 5, 1)],
+            (0.0, 0.0, 640.0, 426.0),
+            "full_mask",
+            "covers the whole photo",
+            id="all of it",
+        ),
+    ],
+)
+def test_prompts_that_cannot_work_are_refused(flower, points, box, code, says):
+    with pytest.raises(ShotError, match=says) as caught:
+        offline.search_instance(flower, *clicks(*points), box)
+    assert caught.value.code == code
+
+
+def test_a_flat_photo_gives_a_sentence_and_no_crash():
+    flat = np.full((40, 50, 3), 128, np.uint8)
+    with pytest.raises(ShotError, match="covers the whole photo"):
+        offline.search_instance(flat, *clicks((25, 20, 1)), None)
+
+
+def test_an_empty_and_a_full_mask_are_refused():
+    with pytest.raises(ShotError, match="0 pixels"):
+        offline.checked_mask(np.zeros((3, 3), bool))
+    with pytest.raises(ShotError, match="covers the whole photo"):
+        offline.checked_mask(np.ones((3, 3), bool))
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (17, 400, 3), (1000, 700, 3)])
+def test_any_size_can_be_searched_and_segmented(shape):
+    image = np.full(shape, 200, np.uint8)
+    top, left = shape[0] // 4, shape[1] // 4
+    image[top : 3 * top, left : 3 * left] = (200, 30, 30)
+    mask = offline.search_instance(image, *clicks((2 * left, 2 * top, 1)), None)
+    assert mask.shape == shape[:2]
+    assert mask[2 * top, 2 * left]
+    assert not mask[0, 0]
+    assert offline.static_segments(image).shape == shape[:2]
+
+
+def test_static_segments_are_numbered_by_size_and_few(flower):
+    segments = offline.static_segments(flower)
+    areas = np.bincount(segments.ravel())[1:]
+    assert segments.dtype == np.int32
+    assert 5 < len(areas) <= offline.MAX_SEGMENTS
+    assert (np.diff(areas) <= 0).all()
