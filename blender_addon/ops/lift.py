@@ -137,7 +137,6 @@ class LEVITOR_OT_lift(Operator):
             kind="lift", label=path.name, place=partial(_place, scene_name=scene.name, path=path)
         )
         task = link.start(message, blobs, errand)
-        scene.levitor.photo = self.filepath or scene.levitor.photo
         if not self.wait:
             return None
         link.wait(task, self.wait)
@@ -175,5 +174,6 @@ def _place(
     }
     points = pure.cloud_of(image, depth, segments, photo.intrinsics)
     lifts.place(scene, path.stem, photo, points, facts)
+    scene.levitor.photo = str(path)
     view.look_through(scene)
     bpy.ops.ed.undo_push(message="Lift Photo")

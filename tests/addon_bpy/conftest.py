@@ -6,13 +6,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 
 os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="levitor_bpy_")  # before bpy
 
 import bpy
-import build_addon
+import numpy as np
 import pytest
+
+import build_addon
 
 ROOT = Path(build_addon.__file__).parent
 PACKAGE = "bl_ext.user_default.levitor"
@@ -123,3 +126,67 @@ def module(addon, name: str):
 def link(addon):
     """The extension's link to the backend."""
     return module(addon, "link.pump").link()
+
+
+class Stage:
+    """A synthetic photo lifted without a backend: what is behind what is known exactly."""
+
+    def __init__(self, addon) -> None:
+        self.addon = addon
+        self.lifts = module(addon, "scene.lifts")
+        self.handles = module(addon, "scene.handles")
+        self.cloud = module(addon, "scene.cloud")
+        self.pure = module(addon, "core.lift")
+        self.shot = module(addon, "core.shot")
+
+    def lift(self, width=64, height=48, fx=60.0, fy=60.0, cx=None, cy=None, name="test"):
+        """Place a photo of random bytes, with depths from 2 to 9; returns its collection."""
+        rng = np.random.default_rng(7)
+        self.image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        self.depth = rng.uniform(2, 9, (height, width)).astype(np.float32)
+        segments = np.zeros((height, width), np.int32)
+        segments[:, width // 2 :] = 1
+        cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+        self.k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+        photo = self.shot.Photo(height=height, width=width, intrinsics=self.k, near=2.0, far=9.0)
+        points = self.pure.cloud_of(self.image, self.depth, segments, self.k)
+        self.lifts.place(bpy.context.scene, name, photo, points, {"uid": uuid.uuid4().hex})
+        return bpy.context.scene.levitor.lift
+
+    def instance(
+        self, name="Box", rows=slice(10, 20), columns=slice(10, 20), depth=4.0, moving=True
+    ):
+        """Make an instance of a block of pixels at one depth; returns its handle."""
+        scene = bpy.context.scene
+        collection = scene.levitor.lift
+        background = collection.levitor.background
+        points = self.cloud.read(background)
+        mask = np.zeros((collection.levitor.height, collection.levitor.width), bool)
+        mask[rows, columns] = True
+        self.cloud.set_floats(background.data, self.cloud.PICK, mask.ravel()[points.pixel])
+        self.cloud.set_floats(
+            background.data, self.cloud.PICK_DEPTH, np.full(len(points), depth, np.float32)
+        )
+        made = self.handles.make_instance(scene, collection, name, moving)
+        return collection.levitor.instances[made].handle
+
+    def read(self, frames=0):
+        """The shot of the scene as it stands; raises ShotError as the operator would report."""
+        scene = bpy.context.scene
+        start, end = scene.frame_start, scene.frame_end
+        take = self.shot.Take(frame_start=start, frame_end=end, fps=24.0, engine="draft")
+        limits = module(self.addon, "link.wire").messages.Limits()
+        count = self.shot.sample_count(frames, start, end, 0, limits.frames)
+        return module(self.addon, "scene.shots").read(scene, take, count, limits)
+
+
+@pytest.fixture
+def stage(scene, addon) -> Stage:
+    scene.frame_start, scene.frame_end = 1, 9
+    return Stage(addon)
+
+
+def contents() -> dict[str, list[str]]:
+    """The names of everything in the file that a failed operation could leave behind."""
+    kinds = ("collections", "objects", "meshes", "cameras", "node_groups", "materials", "scenes")
+    return {kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in kinds}

@@ -1,0 +1,1 @@
+"""Tests under Blender as a Python module."""

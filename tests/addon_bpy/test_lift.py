@@ -1,0 +1,146 @@
+"""A lifted photo in the scene: seen exactly, held exactly, undone whole."""
+
+import bpy
+import numpy as np
+import pytest
+from bpy_extras.object_utils import world_to_camera_view
+from mathutils import Vector
+
+from .conftest import contents
+
+SIZES = [
+    pytest.param({}, id="landscape"),
+    pytest.param({"width": 48, "height": 64}, id="portrait"),
+    pytest.param({"cx": 20.5, "cy": 31.0}, id="off-centre"),
+    pytest.param({"fx": 72.0, "cx": 25.0}, id="pixels taller than wide"),
+    pytest.param({"fx": 48.0, "cy": 30.0, "width": 48, "height": 64}, id="pixels wider than tall"),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_point_is_seen_at_its_own_pixel_within_a_hundredth(stage, size):
+    lift = stage.lift(**size).levitor
+    scene = bpy.context.scene
+    scene.view_layers[0].update()
+    points = stage.cloud.read(lift.background)
+    height, width = stage.depth.shape
+    assert (scene.render.resolution_x, scene.render.resolution_y) == (width, height)
+    for n in range(0, len(points), 97):
+        seen = world_to_camera_view(scene, scene.camera, Vector(points.position[n].tolist()))
+        row, column = divmod(int(points.pixel[n]), width)
+        assert abs(seen.x * width - (column + 0.5)) < 0.01
+        assert abs((1 - seen.y) * height - (row + 0.5)) < 0.01
+        assert seen.z == pytest.approx(stage.depth[row, column], rel=1e-5)
+
+
+def test_image_and_depth_come_back_bit_for_bit_from_background_and_instances(stage):
+    collection = stage.lift()
+    stage.instance("One", rows=slice(0, 9), depth=3.0)
+    stage.instance("Two", rows=slice(5, 30), columns=slice(15, 40), depth=5.5)
+    background, instances = stage.lifts.clouds_of(bpy.context.scene, collection)
+    image, depth = stage.pure.photo_of([background, *instances], 48, 64)
+    assert (image == stage.image).all()
+    expected = stage.depth.copy()
+    expected[0:9, 10:20] = 3.0
+    # The five columns of the second block that were taken already stay with the first.
+    rest = np.zeros_like(expected, bool)
+    rest[5:30, 15:40] = True
+    rest[0:9, 10:20] = False
+    expected[rest] = 5.5
+    assert (depth == expected).all()
+    assert [len(cloud) for cloud in instances] == [90, 25 * 25 - 4 * 5]
+
+
+def test_the_intrinsics_are_kept_as_doubles_and_survive_saving(stage, tmp_path):
+    stage.lift(fx=60.123456789012345)
+    path = str(tmp_path / "kept.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    photo = stage.lifts.photo_of(bpy.context.scene.levitor.lift)
+    assert (photo.intrinsics == stage.k).all()
+    assert (photo.near, photo.far) == (2.0, 9.0)
+
+
+def test_points_become_a_point_cloud_with_the_radius_of_their_pixel(stage):
+    lift = stage.lift().levitor
+    graph = bpy.context.evaluated_depsgraph_get()
+    evaluated = lift.background.evaluated_get(graph).evaluated_geometry()
+    cloud = evaluated.pointcloud
+    assert len(cloud.points) == 64 * 48
+    radius = np.empty(64 * 48, np.float32)
+    cloud.attributes["radius"].data.foreach_get("value", radius)
+    # 1.5 pixels wide: three quarters of a pixel, which is 1/60 at depth 1.
+    np.testing.assert_allclose(radius, stage.depth.ravel() * 0.75 / 60, rtol=1e-5)
+    assert {"Col", "pixel"} <= set(cloud.attributes.keys())
+
+
+def test_a_second_lift_becomes_active_and_hides_the_first(stage):
+    first = stage.lift(name="first")
+    stage.instance("Kept")
+    second = stage.lift(name="second", width=32, height=32)
+    scene = bpy.context.scene
+    assert (first.name, second.name) == ("LeviTor first", "LeviTor second")
+    assert scene.levitor.lift == second
+    assert first.hide_viewport
+    assert first.hide_render
+    assert not second.hide_viewport
+    assert scene.camera == second.levitor.camera != first.levitor.camera
+    assert [item.name for item in first.levitor.instances] == ["Kept"]
+    assert len(second.levitor.instances) == 0
+    assert scene.render.resolution_x == 32
+    assert len(bpy.data.node_groups) == len(bpy.data.materials) == 1
+
+
+def test_placing_that_goes_wrong_leaves_nothing(stage):
+    scene = bpy.context.scene
+    stage.lift()
+    before, lift = contents(), scene.levitor.lift
+    photo = stage.lifts.photo_of(lift)
+    points = stage.pure.cloud_of(stage.image, stage.depth, np.zeros((48, 64), np.int32), stage.k)
+    with pytest.raises(TypeError):
+        stage.lifts.place(scene, "bad", photo, points, {"upright": "no truth value"})
+    assert contents() == before
+    assert scene.levitor.lift == lift
+
+
+def test_a_real_photo_is_lifted_and_undo_brings_back_the_empty_scene(connected, flower):
+    before = contents()
+    assert bpy.ops.levitor.lift(filepath=str(flower), wait=60.0) == {"FINISHED"}
+    scene = bpy.context.scene
+    lift = scene.levitor.lift.levitor
+    assert scene.levitor.lift.name == "LeviTor flower"
+    assert (lift.width, lift.height) == (640, 426)
+    assert "ground plane" in lift.depth_model
+    assert scene.camera.name == "LeviTor Camera"
+    bpy.ops.ed.undo()
+    assert contents() == before
+    assert bpy.context.scene.levitor.lift is None
+    assert bpy.context.scene.camera is None
+    bpy.ops.ed.redo()
+    assert bpy.context.scene.levitor.lift.levitor.width == 640
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        pytest.param("missing.jpg", None, "cannot be read: no such file", id="missing"),
+        pytest.param("empty.jpg", b"", "is empty", id="empty"),
+        pytest.param("text.jpg", b"not a photo at all", "text.jpg|image|photo", id="text"),
+    ],
+)
+def test_what_cannot_be_lifted_gets_a_sentence_and_changes_nothing(
+    connected, tmp_path, name, data, sentence
+):
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    before = contents()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.levitor.lift(filepath=str(tmp_path / name), wait=30.0)
+    assert contents() == before
+    assert bpy.context.scene.levitor.lift is None
+    assert bpy.context.scene.levitor.photo == ""
+
+
+def test_a_far_distance_below_the_near_one_is_refused_with_both_numbers(connected, flower):
+    with pytest.raises(RuntimeError, match="Near 5 and far 3"):
+        bpy.ops.levitor.lift(filepath=str(flower), near=5.0, far=3.0)

@@ -1,0 +1,169 @@
+"""The link: lazy, explicit, without threads, and quiet while Blender must be left alone."""
+
+import socket
+import sys
+import threading
+
+import bpy
+import pytest
+
+from .conftest import PACKAGE, contents, link, module
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_timer_is_registered_and_there_is_no_thread_but_the_main_one(connected, addon):
+    assert bpy.app.timers.is_registered(module(addon, "link.pump").pump)
+    assert threading.enumerate() == [threading.main_thread()]
+
+
+def test_the_timer_survives_a_new_file(scene, addon):
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert bpy.app.timers.is_registered(module(addon, "link.pump").pump)
+
+
+def test_another_computer_needs_permission_and_the_sentence_says_where(scene, addon):
+    link(addon).disconnect()
+    assert not bpy.app.online_access
+    with pytest.raises(RuntimeError, match=r"tcp://192\.0\.2\.7:5599 is another computer.*Online"):
+        bpy.ops.levitor.connect(endpoint="tcp://192.0.2.7:5599")
+    assert link(addon).client is None
+
+
+def test_what_is_no_address_is_refused_with_an_example(scene, addon):
+    with pytest.raises(RuntimeError, match=r"'localhost' is not an address.*tcp://127\.0\.0\.1"):
+        bpy.ops.levitor.connect(endpoint="localhost")
+
+
+def test_a_backend_that_is_not_there_is_told_with_its_address(scene, addon):
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(RuntimeError, match=f"{endpoint}.*levitor serve"):
+        bpy.ops.levitor.connect(endpoint=endpoint, wait=20.0)
+    assert not link(addon).connected
+    bpy.ops.levitor.disconnect()
+
+
+def test_rendering_without_a_backend_is_refused_with_a_sentence(stage):
+    stage.lift()
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    bpy.ops.levitor.connect(endpoint=endpoint)
+    with pytest.raises(RuntimeError, match=endpoint):
+        bpy.ops.levitor.render()
+    bpy.ops.levitor.disconnect()
+
+
+def test_the_client_id_is_made_once_and_kept_on_disk(addon):
+    prefs = module(addon, "prefs")
+    first = prefs.client_id()
+    assert len(first) == 32
+    assert prefs.client_id() == first
+    kept = prefs.user_folder("identity") / "client_id"
+    assert kept.read_text() == first
+    assert ".user" in kept.parts
+
+
+PAIRS = [
+    ("save", "save_pre", "save_post"),
+    ("save", "save_pre", "save_post_fail"),
+    ("undo", "undo_pre", "undo_post"),
+    ("redo", "redo_pre", "redo_post"),
+    ("load", "load_pre", "load_post"),
+    ("render", "render_init", "render_cancel"),
+]
+
+
+@pytest.mark.parametrize(("flag", "begin", "end"), PAIRS)
+def test_every_moment_raises_its_flag_and_drops_it(addon, flag, begin, end):
+    busy = module(addon, "scene.busy")
+    for event, wanted in ((begin, {flag}), (end, set())):
+        for handler in getattr(bpy.app.handlers, event):
+            if handler.__module__ == busy.__name__:
+                handler(None)
+        assert busy.raised == wanted
+
+
+def test_nothing_is_placed_while_the_file_is_saved(connected, addon, flower):
+    busy, pump = module(addon, "scene.busy"), module(addon, "link.pump")
+    before = contents()
+    busy.raised.add("save")
+    try:
+        assert bpy.ops.levitor.lift(filepath=str(flower)) == {"FINISHED"}
+        assert pump.pump_until(lambda: bool(link(addon)._arrived), 60.0)
+        pump.pump()
+        assert contents() == before
+        assert [job.state for job in link(addon).jobs.open] != ["done"]
+    finally:
+        busy.raised.discard("save")
+    pump.pump()
+    assert "LeviTor flower" in bpy.data.collections
+
+
+def test_a_cloud_that_arrives_in_another_file_is_not_placed(connected, addon, flower):
+    pump = module(addon, "link.pump")
+    bpy.ops.levitor.lift(filepath=str(flower))
+    task = link(addon).under_way()[-1]
+    bpy.ops.wm.read_homefile(use_empty=True)
+    before = contents()
+    assert pump.pump_until(lambda: not link(addon).under_way(), 60.0)
+    assert contents() == before
+    job = link(addon).jobs.get(task)
+    assert (job.state, job.sentence) == ("failed", "Another file was opened before this was done.")
+
+
+def test_the_pump_goes_on_after_an_error_and_logs_it_once(scene, addon, caplog):
+    pump = module(addon, "link.pump")
+
+    class Broken:
+        def poll(self):
+            raise OSError("a socket that is gone")
+
+    owner = link(addon)
+    kept, owner.client = owner.client, Broken()
+    try:
+        assert pump.pump() == 1.0
+    finally:
+        owner.client = kept
+    assert [record.message for record in caplog.records] == ["the pump failed"]
+
+
+def test_cancelling_nothing_is_said(scene, addon):
+    with pytest.raises(RuntimeError, match="No job is under way"):
+        bpy.ops.levitor.cancel()
+
+
+def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
+    pump = module(addon, "link.pump").pump
+    busy = module(addon, "scene.busy")
+
+    def classes():
+        return [name for name in dir(bpy.types) if name.startswith("LEVITOR_")]
+
+    names = [
+        name for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)
+    ]
+
+    def attached():
+        return [
+            handler
+            for name in names
+            for handler in getattr(bpy.app.handlers, name)
+            if handler.__module__ == busy.__name__
+        ]
+
+    assert len(attached()) == 13
+    assert len(classes()) > 15
+    try:
+        assert bpy.ops.preferences.addon_disable(module=PACKAGE) == {"FINISHED"}
+        assert attached() == []
+        assert classes() == []
+        assert not bpy.app.timers.is_registered(pump)
+        assert not hasattr(bpy.types.Scene, "levitor")
+        assert not hasattr(bpy.types.Collection, "levitor")
+        assert "lift" not in dir(bpy.ops.levitor)
+    finally:
+        assert bpy.ops.preferences.addon_enable(module=PACKAGE) == {"FINISHED"}
+    assert sys.modules[PACKAGE] is not None

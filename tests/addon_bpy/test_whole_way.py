@@ -1,0 +1,158 @@
+"""The whole way, with a real photo and a real backend in another process."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+
+from .conftest import contents, link, module
+
+
+@pytest.fixture
+def animated(connected, flower):
+    """The flower of flower.jpg, picked, made an instance, and keyed over 8 frames."""
+    scene = connected
+    scene.frame_start, scene.frame_end = 5, 12
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    bpy.ops.levitor.make_instance(name="Flower")
+    bpy.ops.levitor.key_handle(
+        instance="Flower", frame=12, move=(0.3, -0.4, 0.1), turn=(0, 0.2, 0), scale=1.2
+    )
+    return scene
+
+
+def strips(addon):
+    scene = bpy.context.scene
+    if scene.sequence_editor is None:
+        return []
+    return module(addon, "scene.sequencer").strips_of(scene)[1]
+
+
+def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, addon, flower):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    lift = connected.levitor.lift.levitor
+    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    cloud = module(addon, "scene.cloud")
+    points = cloud.read(lift.background)
+
+    def picked():
+        return points.pixel[cloud.floats(lift.background.data, "Pick") > 0.5]
+
+    first = picked()
+    assert 100 * 320 + 160 in first
+    assert 0.02 < len(first) / len(points) < 0.6
+    assert lift.picked == len(first)
+    bpy.ops.levitor.pick(x=5, y=5, positive=False, extend=True, wait=60.0)
+    assert [(c.x, c.y, c.positive) for c in lift.clicks] == [(160, 100, True), (5, 5, False)]
+    assert 5 * 320 + 5 not in picked()
+    bpy.ops.ed.undo()
+    lift = bpy.context.scene.levitor.lift.levitor
+    assert len(lift.clicks) == 1
+    assert (picked() == first).all()
+
+
+def test_a_pick_by_mask_is_the_mask(connected, addon, flower, tmp_path):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    lift = connected.levitor.lift.levitor
+    image = bpy.data.images.new("mask", lift.width, lift.height)
+    values = np.zeros((lift.height, lift.width, 4), np.float32)
+    values[..., 3] = 1
+    values[-20:, :30] = 1  # Blender's rows count from the bottom: the upper left corner
+    image.pixels.foreach_set(values.ravel())
+    image.filepath_raw, image.file_format = str(tmp_path / "mask.png"), "PNG"
+    image.save()
+    bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=60.0)
+    cloud = module(addon, "scene.cloud")
+    picked = np.flatnonzero(cloud.floats(lift.background.data, "Pick"))
+    assert lift.picked == len(picked) == 600
+    assert picked.max() == 19 * lift.width + 29
+
+
+def test_the_picked_flower_stands_upright_at_one_depth(animated, addon):
+    lift = animated.levitor.lift.levitor
+    depth = module(addon, "scene.cloud").read(lift.instances["Flower"].points).depth
+    assert len(np.unique(depth)) == 1
+    assert 2.0 <= depth[0] <= 20.0
+
+
+def test_the_take_stands_in_the_sequencer_of_a_saved_file(animated, addon, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flower.blend"))
+    assert bpy.ops.levitor.render(engine="draft", seed=4, wait=120.0) == {"FINISHED"}
+    (strip,) = strips(addon)
+    span = module(addon, "scene.sequencer").span_of(strip)
+    assert (span.channel, span.start, span.end) == (1, 5, 13)
+    assert strip.frame_duration == 8
+    assert strip.filepath.startswith("//levitor_takes")
+    (file,) = (tmp_path / "levitor_takes").iterdir()
+    assert file.suffix == ".mp4"
+    assert strip["levitor_engine"] == "draft"
+    assert strip["levitor_seed"] == 4
+    assert isinstance(json.loads(strip["levitor_options"]), dict)
+    assert len(strip["levitor_shot"]) == 64
+    assert strip["levitor_job"] in link(addon).takes
+    bpy.ops.ed.undo()
+    assert strips(addon) == []
+    assert file.is_file()
+    bpy.ops.levitor.place_take()
+    assert [s["levitor_seed"] for s in strips(addon)] == [4]
+
+
+def test_a_reopened_file_renders_the_same_shot_again(animated, addon, tmp_path):
+    path = str(tmp_path / "again.blend")
+    bpy.ops.levitor.render(frames=3, wait=120.0)
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    bpy.ops.levitor.render(frames=3, wait=120.0)
+    first, second = strips(addon)
+    assert first["levitor_shot"] == second["levitor_shot"]
+    assert first["levitor_job"] != second["levitor_job"]
+    assert {first.channel, second.channel} == {1, 2}
+
+
+def test_an_unsaved_files_take_lies_in_the_extensions_own_folder(animated, addon):
+    bpy.ops.levitor.render(frames=2, wait=120.0)
+    (strip,) = strips(addon)
+    assert ".user" in bpy.path.abspath(strip.filepath)
+
+
+def test_takes_are_not_placed_when_the_scene_says_so(animated, addon):
+    animated.levitor.place_automatically = False
+    bpy.ops.levitor.render(frames=2, wait=120.0)
+    assert strips(addon) == []
+    bpy.ops.levitor.place_take(job=next(iter(link(addon).takes)))
+    assert len(strips(addon)) == 1
+
+
+def test_a_cancelled_render_leaves_the_scene_as_it_was(animated, addon):
+    pump = module(addon, "link.pump")
+    animated.frame_end = 400
+    before = contents()
+    bpy.ops.levitor.render()
+    task = link(addon).under_way()[-1]
+    assert pump.pump_until(lambda: link(addon).jobs.get(task).state == "running", 60.0)
+    bpy.ops.levitor.cancel()
+    assert pump.pump_until(lambda: link(addon).jobs.get(task).final, 60.0)
+    assert link(addon).jobs.get(task).state == "cancelled"
+    assert strips(addon) == []
+    assert contents() == before
+
+
+def test_an_engine_that_is_not_there_is_named_with_those_that_are(animated):
+    with pytest.raises(RuntimeError, match=r"no engine 'magic'.*draft"):
+        bpy.ops.levitor.render(engine="magic")
+
+
+@pytest.mark.parametrize("options", ["{", "[1]", '{"a": [1]}'])
+def test_options_that_are_none_are_refused_with_an_example(animated, options):
+    with pytest.raises(RuntimeError, match=r"Write them like \{.softness.: 1\.5\}"):
+        bpy.ops.levitor.render(options=options)
+
+
+def test_a_shot_in_which_nothing_moves_is_refused_before_it_is_sent(connected, addon, flower):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=60.0)
+    with pytest.raises(RuntimeError, match="Nothing moves in this shot"):
+        bpy.ops.levitor.render(wait=60.0)
+    assert link(addon).under_way() == []
