@@ -35,6 +35,17 @@ with bpy.context.temp_override(window=window, area=area, region=regions['UI']):
 print(repr(found))
 """
 
+# Left, top, right and bottom of what the camera sees, in pixels of the screen, y downwards.
+CAMERA_FRAME = f"""
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+window, area, regions, space = view3d()
+scene, region = bpy.context.scene, regions['WINDOW']
+corners = [scene.camera.matrix_world @ v for v in scene.camera.data.view_frame(scene=scene)]
+flat = [location_3d_to_region_2d(region, space.region_3d, corner) for corner in corners]
+xs, ys = [region.x + p.x for p in flat], [{SIZE[1]} - region.y - p.y for p in flat]
+print([round(v) for v in (min(xs), min(ys), max(xs), max(ys))])
+"""
+
 
 class Blender:
     """One Blender with a window, answering snippets of Python."""
@@ -147,6 +158,15 @@ def screenshot(path: Path) -> str:
     return path.name
 
 
+def contrast(path: Path, frame: tuple[int, int, int, int]) -> float:
+    """Standard deviation, 0 to 0.5, of a part of a screenshot taken now into ``path``."""
+    screenshot(path)
+    left, top, right, bottom = frame
+    crop = ["-crop", f"{right - left}x{bottom - top}+{left}+{top}", "+repage"]
+    command = ["convert", str(path), *crop, "-format", "%[fx:standard_deviation]", "info:"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def install(package: str, user: str) -> str:
     """Install the zip as a user does from the command line, and write the preferences."""
     command = ["blender", "--factory-startup", "--command", "extension", "install-file"]
@@ -167,11 +187,12 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     facts["version"] = blender.run("print(bpy.app.version_string)", limit=300)
     modules = "__import__('sys').modules"
     facts["enabled"] = blender.value(f"{MODULE!r} in {modules}")
-    facts["zmq"] = blender.value(f"getattr({modules}.get('zmq'), '__file__', '')")
     blender.run(
         f"bpy.context.preferences.addons[{MODULE!r}].preferences.endpoint = {plan['endpoint']!r}\n"
         f"bpy.context.scene.levitor.photo = {plan['photo']!r}"
     )
+    # The start-up cube stands around the origin, where the photo's camera will be.
+    blender.run("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     sidebar = blender.open_tab("LeviTor")
     blender.point_at_button("bpy.ops.levitor.lift(", sidebar)
     facts["before"] = screenshot(folder / "before.png")
@@ -180,20 +201,19 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     subprocess.run(["xdotool", "click", "1"], check=True)
     blender.wait("bpy.context.scene.levitor.lift is not None", limit=120)
     facts["seconds"] = time.monotonic() - start
+    facts["zmq"] = blender.value(f"getattr({modules}.get('zmq'), '__file__', '')")
     facts["new_objects"] = blender.value("len(bpy.data.objects)") - objects
     lift = "bpy.context.scene.levitor.lift.levitor"
     facts["points"] = blender.value(f"len({lift}.background.data.vertices)")
     facts["size"] = blender.value(f"({lift}.height, {lift}.width)")
     facts["depth_model"] = blender.value(f"{lift}.depth_model")
     facts["camera"] = blender.value(f"bpy.context.scene.camera == {lift}.camera")
-    blender.run(
-        "w, a, r, s = view3d(); s.region_3d.view_perspective = 'CAMERA'; a.tag_redraw()\n"
-        "drawn = []\n"
-        "def count(): drawn.append(1)\n"
-        "handle = bpy.types.SpaceView3D.draw_handler_add(count, (), 'WINDOW', 'POST_PIXEL')"
-    )
-    blender.wait("len(drawn) > 1 or view3d()[1].tag_redraw()", limit=120)
-    facts["after"] = screenshot(folder / "after.png")
+    facts["looking"] = blender.value("view3d()[3].region_3d.view_perspective")
+    facts["frame"] = frame = ast.literal_eval(blender.run(CAMERA_FRAME))
+    after = folder / "after.png"
+    # Blender compiles shaders first, which takes a software renderer a while: grey until then.
+    wait_until(lambda: contrast(after, frame) > 0.05, 240, "something to see through the camera")
+    facts["after"] = screenshot(after)
 
 
 def main() -> int:

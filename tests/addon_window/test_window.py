@@ -79,7 +79,7 @@ def seen(tmp_path_factory) -> dict:
             check=True,
         )
     for path in share.iterdir():
-        if path.suffix in {".png", ".log", ".json"}:
+        if path.suffix in {".png", ".jpg", ".log", ".json"}:
             shutil.copy(path, RESULTS)
     facts = json.loads((share / "facts.json").read_text())
     assert "error" not in facts, f"{facts['error']}\n(see {RESULTS})"
@@ -101,8 +101,9 @@ def test_a_click_on_lift_makes_a_point_for_each_of_the_photos_pixels(seen):
     assert seen["depth_model"]
 
 
-def test_the_scene_looks_through_the_camera_that_took_the_photo(seen):
+def test_the_view_looks_through_the_camera_that_took_the_photo(seen):
     assert seen["camera"]
+    assert seen["looking"] == "CAMERA"
 
 
 def test_the_screenshots_are_not_black_and_the_view_has_changed(seen):
@@ -110,5 +111,15 @@ def test_the_screenshots_are_not_black_and_the_view_has_changed(seen):
     assert before.shape == after.shape == (900, 1600, 3)
     assert before.mean() > 5
     assert after.mean() > 5
-    view = np.abs(after - before)[100:800, 100:1000]
-    assert (view.max(-1) > 16).mean() > 0.05
+    left, top, right, bottom = seen["frame"]
+    change = np.abs(after - before)[top:bottom, left:right].max(-1)
+    assert (change > 16).mean() > 0.5
+
+
+def test_what_the_camera_shows_is_the_photo(seen):
+    left, top, right, bottom = seen["frame"]
+    inside = picture(seen["after"])[top:bottom, left:right]
+    shown = cv2.resize(inside, (240, 160), interpolation=cv2.INTER_AREA)
+    photo = picture("flower.jpg")
+    alike = np.corrcoef(shown.ravel(), photo.ravel())[0, 1]
+    assert alike > 0.9
