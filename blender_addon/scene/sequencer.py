@@ -71,7 +71,7 @@ def place(take: Take) -> MovieStrip:
         path = bpy.path.relpath(path)
     strip = level.new_movie(name=take.path.stem, filepath=path, channel=channel, frame_start=start)
     try:
-        if strip.frame_duration < 1 or not strip.elements[0].orig_width:
+        if strip.fps <= 0:  # so for what is no film; Blender itself says nothing
             raise ShotError(
                 "file", f"Blender cannot read the take {take.path}.", "Render the shot again."
             )

@@ -190,3 +190,8 @@ def contents() -> dict[str, list[str]]:
     """The names of everything in the file that a failed operation could leave behind."""
     kinds = ("collections", "objects", "meshes", "cameras", "node_groups", "materials", "scenes")
     return {kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in kinds}
+
+
+def film_length(strip) -> int:
+    """Frames of the film itself, whatever the strip shows of it; the name changed in 5.2."""
+    return strip.content_duration if bpy.app.version >= (5, 2, 0) else strip.frame_duration

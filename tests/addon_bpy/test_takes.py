@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import pytest
 
-from .conftest import module
+from .conftest import film_length, module
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def test_a_take_spans_exactly_its_frames_and_says_what_it_was_made_from(take):
     sequencer, made = take
     strip = sequencer.place(made)
     assert sequencer.span_of(strip) == sequencer.Span(1, 20, 29)
-    assert strip.frame_duration == 9
+    assert film_length(strip) == 9
     assert strip["levitor_engine"] == "draft"
     assert strip["levitor_seed"] == 3
     assert json.loads(strip["levitor_options"]) == {"softness": 1.0}

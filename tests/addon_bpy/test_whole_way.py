@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import contents, link, module
+from .conftest import contents, film_length, link, module
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_take_stands_in_the_sequencer_of_a_saved_file(animated, addon, tmp_p
     (strip,) = strips(addon)
     span = module(addon, "scene.sequencer").span_of(strip)
     assert (span.channel, span.start, span.end) == (1, 5, 13)
-    assert strip.frame_duration == 8
+    assert film_length(strip) == 8
     assert strip.filepath.startswith("//levitor_takes")
     (file,) = (tmp_path / "levitor_takes").iterdir()
     assert file.suffix == ".mp4"
