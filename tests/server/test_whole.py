@@ -1,0 +1,130 @@
+"""The real `levitor serve` with its real workers: a photo is lifted, a piece of it drafted."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
+from protocol import content, messages
+from tests.server.support import PATIENCE, ROOT, Artist
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    state = tmp_path_factory.mktemp("whole") / "state"
+    with subprocess.Popen(
+        [sys.executable, "-m", "backend", "serve", "--port", "0", "--state", str(state)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+@pytest.fixture
+def artist(endpoint):
+    one = Artist(endpoint)
+    yield one
+    one.client.close()
+
+
+def photo():
+    """A red square before a blue ramp, as PNG bytes; 96 x 64 pixels."""
+    import cv2
+
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[..., 0] = np.linspace(60, 200, 96)  # OpenCV's order: blue first
+    pixels[24:48, 36:60] = (20, 20, 220)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def lift(artist, data):
+    image = content.blob_of(data, "image/png")
+    task = artist.client.start(messages.Lift(image=image), {image.sha256: data})
+    return artist.until_end(task)
+
+
+def shot_of(lifted, frames=FRAMES):
+    """The red square goes half a unit to the right."""
+    scene = lifted.result.scene
+    labels = np.zeros(scene.depth.shape, np.int32)
+    labels[24:48, 36:60] = 1
+    ids, data = content.array_blob_of(labels)
+    moved = np.tile(np.eye(4), (frames, 1, 1, 1))
+    moved[:, 0, 0, 3] = np.linspace(0.0, 0.5, frames)
+    shot = messages.Shot(
+        scene=scene,
+        instance_map=ids,
+        instances=(messages.Instance(id=1, name="Square", moving=True, handle=(0.0, 0.0, 4.0)),),
+        moved_from_rest=moved,
+        camera_from_world=np.tile(np.eye(4), (frames, 1, 1)),
+        intrinsics=np.tile(scene.intrinsics, (frames, 1, 1)),
+        frame_start=1,
+        frame_end=frames,
+        fps=8.0,
+        engine="draft",
+    )
+    return shot, {**lifted.blobs, ids.sha256: data}
+
+
+def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
+    lifted = lift(artist, photo())
+    assert isinstance(lifted, TaskFinished)
+    assert lifted.result.scene.depth.shape == (64, 96)
+
+    pick = messages.Segment(
+        scene=lifted.result.scene,
+        points=np.array([[48.0, 36.0]]),
+        positive=np.array([1], np.uint8),
+        upright=lifted.result.upright,
+    )
+    picked = artist.until_end(artist.client.start(pick, lifted.blobs))
+    mask = content.array_of(picked.result.mask, picked.blobs[picked.result.mask.sha256])
+    assert mask[36, 48] == 1
+    assert mask[4, 4] == 0
+
+    shot, blobs = shot_of(lifted)
+    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    take = artist.until_end(task)
+    assert isinstance(take, TaskFinished)
+    assert (take.result.frames, take.result.height, take.result.width) == (FRAMES, 64, 96)
+    assert take.result.shot == content.shot_hash(shot)
+    assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
+
+
+def test_a_draft_is_cancelled_and_the_next_one_works(artist):
+    lifted = lift(artist, photo())
+    shot, blobs = shot_of(lifted, frames=200)
+    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    artist.until(
+        lambda: any(e.phase not in ("upload", "download") for e in artist.of(task, TaskProgress)),
+        "a step",
+    )
+    artist.client.cancel(task)
+    assert isinstance(artist.until_end(task), TaskCancelled)
+    shot, blobs = shot_of(lifted, frames=2)
+    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    assert isinstance(artist.until_end(task), TaskFinished)
+
+
+def test_a_file_that_is_no_photo_fails_with_a_sentence(artist):
+    end = lift(artist, b"GIF89a, or not even that")
+    assert isinstance(end, TaskFailed)
+    assert end.sentence
+    assert end.fix
+
+
+def test_an_engine_option_out_of_range_is_refused_by_name(artist):
+    shot, blobs = shot_of(lift(artist, photo()))
+    shot = dataclasses.replace(shot, options={"softness": 1e9})
+    end = artist.until_end(artist.client.start(messages.Submit(shot=shot), blobs))
+    assert (end.code, "softness" in end.sentence) == ("option", True)
