@@ -36,6 +36,7 @@ POLL_MILLISECONDS = 50
 REQUESTS_IN_A_ROW = 100  # then the workers get their turn, however fast a client sends
 PEER_SECONDS = 600.0  # a peer that was silent for so long has to say hello again
 CLEAN_SECONDS = 3600.0
+TROUBLE_SECONDS = 10.0
 _CLIENT = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
 
@@ -65,16 +66,17 @@ class Server:
         try:
             self.endpoint = self._bind()
             self._store = Store(settings.state)
+            self._blobs = Blobs(settings.blobs)
         except BaseException:
             self._context.destroy(linger=0)
             raise
-        self._blobs = Blobs(settings.blobs)
         self._uploads = Uploads(self._blobs, settings.limits.blob_bytes)
         self._workers = Supervisor(self._context, settings)
         self._desk = Desk(settings, self._store, self._blobs, self._workers, self._push)
         self._peers: dict[bytes, _Peer] = {}
         self._stopping = False
         self._next_clean = 0.0
+        self._next_dispatch = 0.0
 
     def run(self, ready: Callable[[str], None]) -> None:
         """Serve until :meth:`stop` is called; ``ready`` is told the endpoint once it is open."""
@@ -124,8 +126,13 @@ class Server:
                 self._desk.happened(event)
             except Exception:  # one job's trouble must not stop the others
                 log.exception("a worker's report could not be taken in")
-        self._desk.dispatch()
         now = time.monotonic()
+        if now >= self._next_dispatch:
+            try:
+                self._desk.dispatch()
+            except Exception:  # most likely a full disk: what waits goes on waiting
+                log.exception("no job can be started for %g s", TROUBLE_SECONDS)
+                self._next_dispatch = now + TROUBLE_SECONDS
         if now >= self._next_clean:
             self._next_clean = now + CLEAN_SECONDS
             self._desk.clean()
