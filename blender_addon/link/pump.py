@@ -99,6 +99,11 @@ class Link:
         """Whether a task is under way or a result waits to be placed."""
         return bool(self._errands)
 
+    @property
+    def held(self) -> bool:
+        """Whether a result is here that may not be placed now."""
+        return bool(self._arrived)
+
     # Connecting
 
     def connect(self, endpoint: str) -> None:
@@ -176,6 +181,8 @@ class Link:
         """
         pump_until(lambda: task in self._outcomes, seconds)
         if task not in self._outcomes:
+            if self.held:
+                raise ShotError("held", f"The result is here, but {busy.reason()}.")
             raise ShotError(
                 "time",
                 f"There is no result after {seconds:g} seconds.",
@@ -192,7 +199,7 @@ class Link:
         for event in events:
             self._take(event)
         placed = False
-        while self._arrived and not busy.raised:
+        while self._arrived and not busy.reason():
             self._place(self._arrived.pop(0))
             placed = True
         return placed or bool(events)

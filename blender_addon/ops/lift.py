@@ -92,6 +92,9 @@ class LEVITOR_OT_lift(Operator):
         options={"SKIP_SAVE"},
     )
 
+    filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Take what was not given from the scene; ask for a photo where there is none."""
         settings = context.scene.levitor

@@ -108,6 +108,10 @@ class LEVITOR_OT_pick(Operator):
         try:
             lift = _at_rest(context)
             click = (position[0] * lift.width, position[1] * lift.height, not event.alt)
+            if not lift.clicks and not pump.link().pending("segment"):
+                self._gathered.clear()  # an instance was made of them: this is the next thing
+            elif event.alt and not self._gathered:
+                self._gathered = [(c.x, c.y, c.positive) for c in lift.clicks]
             self._pick(context, [*self._gathered, click])
         except ShotError as error:
             self.report({"WARNING"}, say(error))

@@ -1,7 +1,9 @@
 """Moments at which Blender's data must be left alone: saving, loading, undo and rendering.
 
 A strip inserted while the file is being saved crashes Blender; data made during an undo is lost.
-While a flag is up, the pump reads its socket and places nothing.
+While a flag is up, the pump reads its socket and places nothing. Nor does it while the artist is in
+a mode with an undo history of its own, or is dragging something: what is placed then would not be
+undone as one step.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from bpy.app.handlers import persistent
 
 raised: set[str] = set()
 """Names of what is going on."""
+OWN_UNDO = ("EDIT", "SCULPT", "VERTEX_PAINT", "WEIGHT_PAINT", "TEXTURE_PAINT")
 _PAIRS = {
     "save": ("save_pre", ("save_post", "save_post_fail")),
     "load": ("load_pre", ("load_post", "load_post_fail")),
@@ -22,6 +25,19 @@ _PAIRS = {
 }
 _added: list[tuple[list[Any], Any]] = []
 _loads = 0
+
+
+def reason() -> str:
+    """Why nothing may be placed now, as the end of a sentence; empty when it may."""
+    if raised:
+        return f"Blender is busy ({', '.join(sorted(raised))})"
+    for window in bpy.context.window_manager.windows:
+        active = window.view_layer.objects.active
+        if active is not None and active.mode.startswith(OWN_UNDO):
+            return "Blender is not in Object Mode"
+        if any(running.bl_idname.startswith("TRANSFORM_OT") for running in window.modal_operators):
+            return "something is being moved"
+    return ""
 
 
 def loads() -> int:

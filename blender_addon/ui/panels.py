@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bpy
 from bpy.types import Context, Panel
 
 from .. import prefs
+from ..core import endpoints
 from ..link import pump
 from .lists import draw_jobs, draw_text
 
@@ -116,6 +118,8 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.prop(settings, "options")
         layout.prop(settings, "place_automatically")
         draw_jobs(layout, pump.link().rows("submit"))
+        if pump.link().held:
+            layout.label(text="A result waits for Object Mode", icon="INFO")
         row = layout.row(align=True)
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")
@@ -133,6 +137,10 @@ class LEVITOR_PT_connection(_Tab, Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(prefs.get(context), "endpoint")
+        if not bpy.app.online_access and not endpoints.is_loopback(prefs.get(context).endpoint):
+            draw_text(layout, "This is another computer; Blender may not use the network.")
+            show = layout.operator("screen.userpref_show", text="Open Network Preferences")
+            show.section = "SYSTEM"
         row = layout.row(align=True)
         row.operator("levitor.connect", icon="LINKED")
         row.operator("levitor.disconnect", icon="UNLINKED")

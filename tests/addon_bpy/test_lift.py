@@ -144,3 +144,22 @@ def test_what_cannot_be_lifted_gets_a_sentence_and_changes_nothing(
 def test_a_far_distance_below_the_near_one_is_refused_with_both_numbers(connected, flower):
     with pytest.raises(RuntimeError, match="Near 5 and far 3"):
         bpy.ops.levitor.lift(filepath=str(flower), near=5.0, far=3.0)
+
+
+def test_a_picture_rendered_through_the_camera_is_the_photo(stage, tmp_path):
+    stage.lift(width=64, height=48)
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.max_bounces = 1, 0
+    scene.cycles.use_denoising = False
+    scene.render.filepath = str(tmp_path / "seen.png")
+    scene.render.image_settings.file_format = "PNG"
+    bpy.ops.render.render(write_still=True)
+    seen = bpy.data.images.load(scene.render.filepath)
+    pixels = np.empty(64 * 48 * 4, np.float32)
+    seen.pixels.foreach_get(pixels)
+    rows = pixels.reshape(48, 64, 4)[::-1, :, :3]
+    error = np.abs(rows * 255 - stage.image.astype(float)).max(axis=2)
+    # The photo is noise and a pixel's one ray goes anywhere within it, so some meet a neighbour.
+    assert (error < 1).mean() > 0.8
+    assert scene.view_settings.view_transform == "Standard"

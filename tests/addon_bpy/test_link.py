@@ -167,3 +167,46 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
     finally:
         assert bpy.ops.preferences.addon_enable(module=PACKAGE) == {"FINISHED"}
     assert sys.modules[PACKAGE] is not None
+
+
+def test_a_backend_of_another_major_version_is_refused_with_both_versions(scene, addon):
+    import json
+
+    zmq = sys.modules["zmq"]
+    pump = module(addon, "link.pump")
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    try:
+        endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+        bpy.ops.levitor.connect(endpoint=endpoint)
+
+        def answered():
+            while router.poll(0):
+                peer, first, *_ = router.recv_multipart()
+                asked = json.loads(first)
+                reply = {"levitor": [9, 0], "type": "refusal", "id": "", "re": asked["id"]}
+                reply["body"] = {"code": "version", "sentence": "We speak 9.0.", "fix": "Update."}
+                router.send_multipart([peer, json.dumps(reply | {"arrays": []}).encode()])
+            return link(addon).status.phase == "refused"
+
+        assert pump.pump_until(answered, 20.0)
+        assert link(addon).status.sentence == "We speak 9.0. Update."
+    finally:
+        bpy.ops.levitor.disconnect()
+        context.destroy(linger=0)
+
+
+def test_results_wait_until_edit_mode_is_left(connected, addon, flower):
+    pump = module(addon, "link.pump")
+    mesh = bpy.data.objects.new("mine", bpy.data.meshes.new("mine"))
+    connected.collection.objects.link(mesh)
+    bpy.context.view_layer.objects.active = mesh
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=160)
+    assert pump.pump_until(lambda: link(addon).held, 60.0)
+    pump.pump()
+    assert link(addon).held
+    bpy.ops.object.mode_set(mode="OBJECT")
+    pump.pump()
+    assert not link(addon).held
+    assert "LeviTor flower" in bpy.data.collections
