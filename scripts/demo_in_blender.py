@@ -64,15 +64,10 @@ def lift(bpy: Any, plan: dict[str, Any]) -> None:
 
 
 def pick(bpy: Any, item: dict[str, Any]) -> None:
-    """Click (or draw a box, then click) until the mask is the instance, then cut it out."""
-    extend = False
-    if "box" in item:
-        x, y = item["clicks"][0][:2]
-        bpy.ops.levitor.pick(x=x, y=y, box=item["box"], wait=120.0)
-        extend = True
-    for x, y, positive in item["clicks"][1 if extend else 0 :]:
-        bpy.ops.levitor.pick(x=x, y=y, positive=positive, extend=extend, wait=120.0)
-        extend = True
+    """Click, in a box where there is one, until the mask is the instance; then cut it out."""
+    box = {"box": item["box"]} if "box" in item else {}
+    for count, (x, y, positive) in enumerate(item["clicks"]):
+        bpy.ops.levitor.pick(x=x, y=y, positive=positive, extend=count > 0, wait=120.0, **box)
     bpy.ops.levitor.make_instance(name=item["name"], moving=item["moving"])
 
 
