@@ -39,6 +39,7 @@ def main() -> int:
             ),
             text("until"),
             text("ran"),
+            text("past"),
         ),
     )  # fmt: skip
     return serve(

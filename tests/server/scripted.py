@@ -5,6 +5,7 @@ The script is a dict: a submit carries it as its options, a lift as the JSON byt
     steps   how many steps to make; 0 goes on until cancelled
     until   path of a file; after its steps a job goes on stepping until it exists
     ran     path of a file to which a line is added when the job starts
+    past    path of a file that is made after the last step: no cancel is looked for from then on
     end     result, shot_error, memory, cuda_memory, bug, exit, kill, hang
 """
 
@@ -47,6 +48,8 @@ def run(message, *, job, blobs, on_step):
         step += 1
         on_step("step", step, max(step, steps))
         time.sleep(PACE)
+    if past := script.get("past"):
+        Path(past).touch()
     _end(script.get("end", "result"))
     return _result(message, job, blobs)
 

@@ -69,11 +69,13 @@ def test_a_worker_killed_from_outside_fails_its_job_and_is_replaced(make_server,
     assert end_of(peer, peer.submit().job).state == "done"
 
 
-def test_a_worker_that_hangs_on_cancel_is_replaced_and_the_job_cancelled(make_server, connect):
-    server = make_server("--cancel-seconds", "0.3")
+def test_a_worker_that_hangs_on_cancel_is_replaced_and_the_job_cancelled(
+    make_server, connect, tmp_path
+):
+    server, past = make_server("--cancel-seconds", "0.3"), tmp_path / "past"
     peer = connect(server)
-    job = peer.submit(steps=1, end="hang").job
-    peer.until_running(job)
+    job = peer.submit(steps=1, end="hang", past=str(past)).job
+    wait_for(past.exists, "the worker to hang")
     before = server.workers()["render"]
     assert peer.ask(messages.Cancel(job=job)).state == "cancel_requested"
     assert peer.ask(messages.Ping()) == messages.Pong()
@@ -129,11 +131,11 @@ def test_a_killed_server_leaves_its_job_interrupted_and_its_queue_runs_on(
     assert not list((server.state / "blobs" / "incoming").iterdir())
 
 
-def test_a_server_killed_while_it_stops_a_job_leaves_it_cancelled(make_server, connect):
-    server = make_server("--cancel-seconds", "60")
+def test_a_server_killed_while_it_stops_a_job_leaves_it_cancelled(make_server, connect, tmp_path):
+    server, past = make_server("--cancel-seconds", "60"), tmp_path / "past"
     peer = connect(server)
-    job = peer.submit(steps=1, end="hang").job
-    peer.until_running(job)
+    job = peer.submit(steps=1, end="hang", past=str(past)).job
+    wait_for(past.exists, "the worker to hang")
     assert peer.ask(messages.Cancel(job=job)).state == "cancel_requested"
     server.stop()
     assert connect(server.again()).ask(messages.GetState(job=job)).state == "cancelled"
