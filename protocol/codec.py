@@ -87,9 +87,13 @@ def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
             raise ProtocolError(
                 "header", f"{key} must be text of up to {MAX_ID_LENGTH} characters."
             )
-    reader = _Reader(header.get("arrays", []), frames[1:])
-    message = reader.value(header.get("body"), MESSAGES[name], name)
-    reader.finish()
+    try:
+        reader = _Reader(header.get("arrays", []), frames[1:])
+        message = reader.value(header.get("body"), MESSAGES[name], name)
+        reader.finish()
+    except ProtocolError as error:
+        error.request = header["id"]
+        raise
     return Envelope(message=message, id=header["id"], re=header["re"], version=version)
 
 

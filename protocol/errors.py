@@ -4,12 +4,17 @@ from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """The wire is wrong: answered with ``code`` and a sentence; the peer stays up."""
+    """The wire is wrong: answered with ``code`` and a sentence; the peer stays up.
+
+    Attributes:
+        request: id of the request that was wrong, where it could be read, so that it gets a reply.
+    """
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
+        self.request = ""
 
 
 class VersionError(ProtocolError):

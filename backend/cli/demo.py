@@ -38,8 +38,8 @@ CHINA: dict[str, Any] = {
         {
             "name": "Trees",
             "moving": False,
-            "box": [330, 125, 640, 426],
-            "clicks": [[600, 200, True], [600, 300, True], [450, 360, True], [620, 390, True]],
+            "box": [535, 125, 640, 426],
+            "clicks": [[600, 200, True], [600, 300, True], [620, 390, True]],
         },
         {
             "name": "Pagoda",

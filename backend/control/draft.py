@@ -17,7 +17,7 @@ from backend.geometry.motion import camera_from_rest, is_still
 
 RING = 3
 """Pixels around a mask that a layer keeps with alpha 0, so that its edge fades inside the layer."""
-HALO = 2
+HALO = 3
 """Pixels around a mask that still show some of the instance and are no clean background."""
 
 

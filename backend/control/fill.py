@@ -7,11 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+DOWN, ACROSS = 2, 4
+WHOLE = 4.0
+"""Pixels of weight 1 that make a coarse pixel certain."""
+
+
 def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     """Replace what has little weight by a smooth continuation of what has much.
 
     Averages are pulled up a pyramid until every hole is covered, then pushed down again into the
-    holes. Pixels of weight 1 come back exactly.
+    holes. Pixels of weight 1 come back exactly. Each level halves the height and quarters the
+    width, so a hole is filled from beside rather than from above and below: in a photo the same
+    row is mostly the same thing (sky, water, ground), and at the same distance.
 
     Args:
         values: ``(C, H, W)`` float.
@@ -20,16 +27,16 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ``(C, H, W)``; all zero where no pixel has any weight.
 
-    Source: Gortler et al., "The Lumigraph" (1996), section 3.4.2, with box filters for
-    its B-spline.
+    Source: Gortler et al., "The Lumigraph" (1996), section 3.4.2, with box filters for its
+    B-spline and the oblong levels.
     """
     weight = weight.clamp(0.0, 1.0)[None].to(values)
     if weight.numel() == 1 or bool((weight >= 1.0).all()):
         return torch.where(weight > 0, values, 0.0)
     height, width = values.shape[-2:]
-    padded = (0, width % 2, 0, height % 2)
-    total = 4 * F.avg_pool2d(F.pad(weight, padded)[None], 2)[0]
-    summed = 4 * F.avg_pool2d(F.pad(values * weight, padded)[None], 2)[0]
+    padded = (0, -width % ACROSS, 0, -height % DOWN)
+    total = WHOLE * F.avg_pool2d(F.pad(weight, padded)[None], (DOWN, ACROSS))[0]
+    summed = WHOLE * F.avg_pool2d(F.pad(values * weight, padded)[None], (DOWN, ACROSS))[0]
     coarse = pull_push(summed / total.clamp(min=1e-12), total[0])
     smooth = F.interpolate(
         coarse[None], size=(height + padded[3], width + padded[1]), mode="bilinear"

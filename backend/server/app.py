@@ -150,6 +150,7 @@ class Server:
             reply = _wrong_version(error.ours, error.theirs)
         except ProtocolError as error:
             log.debug("refused frames: %s", error.sentence)
+            request = request or error.request
             reply = messages.Error(code=error.code, sentence=error.sentence)
         except ShotError as error:
             reply = messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)

@@ -159,6 +159,12 @@ def test_what_is_wrong_is_refused_in_a_sentence(frames, says):
         decode(frames)
 
 
+def test_a_request_that_cannot_be_read_still_gets_its_answer():
+    with pytest.raises(ProtocolError) as caught:
+        decode(edited("hello", body={}))
+    assert caught.value.request == "r1"
+
+
 def test_named_axes_must_agree_within_a_message():
     with pytest.raises(ProtocolError, match=r"positive must have shape \(K=2\), got \(3,\)"):
         encode(Segment(scene=SCENE, points=np.zeros((2, 2)), positive=np.zeros(3, np.uint8)))
