@@ -14,7 +14,7 @@ step() {
 }
 
 # Real servers with workers of their own need the machine to themselves, so they are not run beside others.
-step "plain Python" .venv/bin/python -m pytest -q -n 2 --dist loadfile --ignore tests/server --ignore tests/addon_bpy
+step "plain Python" .venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --ignore tests/server --ignore tests/addon_bpy
 [ ! -d tests/server ] || step "server" .venv/bin/python -m pytest -q tests/server
 
 for name in blender blender45 blender52; do
