@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 DOWN, ACROSS = 2, 4
 WHOLE = 4.0
 """Pixels of weight 1 that make a coarse pixel certain."""
