@@ -16,6 +16,9 @@ tools=${LEVITOR_SHARED_TOOLS:-$PWD/../shared/tools}
 tools=$(cd "$tools" && pwd)
 root=${XDG_CACHE_HOME:-$HOME/.cache}/levitor/blender-window/sid
 
+# The smallest Debian images lack it, and the root is entered through it.
+command -v mount >/dev/null || { apt-get update -qq && apt-get install -y -qq mount; } >/dev/null 2>&1
+
 echo "Making sure of a Blender with a window in $root (350 MB, 2-4 minutes the first time)."
 mkdir -p build
 timeout 900 bash "$tools/blender_window.sh" sid "$root" >build/window-root.log 2>&1 || {
