@@ -7,8 +7,6 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from protocol.errors import ShotError
-
 COMMANDS = ("serve", "render", "demo")
 
 
@@ -34,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return modules[args.command].run(args)
-    except ShotError as error:
+    except Exception as error:
+        from protocol.errors import ShotError
+
+        if not isinstance(error, ShotError):
+            raise
         print(f"levitor: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

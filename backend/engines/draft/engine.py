@@ -23,7 +23,7 @@ from backend.control.draft import DraftSignal, draft_signal
 from backend.control.fill import blur, pull_push
 from backend.engines.base import Scalar
 from backend.engines.draft.spec import SPEC
-from backend.engines.draft.warp import View, see
+from backend.engines.draft.warp import Cutout, View
 
 CONTACT = 0.02
 """Of its depth, how far something may be behind a surface and still be seen before it: what stands
@@ -52,55 +52,78 @@ class DraftEngine:
         del options, seed
         total = signal.camera_from_rest.shape[0]
         frames = torch.empty(total, *image.shape)
+        composer = Composer(signal)
         for index in range(total):
             # A frame in which nothing has moved yet is the photo, bit for bit.
-            frames[index] = image if signal.rest[index] else compose(signal, index)
+            frames[index] = image if signal.rest[index] else composer.frame(index)
             on_step(index + 1, total)
         return frames
 
 
-def compose(signal: DraftSignal, index: int) -> Tensor:
-    """One frame: the plate, then everything else from far to near, hidden where it is behind."""
-    matrices, camera = signal.camera_from_rest[index], signal.camera
-    if signal.camera_moves:
-        colour, depth = _plate_from(see(signal.plate, matrices[0], camera))
-    else:
-        colour, depth = signal.plate.rgb, signal.plate_depth
-    plate = colour
-    views = [see(layer, matrices[layer.matrix], camera) for layer in signal.layers]
-    for view in sorted(views, key=_distance, reverse=True):
-        shown = view.alpha * _in_front(view.depth, depth)
-        colour = colour + shown * (view.rgb - colour)
-        depth = torch.where(shown > 0.5, view.depth, depth)
-    # With a still camera, a picked thing that stays is part of the plate, exactly as in the photo.
-    # Its own soft outline brings it back over whatever has just passed behind it.
-    for alpha, cover_depth in signal.covers:
-        hides = alpha * _in_front(cover_depth, depth)
-        colour = colour + hides * (plate - colour)
-        depth = torch.where(hides > 0.5, cover_depth, depth)
-    return colour.clamp(0.0, 1.0)
+class Composer:
+    """Makes frames of a signal: the plate, then all else from far to near, hidden where behind."""
+
+    def __init__(self, signal: DraftSignal) -> None:
+        self._signal = signal
+        self._plate = Cutout(signal.plate)
+        self._cutouts = [Cutout(layer) for layer in signal.layers]
+
+    def frame(self, index: int) -> Tensor:
+        """One frame ``(3, H, W)``."""
+        signal, matrices = self._signal, self._signal.camera_from_rest[index]
+        if signal.camera_moves:
+            plate, depth = self._moved_plate(matrices[0])
+        else:
+            plate, depth = signal.plate.rgb, signal.plate_depth.clone()
+        colour = plate.clone()
+        seen = [cut.seen(matrices[cut.layer.matrix], signal.camera) for cut in self._cutouts]
+        views = [view for view in seen if view is not None]
+        for view in sorted(views, key=_distance, reverse=True):
+            _lay_over(colour, depth, view.window, view.rgb, view.alpha, view.depth)
+        # With a still camera, a picked thing that stays is part of the plate, exactly as in the
+        # photo. Its own soft outline brings it back over whatever has just passed behind it.
+        everywhere = (slice(None), slice(None))
+        for alpha, cover_depth in signal.covers:
+            _lay_over(colour, depth, everywhere, plate, alpha, cover_depth)
+        return colour.clamp_(0.0, 1.0)
+
+    def _moved_plate(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The plate seen from elsewhere, with what the photo never saw filled in.
+
+        What comes into view behind an edge is background, so the far side of the edge counts most.
+        """
+        signal = self._signal
+        view = self._plate.seen(matrix, signal.camera)
+        if view is None:
+            return torch.zeros_like(signal.plate.rgb), signal.plate_depth.clone()
+        rgb = torch.zeros_like(signal.plate.rgb)
+        depth = torch.full_like(signal.plate_depth, torch.inf)
+        rgb[:, view.window[0], view.window[1]] = view.rgb
+        depth[view.window] = view.depth
+        known = torch.isfinite(depth)
+        far = torch.where(known, depth, 0.0)
+        trust = torch.where(known, ((far / far.max()) ** 4).clamp(min=1e-3), 0.0)
+        filled = pull_push(torch.cat([rgb, torch.where(known, 1.0 / depth, 0.0)[None]]), trust)
+        return (
+            torch.where(known, rgb, filled[:3]),
+            torch.where(known, depth, 1.0 / filled[3].clamp(min=1e-9)),
+        )
 
 
-def _plate_from(view: View) -> tuple[Tensor, Tensor]:
-    """The plate seen from elsewhere, with what the photo never saw filled in.
-
-    What comes into view behind an edge is background, so the far side of the edge counts most.
-    """
-    known = torch.isfinite(view.depth)
-    depth = torch.where(known, view.depth, 1.0)
-    far = depth / depth[known].max() if bool(known.any()) else depth
-    trust = torch.where(known, (far**4).clamp(min=1e-3), 0.0)
-    filled = pull_push(torch.cat([view.rgb, 1.0 / depth[None]]), trust)
-    return (
-        torch.where(known, view.rgb, filled[:3]),
-        torch.where(known, view.depth, 1.0 / filled[3].clamp(min=1e-9)),
-    )
-
-
-def _in_front(near: Tensor, far: Tensor) -> Tensor:
-    """1 where ``near`` is before ``far``, 0 behind it, softened over a pixel so it has no steps."""
-    seen = (near <= far * (1 + CONTACT)).float()
-    return blur(seen, 0.5)
+def _lay_over(
+    colour: Tensor,
+    depth: Tensor,
+    window: tuple[slice, slice],
+    rgb: Tensor,
+    alpha: Tensor,
+    z: Tensor,
+) -> None:
+    """Blend ``rgb`` into a window of ``colour`` where ``z`` is before ``depth``; both change."""
+    under, behind = colour[:, window[0], window[1]], depth[window]
+    # Softened by half a pixel, so that where two surfaces meet there are no steps.
+    shown = alpha * blur((z <= behind * (1 + CONTACT)).float(), 0.5)
+    under += shown * (rgb - under)
+    depth[window] = torch.where(shown > 0.5, z, behind)
 
 
 def _distance(view: View) -> float:

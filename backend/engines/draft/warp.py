@@ -20,97 +20,120 @@ from backend.geometry.camera import project
 MAX_SUBDIVISION = 8
 DEPTH_TOLERANCE = 1.03
 """Points up to 3 % farther than the nearest one in a pixel belong to the same surface."""
+LEAST_WEIGHT = 1e-3
+"""A point this far from a pixel, nearly a whole one, neither shows nor hides anything there."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A layer as one frame's camera sees it.
+    """A layer as one frame's camera sees it, on the window of the frame where it is seen.
 
     Attributes:
-        rgb: ``(3, H, W)``.
-        alpha: ``(H, W)``, 0 where the layer is not.
-        depth: ``(H, W)``, +inf where the layer is not.
+        window: rows and columns of the frame.
+        rgb: ``(3, h, w)``.
+        alpha: ``(h, w)``, 0 where the layer is not.
+        depth: ``(h, w)``, +inf where the layer is not.
     """
 
+    window: tuple[slice, slice]
     rgb: Tensor
     alpha: Tensor
     depth: Tensor
 
 
-def see(layer: Layer, matrix: Tensor, camera: Camera) -> View:
-    """The layer under ``matrix`` (4, 4), camera from rest."""
-    height, width = camera.height, camera.width
-    points, source = _moved_samples(layer, matrix)
-    visible = points[:, 2] > 1e-6
-    points, source = points[visible], source[visible]
-    pixel = project(points, camera) - 0.5
-    total = _splat(pixel, points[:, 2], source, height, width)
-    weight, u, v, z = total.unbind(-1)
-    hit = weight > 1e-6
-    divisor = weight.clamp(min=1e-6)
-    field = _close_cracks(torch.stack([u, v, z]) / divisor, hit)
-    u, v, z, known = field
-    own_height, own_width = layer.alpha.shape
-    grid = torch.stack([2 * u / own_width - 1, 2 * v / own_height - 1], -1)
-    texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
-    sampled = F.grid_sample(
-        texture, grid[None], mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
-    return View(sampled[:3], sampled[3] * known, torch.where(known > 0, z, torch.inf))
+class Cutout:
+    """A layer made ready to be seen many times: what does not depend on the frame is kept."""
 
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self._texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
+        self._rest = layer.xyz[:, layer.support]
+        self._samples: dict[int, tuple[Tensor, Tensor]] = {}
 
-def _moved_samples(layer: Layer, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Points in camera axes and their (u, v) in the layer, dense enough to leave no cracks."""
-    matrix = matrix.to(layer.xyz)
-    rest = layer.xyz[:, layer.support]
-    moved_z = matrix[2, :3] @ rest + matrix[2, 3]
-    front = moved_z > 1e-6
-    scale = float(torch.linalg.matrix_norm(matrix[:3, :3], ord=2))
-    times = float((rest[2, front] / moved_z[front]).max()) * scale if bool(front.any()) else 1.0
-    steps = min(max(math.ceil(1.25 * times - 0.3), 1), MAX_SUBDIVISION)
-    support, xyz = layer.support, layer.xyz
-    if steps > 1:
-        size = (xyz.shape[1] * steps, xyz.shape[2] * steps)
-        xyz = F.interpolate(xyz[None], size=size, mode="bilinear", align_corners=False)[0]
-        support = support.repeat_interleave(steps, 0).repeat_interleave(steps, 1)
-    row, column = torch.nonzero(support, as_tuple=True)
-    points = xyz[:, row, column].T @ matrix[:3, :3].T + matrix[:3, 3]
-    source = (torch.stack([column, row], -1).to(points) + 0.5) / steps
-    return points, source
+    def seen(self, matrix: Tensor, camera: Camera) -> View | None:
+        """The layer under ``matrix`` (4, 4), camera from rest; None where it is out of sight."""
+        matrix = matrix.to(self._rest)
+        rest, source = self._dense_samples(self._subdivision(matrix))
+        points = rest @ matrix[:3, :3].T + matrix[:3, 3]
+        pixel = project(points, camera) - 0.5
+        z = points[:, 2]
+        inside = (z > 1e-6) & (pixel > -1).all(1)
+        inside &= (pixel[:, 0] < camera.width) & (pixel[:, 1] < camera.height)
+        at = torch.nonzero(inside)[:, 0]
+        if not len(at):
+            return None
+        pixel, z, source = pixel[at], z[at], source[at]
+        low = pixel.floor().amin(0).clamp(min=0).long().tolist()
+        high = (pixel.floor().amax(0) + 2).long().tolist()
+        left, top = low
+        right, bottom = min(high[0], camera.width), min(high[1], camera.height)
+        field = _splat(pixel - pixel.new_tensor(low), z, source, bottom - top, right - left)
+        u, v, depth, known = _close_cracks(field)
+        own_height, own_width = self.layer.alpha.shape
+        grid = torch.stack([2 * u / own_width - 1, 2 * v / own_height - 1], -1)
+        sampled = F.grid_sample(
+            self._texture, grid[None], padding_mode="border", align_corners=False
+        )[0]
+        return View(
+            window=(slice(top, bottom), slice(left, right)),
+            rgb=sampled[:3],
+            alpha=sampled[3] * known,
+            depth=torch.where(known > 0, depth, torch.inf),
+        )
+
+    def _subdivision(self, matrix: Tensor) -> int:
+        """Samples per source pixel and axis that leave no gap of a pixel in the frame."""
+        z = matrix[2, :3] @ self._rest + matrix[2, 3]
+        front = z > 1e-6
+        if not bool(front.any()):
+            return 1
+        scale = float(torch.linalg.matrix_norm(matrix[:3, :3], ord=2))
+        times = float((self._rest[2, front] / z[front]).max()) * scale
+        return min(max(math.ceil(1.25 * times - 0.3), 1), MAX_SUBDIVISION)
+
+    def _dense_samples(self, steps: int) -> tuple[Tensor, Tensor]:
+        """Rest positions ``(P, 3)`` and their (u, v) in the layer ``(P, 2)``."""
+        if steps not in self._samples:
+            xyz, support = self.layer.xyz, self.layer.support
+            if steps > 1:
+                size = (xyz.shape[1] * steps, xyz.shape[2] * steps)
+                xyz = F.interpolate(xyz[None], size=size, mode="bilinear", align_corners=False)[0]
+                support = support.repeat_interleave(steps, 0).repeat_interleave(steps, 1)
+            row, column = torch.nonzero(support, as_tuple=True)
+            source = (torch.stack([column, row], -1).to(xyz) + 0.5) / steps
+            self._samples[steps] = xyz[:, row, column].T.contiguous(), source
+        return self._samples[steps]
 
 
 def _splat(pixel: Tensor, z: Tensor, source: Tensor, height: int, width: int) -> Tensor:
-    """Sums of weight and of weighted u, v, z over the nearest surface, ``(H, W, 4)``."""
-    corner = torch.floor(pixel)
-    fraction = pixel - corner
-    taps: list[tuple[Tensor, Tensor, Tensor]] = []
-    nearest = torch.full((height * width,), torch.inf, dtype=z.dtype)
-    for down in (0, 1):
-        for across in (0, 1):
-            x, y = corner[:, 0] + across, corner[:, 1] + down
-            weight = (fraction[:, 0] if across else 1 - fraction[:, 0]) * (
-                fraction[:, 1] if down else 1 - fraction[:, 1]
-            )
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (weight > 1e-3)
-            at = torch.nonzero(inside)[:, 0]
-            index = y[at].to(torch.int64) * width + x[at].to(torch.int64)
-            nearest.scatter_reduce_(0, index, z[at], "amin")
-            taps.append((at, index, weight[at]))
-    values = torch.cat([torch.ones_like(z)[:, None], source, z[:, None]], 1)
-    total = torch.zeros(height * width, 4, dtype=z.dtype)
-    for at, index, weight in taps:
-        front = torch.nonzero(z[at] <= nearest[index] * DEPTH_TOLERANCE)[:, 0]
-        at, index, weight = at[front], index[front], weight[front]
-        total.index_add_(0, index, values[at] * weight[:, None])
-    return total.reshape(height, width, 4)
+    """Weighted means of u, v and z over the nearest surface, and their weight, ``(4, H, W)``.
+
+    Every point spreads over the 2 x 2 pixels around it. The buffers have a margin of a pixel, so
+    that no tap needs a test of its own.
+    """
+    corner = pixel.floor()
+    fx, fy = (pixel - corner).unbind(-1)
+    stride = width + 2
+    first = ((corner[:, 1] + 1) * stride + corner[:, 0] + 1).long()
+    index = torch.cat([first, first + 1, first + stride, first + stride + 1])
+    weight = torch.cat([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
+    z4 = z.repeat(4)
+    hides = torch.where(weight > LEAST_WEIGHT, z4, torch.inf)
+    nearest = torch.full(((height + 2) * stride,), torch.inf, dtype=z.dtype)
+    nearest.scatter_reduce_(0, index, hides, "amin")
+    front = hides <= nearest[index] * DEPTH_TOLERANCE
+    weight = torch.where(front & (hides < torch.inf), weight, 0.0)
+    values = torch.cat([source, z[:, None], torch.ones_like(z)[:, None]], 1).repeat(4, 1)
+    total = torch.zeros(nearest.numel(), 4, dtype=z.dtype)
+    total.index_add_(0, index, values * weight[:, None])
+    total = total.reshape(height + 2, stride, 4)[1:-1, 1:-1].movedim(-1, 0)
+    return torch.cat([total[:3] / total[3:].clamp(min=1e-6), total[3:]])
 
 
-def _close_cracks(field: Tensor, known: Tensor) -> Tensor:
-    """Fill single missing pixels from their neighbours; returns the field and what is known now."""
-    found = known.to(field)
-    neighbours = F.avg_pool2d(
-        torch.cat([field * found, found[None]])[None], 3, stride=1, padding=1
-    )[0]
-    crack = ~known & (neighbours[-1] > 4.5 / 9)
-    filled = torch.where(crack, neighbours[:-1] / neighbours[-1].clamp(min=1e-6), field)
-    return torch.cat([filled, (known | crack).to(field)[None]])
+def _close_cracks(field: Tensor) -> Tensor:
+    """Fill single missing pixels of u, v, z from their neighbours; the last channel says known."""
+    known = (field[-1:] > LEAST_WEIGHT).to(field)
+    field = torch.cat([field[:-1] * known, known])
+    near = F.avg_pool2d(field[None], 3, stride=1, padding=1)[0]
+    crack = (known == 0) & (near[-1:] > 4.5 / 9)
+    return torch.where(crack, near / near[-1:].clamp(min=1e-6), field)

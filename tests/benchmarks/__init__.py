@@ -1,0 +1,1 @@
+"""Measurements of the hot steps: `make bench`. Never asserted by a test."""

@@ -1,0 +1,183 @@
+"""Measure, print a table, write ``build/bench.json``. Run on a quiet machine: `make bench`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "build" / "bench.json"
+REPEATS = 5
+
+
+def seconds(call: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """Median wall time after one call that warms up."""
+    call()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def peak_megabytes() -> float:
+    """Largest resident size of this process so far (getrusage would count the parent's too)."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
+
+
+def draft_rows() -> list[tuple[str, float, str, str]]:
+    from backend import media, pipeline
+    from backend.engines import registry
+    from tests.benchmarks.scene import shot
+
+    engine = registry.load("draft")
+    quiet: Callable[..., None] = lambda *step: None  # noqa: E731
+    rows = []
+    for name, moves, target in (("still camera", False, "1.0 s"), ("moving camera", True, "")):
+        subject = shot(camera_moves=moves)
+        taken = seconds(lambda s=subject: pipeline.render(s, engine, quiet))
+        rows.append((f"draft, {name}: whole render", taken, "s", target))
+        masks = seconds(lambda s=subject: pipeline.render_shot_masks(s, quiet))
+        rows.append((f"draft, {name}: of it the id and depth maps", masks, "s", ""))
+    frames = pipeline.render(subject, engine, quiet).frames
+    rows.append(
+        ("encode 16 frames as H.264", seconds(lambda: media.encode_video(frames, 24)), "s", "")
+    )
+    return rows
+
+
+def splat_rows() -> list[tuple[str, float, str, str]]:
+    """The exact splatter beside its rule written plainly, one point after the other, in one run."""
+    from backend.geometry.lift import cloud_from_lift
+    from backend.geometry.motion import camera_from_rest, moved_frame
+    from backend.geometry.splat import render_masks
+    from tests.benchmarks.plain_splat import plain_splat
+    from tests.benchmarks.scene import shot
+
+    subject = shot()
+    cloud = cloud_from_lift(subject.lift, subject.instance)
+    camera = subject.lift.camera
+    points = moved_frame(cloud, camera_from_rest(subject.motion, camera)[8])
+    fast = seconds(lambda: render_masks(points[None], cloud.instance, camera, 1.44))
+    start = time.perf_counter()
+    plain = plain_splat(points.numpy(), cloud.instance.numpy(), camera, 1.44)
+    slow = time.perf_counter() - start
+    same = (
+        plain == render_masks(points[None], cloud.instance, camera, 1.44).instance[0].numpy()
+    ).all()
+    return [
+        ("splat one frame, 147,456 points, r = 1.44", fast, "s", ""),
+        (f"the same rule in plain Python ({'same' if same else 'OTHER'} ids)", slow, "s", ""),
+        ("ratio", slow / fast, "x", ""),
+    ]
+
+
+def perception_rows() -> list[tuple[str, float, str, str]]:
+    import numpy as np
+    import sklearn.datasets
+
+    from backend import media
+    from backend.perception import offline
+
+    photo = Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg"
+    pixels = media.decode_photo(photo.read_bytes(), 1280).pixels
+    click, on = np.array([[325.0, 200.0]]), np.ones(1, np.uint8)
+    return [
+        (
+            "pick with one click, 640 x 426",
+            seconds(lambda: offline.search_instance(pixels, click, on, None), 3),
+            "s",
+            "",
+        ),
+        (
+            "automatic segments, 640 x 426",
+            seconds(lambda: offline.static_segments(pixels), 3),
+            "s",
+            "",
+        ),
+    ]
+
+
+def wire_rows() -> list[tuple[str, float, str, str]]:
+    from protocol import decode, encode
+    from tests.wire.samples import SAMPLES
+
+    def round_trip() -> None:
+        for _ in range(100):
+            decode(encode(SAMPLES["submit"]))
+
+    return [("encode and decode a shot message", seconds(round_trip) / 100 * 1000, "ms", "")]
+
+
+def command_rows() -> list[tuple[str, float, str, str]]:
+    def help_text() -> None:
+        subprocess.run(
+            [sys.executable, "-m", "backend", "--help"], cwd=ROOT, capture_output=True, check=True
+        )
+
+    return [("levitor --help", seconds(help_text), "s", "0.3 s")]
+
+
+def memory_row() -> tuple[str, float, str, str]:
+    """Peak memory of a render above the imports, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "--memory"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ("draft: peak memory above the imports", float(done.stdout), "MB", "500 MB")
+
+
+def measure_memory() -> None:
+    from backend import pipeline
+    from backend.engines import registry
+    from tests.benchmarks.scene import shot
+
+    engine, before = registry.load("draft"), peak_megabytes()
+    pipeline.render(shot(), engine, lambda *step: None)
+    print(round(peak_megabytes() - before, 1))
+
+
+def main() -> None:
+    if "--memory" in sys.argv:
+        measure_memory()
+        return
+    rows = [
+        *command_rows(),
+        *draft_rows(),
+        memory_row(),
+        *splat_rows(),
+        *perception_rows(),
+        *wire_rows(),
+    ]
+    width = max(len(row[0]) for row in rows)
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+    for name, value, unit, target in rows:
+        wanted = f"  (at most {target})" if target else ""
+        print(f"{name:<{width}}  {value:9.3g} {unit}{wanted}")
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(
+        json.dumps(
+            [{"what": n, "value": v, "unit": u, "target": t} for n, v, u, t in rows], indent=1
+        )
+    )
+    print(f"written to {OUT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The benchmark's shot: 512 x 288, 16 frames, two instances that move before relief."""
+
+from __future__ import annotations
+
+import torch
+
+from backend.contracts import Camera, Lift, Shot
+from backend.geometry.camera import intrinsics_from_fov
+from tests.geometry.scenes import motion, shot_of, translation, turn_y
+
+HEIGHT, WIDTH, FRAMES = 288, 512, 16
+
+
+def shot(camera_moves: bool = False) -> Shot:
+    """Two discs of about 20,000 pixels each, one turning and coming nearer, one crossing it."""
+    generator = torch.Generator().manual_seed(0)
+    camera = Camera(intrinsics=intrinsics_from_fov(50.0, HEIGHT, WIDTH), height=HEIGHT, width=WIDTH)
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    depth = torch.full((HEIGHT, WIDTH), 12.0) - 4.0 * y / HEIGHT
+    instance = torch.zeros(HEIGHT, WIDTH, dtype=torch.int32)
+    for item, (column, z) in enumerate(((150, 5.0), (360, 6.0)), 1):
+        disc = (x - column) ** 2 + (y - 140) ** 2 < 80**2
+        instance[disc] = item
+        depth[disc] = z
+    lift = Lift(
+        image=torch.rand(3, HEIGHT, WIDTH, generator=generator),
+        depth=depth,
+        camera=camera,
+        near=2.0,
+        far=20.0,
+    )
+    steps = [i / (FRAMES - 1) for i in range(FRAMES)]
+    moved = [
+        [
+            turn_y(0.8 * t, (-1.0, 0.0, 5.0)) @ translation(x=0.5 * t, z=-2.0 * t),
+            translation(x=-2.5 * t, y=0.2 * t),
+        ]
+        for t in steps
+    ]
+    view = [translation(x=-0.6 * t, z=-0.8 * t) for t in steps] if camera_moves else None
+    return shot_of(lift, instance, motion(camera, moved, view))

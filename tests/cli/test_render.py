@@ -1,0 +1,127 @@
+"""`levitor render`: the same frames as a server's worker, sentences for what is wrong."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from backend.cli.main import main
+from backend.server.handlers import render_video
+from protocol import content
+from protocol.messages import Instance, Scene, Shot
+
+HEIGHT, WIDTH, FRAMES = 32, 48, 4
+
+
+def a_shot(**changes):
+    """A grey wall with a white square that slides to the right by 4 pixels."""
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    ids = np.zeros((HEIGHT, WIDTH), np.int32)
+    ids[10:20, 10:20] = 1
+    image[ids == 1] = 255
+    arrays = (image, np.full((HEIGHT, WIDTH), 5.0, np.float32), ids)
+    refs, data = zip(*(content.array_blob_of(array) for array in arrays), strict=True)
+    k = np.array([[40.0, 0, 24], [0, 40.0, 16], [0, 0, 1]])
+    moved = np.tile(np.eye(4), (FRAMES, 1, 1, 1))
+    moved[:, 0, 0, 3] = np.linspace(0, 0.5, FRAMES)
+    shot = Shot(
+        **{
+            "scene": Scene(image=refs[0], depth=refs[1], intrinsics=k, near=2.0, far=20.0),
+            "instance_map": refs[2],
+            "instances": (Instance(id=1, name="Square", moving=True, handle=(-1.1, -0.1, 5.0)),),
+            "moved_from_rest": moved,
+            "camera_from_world": np.tile(np.eye(4), (FRAMES, 1, 1)),
+            "intrinsics": np.tile(k, (FRAMES, 1, 1)),
+            "frame_start": 10,
+            "frame_end": 17,
+            "fps": 12.0,
+            "engine": "draft",
+        }
+        | changes
+    )
+    return shot, {ref.sha256: blob for ref, blob in zip(refs, data, strict=True)}
+
+
+@pytest.fixture
+def shot_file(tmp_path):
+    def write(**changes) -> Path:
+        path = tmp_path / "a.shot"
+        path.write_bytes(content.pack_shot(*a_shot(**changes)))
+        return path
+
+    return write
+
+
+def frames_of(path):
+    with av.open(io.BytesIO(path.read_bytes())) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_shot_file_becomes_a_video_of_its_blender_frames(shot_file, tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+    assert main(["render", str(shot_file()), "-o", str(out)]) == 0
+    frames = frames_of(out)
+    assert len(frames) == 8  # frames 10 to 17, from 4 samples
+    assert frames[0].shape == (HEIGHT, WIDTH, 3)
+    brightest = [np.nonzero(frame[15, :, 0] > 180)[0].mean() for frame in (frames[0], frames[-1])]
+    assert brightest[1] - brightest[0] == pytest.approx(4.0, abs=0.6)
+    assert "8 frames of 48 x 32" in capsys.readouterr().out
+
+
+def test_it_gives_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
+    out = tmp_path / "out.mp4"
+    main(["render", str(shot_file()), "-o", str(out)])
+    shot, blobs = a_shot()
+    video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
+    assert out.read_bytes() == video
+
+
+def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
+    control = tmp_path / "control.mp4"
+    main(["render", str(shot_file()), "-o", str(tmp_path / "o.mp4"), "--control", str(control)])
+    assert frames_of(control)[0].shape == (HEIGHT, 2 * WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "says"),
+    [
+        pytest.param({"frame_end": 10}, [], "from frame 10 to 10", id="empty range"),
+        pytest.param({"engine": "magic"}, [], "no engine 'magic' here", id="unknown engine"),
+        pytest.param({}, ["--engine", "magic"], "no engine 'magic'", id="unknown engine asked for"),
+        pytest.param({"options": {"softness": 9.0}}, [], "allowed 0 to 4", id="option"),
+    ],
+)
+def test_a_shot_that_cannot_be_rendered_is_one_sentence(
+    shot_file, tmp_path, capsys, changes, options, says
+):
+    out = tmp_path / "out.mp4"
+    assert main(["render", str(shot_file(**changes)), "-o", str(out), *options]) == 1
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Traceback" not in captured.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("content_of_file", "says"),
+    [
+        pytest.param(None, "cannot be read", id="missing"),
+        pytest.param(b"hello", "not a .shot file", id="text"),
+        pytest.param(content.SHOT_MAGIC, "ends too early", id="cut"),
+    ],
+)
+def test_a_file_that_is_no_shot_is_one_sentence(tmp_path, capsys, content_of_file, says):
+    path = tmp_path / "x.shot"
+    if content_of_file is not None:
+        path.write_bytes(content_of_file)
+    assert main(["render", str(path), "-o", str(tmp_path / "o.mp4")]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    assert "serve" in capsys.readouterr().out
