@@ -103,8 +103,8 @@ def camera_from_world(matrices: Array) -> Array:
     pose = matrices.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         pose[:, :3, :3] /= np.linalg.norm(pose[:, :3, :3], axis=1, keepdims=True)
-    finite = np.isfinite(pose).all(axis=(1, 2))
-    volume = np.linalg.det(np.where(finite[:, None, None], pose, 0.0))
+    finite = np.asarray(np.isfinite(pose).all(axis=(1, 2), keepdims=True))
+    volume = np.linalg.det(np.where(finite, pose, 0.0))
     good = np.abs(volume) > 1e-6
     views = np.full_like(pose, np.nan)
     views[good] = OPENCV_FROM_BLENDER_CAMERA @ np.linalg.inv(pose[good]) @ BLENDER_FROM_WORLD

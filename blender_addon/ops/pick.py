@@ -23,7 +23,7 @@ Click = tuple[float, float, bool]
 
 
 class LEVITOR_OT_pick(Operator):
-    """Pick something in the photo: click on it, Alt-click on what is not it, Esc to end"""
+    """Pick something in the photo: click on it, Alt or Ctrl click on what is not it, Esc to end"""
 
     bl_idname = "levitor.pick"
     bl_label = "Pick"
@@ -91,7 +91,9 @@ class LEVITOR_OT_pick(Operator):
         self._gathered: list[Click] = []
         view.look_through(context.scene)
         context.window.cursor_modal_set("EYEDROPPER")
-        context.workspace.status_text_set("Click: pick  |  Alt Click: not this  |  Esc: end")
+        context.workspace.status_text_set(
+            "Click: pick  |  Alt or Ctrl Click: not this  |  Esc: end"
+        )
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -100,17 +102,18 @@ class LEVITOR_OT_pick(Operator):
         if event.type in {"ESC", "RIGHTMOUSE", "RET"} and event.value == "PRESS":
             self.cancel(context)
             return {"FINISHED"}
-        if event.type != "LEFTMOUSE" or event.value not in {"PRESS", "CLICK"}:
+        if event.type != "LEFTMOUSE" or event.value != "PRESS":
             return {"PASS_THROUGH"}
         position = view.camera_position(context, event)
         if position is None:
             return {"PASS_THROUGH"}
         try:
             lift = _at_rest(context)
-            click = (position[0] * lift.width, position[1] * lift.height, not event.alt)
+            negative = event.alt or event.ctrl  # some desktops keep Alt-clicks for themselves
+            click = (position[0] * lift.width, position[1] * lift.height, not negative)
             if not lift.clicks and not pump.link().pending("segment"):
                 self._gathered.clear()  # an instance was made of them: this is the next thing
-            elif event.alt and not self._gathered:
+            elif negative and not self._gathered:
                 self._gathered = [(c.x, c.y, c.positive) for c in lift.clicks]
             self._pick(context, [*self._gathered, click])
         except ShotError as error:

@@ -54,7 +54,7 @@ class ShotSettings:
     def poll(cls, context: Context) -> bool:
         """A photo is lifted."""
         if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")
+            cls.poll_message_set("Lift a photo first")  # pyright: ignore[reportAttributeAccessIssue]
             return False
         return True
 

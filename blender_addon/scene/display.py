@@ -53,7 +53,7 @@ def group() -> GeometryNodeTree:
     socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
     size = socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
     size.description = "Diameter of a point in pixels of the photo"
-    size.default_value, size.min_value = 1.5, 0.0
+    size.default_value, size.min_value = 1.9, 0.0
     pixel = socket("Pixel", in_out="INPUT", socket_type="NodeSocketFloat")
     pixel.description = "Width of a pixel at depth 1"
     pixel.default_value, pixel.min_value = 0.001, 0.0

@@ -74,7 +74,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
 def _empty(name: str, rest: Array, extent: Array) -> Object:
     handle = bpy.data.objects.new(name, None)
     handle.empty_display_type = "ARROWS"
-    handle.empty_display_size = max(1e-3, float(extent.max()) * 0.6)
+    handle.empty_display_size = max(1e-3, float(extent.max()) * 0.25)
     handle.show_in_front = True
     handle.location = rest[:3, 3]
     handle["levitor_rest"] = [float(v) for v in rest.ravel()]

@@ -6,7 +6,7 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
-from .conftest import contents
+from .conftest import contents, module
 
 SIZES = [
     pytest.param({}, id="landscape"),
@@ -69,8 +69,8 @@ def test_points_become_a_point_cloud_with_the_radius_of_their_pixel(stage):
     assert len(cloud.points) == 64 * 48
     radius = np.empty(64 * 48, np.float32)
     cloud.attributes["radius"].data.foreach_get("value", radius)
-    # 1.5 pixels wide: three quarters of a pixel, which is 1/60 at depth 1.
-    np.testing.assert_allclose(radius, stage.depth.ravel() * 0.75 / 60, rtol=1e-5)
+    # 1.9 pixels wide, and a pixel is 1/60 wide at depth 1.
+    np.testing.assert_allclose(radius, stage.depth.ravel() * 0.95 / 60, rtol=1e-5)
     assert {"Col", "pixel"} <= set(cloud.attributes.keys())
 
 
@@ -146,8 +146,10 @@ def test_a_far_distance_below_the_near_one_is_refused_with_both_numbers(connecte
         bpy.ops.levitor.lift(filepath=str(flower), near=5.0, far=3.0)
 
 
-def test_a_picture_rendered_through_the_camera_is_the_photo(stage, tmp_path):
-    stage.lift(width=64, height=48)
+def test_a_picture_rendered_through_the_camera_is_the_photo(stage, addon, tmp_path):
+    background = stage.lift(width=64, height=48).levitor.background
+    module(addon, "scene.display").set_input(background.modifiers[0], "Point Size", 1.5)
+    background.update_tag()
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.max_bounces = 1, 0
