@@ -13,6 +13,7 @@ from bpy.props import (
     BoolProperty,
     CollectionProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -84,6 +85,11 @@ class LEVITOR_PG_lift(PropertyGroup):
     instances: CollectionProperty(type=LEVITOR_PG_instance)
     active_instance: IntProperty(name="Instance", description="Instance chosen in the list")
     clicks: CollectionProperty(type=LEVITOR_PG_click)
+    box: FloatVectorProperty(
+        name="Box",
+        description="Box of the pick under way: left, top, right, bottom in pixels; zero is none",
+        size=4,
+    )
     picked: IntProperty(name="Picked", description="Pixels picked so far")
 
 

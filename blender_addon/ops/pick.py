@@ -55,7 +55,7 @@ class LEVITOR_OT_pick(Operator):
     )
     extend: BoolProperty(
         name="Extend",
-        description="Add to the clicks so far",
+        description="Add to the clicks and the box so far",
         default=False,
         options={"SKIP_SAVE"},
     )
@@ -154,18 +154,21 @@ class LEVITOR_OT_pick(Operator):
             blobs[mask.sha256] = data
         background, instances = lifts.clouds_of(scene, collection)
         whole, scene_blobs = pure.scene_of(photo, [background, *instances])
+        kept = collection.levitor.box if self.extend else self.box
+        box = tuple(self.box if any(self.box) else kept)
+        box = box if any(box) else None
         connect_lazily(context)
         message = messages.Segment(
             scene=whole,
             points=np.array([click[:2] for click in clicks], np.float64).reshape(-1, 2),
             positive=np.array([click[2] for click in clicks], np.uint8),
-            box=tuple(self.box) if any(self.box) else None,
+            box=box,
             mask=mask,
             upright=collection.levitor.upright,
         )
         for older in link.pending("segment"):
             link.cancel(older)  # this request holds its clicks too
-        place = partial(_place, uid=collection.levitor.uid, clicks=tuple(clicks))
+        place = partial(_place, uid=collection.levitor.uid, clicks=tuple(clicks), box=box)
         errand = Errand(kind="segment", label=collection.name, place=place)
         task = link.start(message, blobs | scene_blobs, errand)
         if not self.wait:
@@ -201,7 +204,12 @@ def _at_rest(context: Context) -> Any:
 
 
 def _place(
-    result: messages.Segmented, blobs: Mapping[str, bytes], *, uid: str, clicks: Sequence[Click]
+    result: messages.Segmented,
+    blobs: Mapping[str, bytes],
+    *,
+    uid: str,
+    clicks: Sequence[Click],
+    box: tuple[float, ...] | None,
 ) -> None:
     _, collection = lifts.find(uid)
     lift = collection.levitor
@@ -222,6 +230,7 @@ def _place(
     for x, y, positive in clicks:
         click = lift.clicks.add()
         click.x, click.y, click.positive = x, y, positive
+    lift.box = box or (0.0,) * 4
     lift.picked = int(mask.sum())
     view.redraw_points()
     bpy.ops.ed.undo_push(message="Pick")

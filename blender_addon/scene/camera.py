@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 
 import bpy
+import numpy as np
 from bpy.types import Camera, Object, Scene
+from mathutils import Vector
 
 from ..core import coords
 from ..core.coords import Array, Lens
+
+_SOLID = frozenset({"MESH", "CURVE", "SURFACE", "META", "FONT", "VOLUME"})
 
 
 def make(intrinsics: Array, width: int, height: int, far: float) -> Object:
@@ -34,6 +38,19 @@ def use(scene: Scene, camera: Object, intrinsics: Array, width: int, height: int
     aspect = coords.lens_of(intrinsics, width, height).aspect
     render.pixel_aspect_x, render.pixel_aspect_y = aspect
     scene.camera = camera
+
+
+def around(scene: Scene, eye: Object) -> list[Object]:
+    """Objects that one sees from inside when one looks through ``eye``, like the start-up cube."""
+    found = []
+    for ob in scene.objects:
+        if ob.type not in _SOLID or ob.hide_viewport or not ob.visible_get():
+            continue
+        corners = np.array([ob.matrix_world @ Vector(corner) for corner in ob.bound_box])
+        seat = np.array(eye.location)
+        if (corners.min(0) <= seat).all() and (seat <= corners.max(0)).all():
+            found.append(ob)
+    return found
 
 
 def lens_of(data: Camera, scene: Scene) -> Lens:

@@ -67,6 +67,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
     item.name, item.moving, item.handle, item.points = name, moving, handle, ob
     lift.active_instance = len(lift.instances) - 1
     lift.clicks.clear()
+    lift.box = (0.0,) * 4
     lift.picked = 0
     return name
 

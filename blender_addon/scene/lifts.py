@@ -22,7 +22,8 @@ BACKGROUND = "LeviTor Background"
 def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
     """Put a lifted photo into ``scene`` and make it the one that is worked on.
 
-    A lift that was there before is hidden. When anything goes wrong, all that was made is gone.
+    A lift that was there before is hidden, and so is what stands around the camera, since one
+    would see nothing but its inside. When anything goes wrong, all that was made is gone.
 
     Args:
         scene: where it goes.
@@ -58,6 +59,10 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         raise
     if (old := scene.levitor.lift) is not None:
         old.hide_viewport = old.hide_render = True
+    for ob in camera.around(scene, eye):
+        ob.hide_viewport = ob.hide_render = True
+        note = f"'{ob.name}' stands around the camera and was hidden."
+        lift.notes = f"{lift.notes}\n{note}".strip()
     scene.levitor.lift = collection
     camera.use(scene, eye, photo.intrinsics, photo.width, photo.height)
     # Only this view shows the photo's own colours; AgX and Filmic would bend them.

@@ -74,6 +74,19 @@ def test_points_become_a_point_cloud_with_the_radius_of_their_pixel(stage):
     assert {"Col", "pixel"} <= set(cloud.attributes.keys())
 
 
+def test_what_stands_around_the_camera_is_hidden_and_comes_back_with_undo(stage):
+    bpy.ops.mesh.primitive_cube_add(size=2.0)
+    bpy.ops.mesh.primitive_cube_add(size=2.0, location=(0.0, 6.0, 0.0))
+    inside, ahead = (bpy.data.objects[name] for name in ("Cube", "Cube.001"))
+    bpy.ops.ed.undo_push(message="Cubes")
+    lift = stage.lift().levitor
+    assert (inside.hide_viewport, inside.hide_render, ahead.hide_viewport) == (True, True, False)
+    assert "'Cube' stands around the camera and was hidden." in lift.notes
+    bpy.ops.ed.undo_push(message="Lift Photo")
+    bpy.ops.ed.undo()
+    assert not bpy.data.objects["Cube"].hide_viewport
+
+
 def test_a_second_lift_becomes_active_and_hides_the_first(stage):
     first = stage.lift(name="first")
     stage.instance("Kept")

@@ -53,6 +53,23 @@ def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, a
     assert (picked() == first).all()
 
 
+def test_a_box_holds_for_the_clicks_that_extend_it_and_ends_with_the_instance(
+    connected, addon, flower
+):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    lift = connected.levitor.lift.levitor
+    bpy.ops.levitor.pick(x=160, y=100, box=(120, 60, 200, 140), wait=60.0)
+    bpy.ops.levitor.pick(x=150, y=90, extend=True, wait=60.0)
+    assert tuple(lift.box) == (120, 60, 200, 140)
+    pixel = module(addon, "scene.cloud").read(lift.background).pixel
+    mask = module(addon, "scene.cloud").floats(lift.background.data, "Pick") > 0.5
+    rows, columns = np.divmod(pixel[mask], 320)
+    assert rows.min() >= 60
+    assert columns.max() < 200
+    bpy.ops.levitor.make_instance(name="Part")
+    assert not any(lift.box)
+
+
 def test_a_pick_by_mask_is_the_mask(connected, addon, flower, tmp_path):
     bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
     lift = connected.levitor.lift.levitor

@@ -191,8 +191,6 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
         f"bpy.context.preferences.addons[{MODULE!r}].preferences.endpoint = {plan['endpoint']!r}\n"
         f"bpy.context.scene.levitor.photo = {plan['photo']!r}"
     )
-    # The start-up cube stands around the origin, where the photo's camera will be.
-    blender.run("bpy.data.objects.remove(bpy.data.objects['Cube'])")
     sidebar = blender.open_tab("LeviTor")
     blender.point_at_button("bpy.ops.levitor.lift(", sidebar)
     facts["before"] = screenshot(folder / "before.png")
