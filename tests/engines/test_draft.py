@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -123,6 +125,28 @@ def test_no_cracks_when_something_comes_nearer(factor):
     reach = int((8 - 2.5) * factor)  # the soft edge of 2.5 px grows with it
     inside = (slice(48 - reach, 48 + reach),) * 2
     assert bool(near(frame, RED, 0.01)[inside].all())
+
+
+@pytest.mark.parametrize("angle", [0.5, math.pi / 2, math.pi])
+def test_rolling_about_the_optical_axis_is_a_turn_of_the_picture(angle):
+    """Turned by a right angle or two, every pixel lands on a pixel: the photo, turned."""
+    camera = wall_camera(64, 64, focal=64.0)
+    generator = torch.Generator().manual_seed(1)
+    photo = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 8, 8, generator=generator), size=(64, 64), mode="bilinear"
+    )[0]
+    lift = Lift(image=photo, depth=torch.full((64, 64), 4.0), camera=camera, near=1, far=9)
+    y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(64) - 31.5, indexing="ij")
+    ids = (x**2 + y**2 < 20**2).int()
+    roll = torch.eye(4, dtype=torch.float64)
+    c, s = math.cos(angle), math.sin(angle)
+    roll[:2, :2] = torch.tensor([[c, -s], [s, c]])
+    frame = draft(motion(camera, [[translation()], [roll]]), lift=lift, ids=ids)[1]
+    source = torch.stack([(c * x + s * y), (-s * x + c * y)], -1) / 32
+    expected = torch.nn.functional.grid_sample(photo[None], source[None], align_corners=False)[0]
+    inside = x**2 + y**2 < 15**2
+    difference = (frame - expected).abs().amax(0)[inside]
+    assert float(difference.max()) < 0.03
 
 
 def test_turning_keeps_it_whole():

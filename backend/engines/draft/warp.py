@@ -20,6 +20,8 @@ from backend.geometry.camera import project
 MAX_SUBDIVISION = 8
 DEPTH_TOLERANCE = 1.03
 """Points up to 3 % farther than the nearest one in a pixel belong to the same surface."""
+WIDEST_GAP = 1.6
+"""Pixels between neighbouring points. Below 2, every pixel is within reach of a point."""
 LEAST_WEIGHT = 1e-3
 """A point this far from a pixel, nearly a whole one, neither shows nor hides anything there."""
 
@@ -62,12 +64,16 @@ class Cutout:
         at = torch.nonzero(inside)[:, 0]
         if not len(at):
             return None
+        scale = torch.linalg.matrix_norm(matrix[:3, :3], ord=2)
+        times = rest[at, 2] / z[at] * scale
+        turn = _source_from_frame(matrix[:2, :2] / scale)
         pixel, z, source = pixel[at], z[at], source[at]
         low = pixel.floor().amin(0).clamp(min=0).long().tolist()
         high = (pixel.floor().amax(0) + 2).long().tolist()
         left, top = low
         right, bottom = min(high[0], camera.width), min(high[1], camera.height)
-        field = _splat(pixel - pixel.new_tensor(low), z, source, bottom - top, right - left)
+        pixel = pixel - pixel.new_tensor(low)
+        field = _splat(pixel, z, source, times, turn, bottom - top, right - left)
         u, v, depth, known = _close_cracks(field)
         own_height, own_width = self.layer.alpha.shape
         grid = torch.stack([2 * u / own_width - 1, 2 * v / own_height - 1], -1)
@@ -89,7 +95,7 @@ class Cutout:
             return 1
         scale = float(torch.linalg.matrix_norm(matrix[:3, :3], ord=2))
         times = float((self._rest[2, front] / z[front]).max()) * scale
-        return min(max(math.ceil(1.25 * times - 0.3), 1), MAX_SUBDIVISION)
+        return min(max(math.ceil(times / WIDEST_GAP), 1), MAX_SUBDIVISION)
 
     def _dense_samples(self, steps: int) -> tuple[Tensor, Tensor]:
         """Rest positions ``(P, 3)`` and their (u, v) in the layer ``(P, 2)``."""
@@ -105,29 +111,57 @@ class Cutout:
         return self._samples[steps]
 
 
-def _splat(pixel: Tensor, z: Tensor, source: Tensor, height: int, width: int) -> Tensor:
+def _splat(
+    pixel: Tensor,
+    z: Tensor,
+    source: Tensor,
+    times: Tensor,
+    turn: Tensor,
+    height: int,
+    width: int,
+) -> Tensor:
     """Weighted means of u, v and z over the nearest surface, and their weight, ``(4, H, W)``.
 
-    Every point spreads over the 2 x 2 pixels around it. The buffers have a margin of a pixel, so
-    that no tap needs a test of its own.
+    Every point spreads over the 2 x 2 pixels around it, and tells each of them the coordinates
+    there rather than its own: ``times`` is how many pixels one source pixel has become, ``turn``
+    how its axes lie. The buffers have a margin of a pixel, so that no tap needs a test of its own.
     """
     corner = pixel.floor()
     fx, fy = (pixel - corner).unbind(-1)
     stride = width + 2
     first = ((corner[:, 1] + 1) * stride + corner[:, 0] + 1).long()
-    index = torch.cat([first, first + 1, first + stride, first + stride + 1])
-    weight = torch.cat([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy])
-    z4 = z.repeat(4)
-    hides = torch.where(weight > LEAST_WEIGHT, z4, torch.inf)
     nearest = torch.full(((height + 2) * stride,), torch.inf, dtype=z.dtype)
-    nearest.scatter_reduce_(0, index, hides, "amin")
-    front = hides <= nearest[index] * DEPTH_TOLERANCE
-    weight = torch.where(front & (hides < torch.inf), weight, 0.0)
-    values = torch.cat([source, z[:, None], torch.ones_like(z)[:, None]], 1).repeat(4, 1)
+    taps: list[tuple[int, Tensor, Tensor, Tensor, Tensor]] = []
+    for down in (0, 1):
+        for across in (0, 1):
+            dx, dy = across - fx, down - fy
+            weight = (1 - dx.abs()) * (1 - dy.abs())
+            hides = torch.where(weight > LEAST_WEIGHT, z, torch.inf)
+            start = down * stride + across
+            nearest[start:].scatter_reduce_(0, first, hides, "amin")
+            du = (turn[0, 0] * dx + turn[0, 1] * dy) / times
+            dv = (turn[1, 0] * dx + turn[1, 1] * dy) / times
+            taps.append((start, du, dv, weight, hides))
+    limit = nearest * DEPTH_TOLERANCE
     total = torch.zeros(nearest.numel(), 4, dtype=z.dtype)
-    total.index_add_(0, index, values * weight[:, None])
+    u, v = source.unbind(-1)
+    one = torch.ones_like(z)
+    for start, du, dv, weight, hides in taps:
+        front = (hides <= limit[start:][first]) & (hides < torch.inf)
+        weight = torch.where(front, weight, 0.0)
+        values = torch.stack([u + du, v + dv, z, one], -1)
+        total[start:].index_add_(0, first, values * weight[:, None])
     total = total.reshape(height + 2, stride, 4)[1:-1, 1:-1].movedim(-1, 0)
     return torch.cat([total[:3] / total[3:].clamp(min=1e-6), total[3:]])
+
+
+def _source_from_frame(block: Tensor) -> Tensor:
+    """``(2, 2)``: a step in the frame as a step in the layer, for a layer that faces the camera.
+
+    ``block`` is the upper left of a rotation. Seen from its edge, a layer has no such step.
+    """
+    flat = abs(float(block[0, 0] * block[1, 1] - block[0, 1] * block[1, 0])) < 0.3
+    return torch.zeros_like(block) if flat else torch.linalg.inv(block)
 
 
 def _close_cracks(field: Tensor) -> Tensor:
