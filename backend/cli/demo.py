@@ -59,8 +59,8 @@ CHINA: dict[str, Any] = {
     # Away over the lake, turning, and behind the trees that stay.
     "keys": [
         {"instance": "Pagoda", "frame": 1},
-        {"instance": "Pagoda", "frame": 24, "move": [0.7, 1.0, 0.0], "turn": [0.0, 0.0, 0.35]},
-        {"instance": "Pagoda", "frame": 48, "move": [2.2, 2.4, 0.0], "turn": [0.0, 0.0, 0.6]},
+        {"instance": "Pagoda", "frame": 24, "move": [0.9, 1.0, 0.0], "turn": [0.0, 0.0, 0.35]},
+        {"instance": "Pagoda", "frame": 48, "move": [2.75, 2.4, 0.0], "turn": [0.0, 0.0, 0.6]},
     ],
 }
 
