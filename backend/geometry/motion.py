@@ -22,9 +22,10 @@ def camera_from_rest(motion: Motion, camera: Camera) -> Tensor:
         ``(F, N + 1, 4, 4)`` float64; index 0 is everything that stays.
     """
     frames = motion.num_frames
-    still = torch.eye(4, dtype=torch.float64).expand(frames, 1, 4, 4)
+    device = motion.moved_from_rest.device
+    still = torch.eye(4, dtype=torch.float64, device=device).expand(frames, 1, 4, 4)
     world = torch.cat([still, motion.moved_from_rest.to(torch.float64)], 1)
-    lens = torch.eye(4, dtype=torch.float64).repeat(frames, 1, 1)
+    lens = torch.eye(4, dtype=torch.float64, device=device).repeat(frames, 1, 1)
     inverse: Tensor = torch.linalg.inv(camera.intrinsics.to(torch.float64))
     lens[:, :3, :3] = inverse @ motion.intrinsics.to(torch.float64)
     view = lens @ motion.camera_from_world.to(torch.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from backend.pipeline import image_from_pixels
 from protocol import messages
 from protocol.arrays import Array
 from protocol.content import array_of
+from protocol.errors import ShotError
 
+MAX_ID = 255
 GetBlob = Callable[[str], bytes]
 
 
@@ -22,19 +24,25 @@ def array(ref: messages.ArrayBlob, get: GetBlob) -> Array:
 
 
 def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
-    """The shot to render; read-only wire arrays are copied into tensors."""
+    """The shot to render; read-only wire arrays are copied into tensors.
+
+    Raises:
+        ShotError: the depth or the instance map holds numbers that mean nothing.
+    """
     height, width = shot.scene.depth.shape
+    depth, ids = array(shot.scene.depth, get), array(shot.instance_map, get)
+    _check_content(depth, ids, shot.instances)
     return contracts.Shot(
         lift=contracts.Lift(
             image=image_from_pixels(array(shot.scene.image, get)),
-            depth=_tensor(array(shot.scene.depth, get)),
+            depth=_tensor(depth),
             camera=contracts.Camera(
                 intrinsics=_tensor(shot.scene.intrinsics), height=height, width=width
             ),
             near=shot.scene.near,
             far=shot.scene.far,
         ),
-        instance=_tensor(array(shot.instance_map, get)),
+        instance=_tensor(ids),
         static=tuple(item.id for item in shot.instances if not item.moving),
         motion=contracts.Motion(
             moved_from_rest=_tensor(shot.moved_from_rest),
@@ -45,6 +53,30 @@ def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
         seed=shot.seed,
         options=shot.options,
     )
+
+
+def _check_content(depth: Array, ids: Array, instances: Sequence[messages.Instance]) -> None:
+    """What ``protocol.rules`` cannot see, since it judges a shot without its blobs."""
+    bad = ~(np.isfinite(depth) & (depth > 0))
+    if bad.any():
+        raise ShotError(
+            "depth",
+            f"{int(bad.sum())} of {depth.size} depths are not positive numbers.",
+            "Lift the photo again.",
+        )
+    if ids.min() < 0 or ids.max() > MAX_ID:
+        raise ShotError(
+            "instances",
+            f"The instance map holds ids from {ids.min()} to {ids.max()}, allowed 0 to {MAX_ID}.",
+            "Lift the photo again.",
+        )
+    for item in instances:
+        if not (ids == item.id).any():
+            raise ShotError(
+                "instances",
+                f"'{item.name}' has no pixel of the photo.",
+                "Remove it, or pick it again.",
+            )
 
 
 def _tensor(values: Array) -> torch.Tensor:

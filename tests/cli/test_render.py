@@ -17,13 +17,15 @@ from protocol.messages import Instance, Scene, Shot
 HEIGHT, WIDTH, FRAMES = 32, 48, 4
 
 
-def a_shot(**changes):
+def a_shot(depth=5.0, map_id=1, **changes):
     """A grey wall with a white square that slides to the right by 4 pixels."""
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ids = np.zeros((HEIGHT, WIDTH), np.int32)
-    ids[10:20, 10:20] = 1
+    ids[10:20, 10:20] = map_id
     image[ids == 1] = 255
-    arrays = (image, np.full((HEIGHT, WIDTH), 5.0, np.float32), ids)
+    depths = np.full((HEIGHT, WIDTH), 5.0, np.float32)
+    depths[0, 0] = depth
+    arrays = (image, depths, ids)
     refs, data = zip(*(content.array_blob_of(array) for array in arrays), strict=True)
     k = np.array([[40.0, 0, 24], [0, 40.0, 16], [0, 0, 1]])
     moved = np.tile(np.eye(4), (FRAMES, 1, 1, 1))
@@ -93,6 +95,11 @@ def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
         pytest.param({"engine": "magic"}, [], "no engine 'magic' here", id="unknown engine"),
         pytest.param({}, ["--engine", "magic"], "no engine 'magic'", id="unknown engine asked for"),
         pytest.param({"options": {"softness": 9.0}}, [], "allowed 0 to 4", id="option"),
+        pytest.param({"depth": np.nan}, [], "1 of 1536 depths", id="NaN depth"),
+        pytest.param({"depth": 0.0}, [], "not positive", id="depth zero"),
+        pytest.param({"map_id": -3}, [], "ids from -3 to 0", id="negative id"),
+        pytest.param({"map_id": 256}, [], "allowed 0 to 255", id="id too large"),
+        pytest.param({"map_id": 2}, [], "'Square' has no pixel", id="instance without pixels"),
     ],
 )
 def test_a_shot_that_cannot_be_rendered_is_one_sentence(
