@@ -127,6 +127,23 @@ class MaskSequence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tracks:
+    """Points that carry the motion, the same ones in every frame.
+
+    Attributes:
+        xy: ``(F, N, 2)`` float32 pixels; a hidden point keeps its position.
+        depth: ``(F, N)`` float32 z.
+        visible: ``(F, N)`` bool, from the real depth order.
+        instance: ``(N,)`` int32; 0 is what was not picked.
+    """
+
+    xy: Tensor
+    depth: Tensor
+    visible: Tensor
+    instance: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """What an engine may build its signal from.
 

@@ -61,6 +61,13 @@ ZONES = (
         own=("backend.contracts", "backend.geometry"),
         banned=PURE,
     ),
+    Zone(
+        name="LeviTor's signal",
+        files=("backend/control/levitor.py",),
+        libraries=FITTING | {"cv2"},  # a stamp is what OpenCV's resize makes of it, to the bit
+        own=VALUES,
+        banned=PURE,
+    ),
     Zone(name="control", files=("backend/control/*",), libraries=FITTING, own=VALUES, banned=PURE),
     Zone(
         name="perception",

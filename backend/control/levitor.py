@@ -1,0 +1,239 @@
+"""LeviTor's control signal: K-means points of every instance, stamped as heat, id and depth.
+
+What the network was trained on, to the bit. Points are (row, col, id, depth), in pixels and 0..255.
+
+Source: Wang et al., "LeviTor: 3D Trajectory Oriented Image-to-Video Synthesis" (arXiv 2412.15214),
+section 3, and the behaviour of its reference implementation where the paper is silent.
+"""
+
+# scikit-learn and parts of torch carry no types.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from backend.contracts import MaskSequence
+from backend.control.clusters import (
+    STRIDE,
+    Array,
+    FastClusters,
+    InstancePixels,
+    cluster_counts,
+    instance_pixels,
+)
+from backend.geometry.lift import disparity_from_depth
+
+Point = tuple[int, int, int, int]
+
+MAX_ID = 255
+TEMPLATE_SIDE = 200
+TEMPLATE_SIGMA = 40.0
+
+
+def cluster_points(
+    instance_maps: Tensor | Array,
+    depth_maps: Tensor | Array,
+    moving: int,
+    ratio: float = 1.0,
+    alpha: float = 50,
+    k_max: int = 8,
+    exact: bool = True,
+) -> list[list[Point]]:
+    """Cluster every instance of every frame.
+
+    Args:
+        instance_maps: ``(F, H, W)`` int, 0 nothing; ids 1..``moving`` move.
+        depth_maps: ``(F, H, W)`` float, the paper's depth D in (0, 1]; the point's depth is
+            ``round(1 / D)``, with 1 meaning "far away" and becoming 0.
+        moving: how many ids move.
+        ratio: more or fewer points than the rule gives.
+        alpha: points of an instance that fills the frame.
+        k_max: most points of an instance, before ``ratio``.
+        exact: the network's own rule. Otherwise a fast one for previews, whose points also keep
+            their identity from frame to frame.
+
+    Returns:
+        A list of points a frame, by ascending id, then in the order of the clusters.
+
+    Raises:
+        ValueError: a shape, an id, a depth or the ratio is out of range, or an id in
+            1..``moving`` is in no frame.
+    """
+    ids, depth = _checked(instance_maps, depth_maps, moving, ratio)
+    frames = [instance_pixels(frame) for frame in ids]
+    counts = cluster_counts(frames, ids[0].size, moving, alpha, k_max)
+    clusters = ExactClusters(ratio) if exact else FastClusters(ratio)
+    points: list[list[Point]] = []
+    for pixels, inverse in zip(frames, depth, strict=True):
+        centres = clusters.next_frame(pixels, counts)
+        points.append(
+            [
+                (int(row), int(column), item, _depth_value(inverse[int(row), int(column)]))
+                for item in sorted(centres)
+                for row, column in centres[item].tolist()
+            ]
+        )
+    return points
+
+
+def points_from_masks(
+    masks: MaskSequence,
+    moving: int,
+    near: float,
+    far: float,
+    ratio: float = 1.0,
+    anchors: bool = True,
+    exact: bool = True,
+) -> list[list[Point]]:
+    """:func:`cluster_points` for what our splatter shows.
+
+    Args:
+        masks: ids and z of every frame.
+        moving: ids 1..``moving`` move.
+        near: z of disparity 255.
+        far: z of disparity 0.
+        ratio: more or fewer points.
+        anchors: whether what stays gives points too, which hold the scene and carry the camera.
+        exact: as in :func:`cluster_points`.
+    """
+    ids = masks.instance.clamp(min=0)
+    if not anchors:
+        ids = torch.where(ids > moving, 0, ids)
+    disparity = (255 * disparity_from_depth(masks.depth.double(), near, far)).round()
+    # Disparities 0 and 1 are both "far away" to the network
+    depth = 1.0 / disparity.clamp(min=1.0)
+    return cluster_points(ids, depth, moving, ratio, exact=exact)
+
+
+class ExactClusters:
+    """The network's own clustering: scikit-learn's K-means with its stride start, frame by frame.
+
+    An instance starts from evenly spaced samples when it first appears; the centres found there
+    are where later frames start, until none of a centre's coordinates occurs in the frame.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = ratio
+        self._starts: dict[int, Array] = {}
+
+    def next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
+        """Centres ``(k, 2)`` (row, col) of every id that has enough pixels."""
+        centres: dict[int, Array] = {}
+        for item, count in counts.items():
+            samples = pixels.of(item)[::STRIDE].astype(np.float32)
+            if len(samples) < count:
+                continue
+            count = min(max(1, int(count * self._ratio)), len(samples))
+            step = len(samples) // count
+            spaced = samples[step // 2 :: step][:count]
+            start = self._starts.get(item)
+            if start is None:
+                start = self._starts[item] = _fitted(samples, spaced)
+            elif len(start) != count or not all((samples == c).any() for c in start):
+                start = self._starts[item] = spaced
+            centres[item] = _fitted(samples, start)
+        return centres
+
+
+def stamp_points(
+    points: Sequence[Sequence[Sequence[int]]], height: int, width: int, radius: int = 10
+) -> Tensor:
+    """Draw the points of every frame into heat, id and depth maps.
+
+    A point is a Gaussian of ``2 * radius`` pixels, squeezed (not cut) at the borders. It replaces
+    whatever its square held, corners included. Points outside the frame are not drawn.
+
+    Args:
+        points: a list of (row, col, id, depth) a frame, in drawing order.
+        height: of the frame.
+        width: of the frame.
+        radius: half the side of the square, pixels.
+
+    Returns:
+        ``(F, 3, H, W)`` float32, raw values 0..255: heat, id, depth.
+    """
+    template, patches = gaussian_template(), dict[tuple[int, int], Array]()
+    maps = np.zeros((len(points), 3, height, width), np.uint8)
+    clamped = 0
+    for (heat, ids, depths), frame in zip(maps, points, strict=True):
+        for row, column, item, depth in frame:
+            if not (0 <= row < height and 0 <= column < width):
+                continue
+            top, bottom = max(row - radius, 1), min(row + radius, height - 1)
+            left, right = max(column - radius, 1), min(column + radius, width - 1)
+            if right - left < 1 or bottom - top < 1:
+                continue
+            clamped += not (0 <= item <= MAX_ID and 0 <= depth <= 255)
+            size = right - left, bottom - top
+            if size not in patches:
+                patches[size] = cv2.resize(template, size)
+            patch = patches[size]
+            inside = patch != 0
+            heat[top:bottom, left:right] = patch
+            ids[top:bottom, left:right] = inside * np.uint8(min(max(item, 0), MAX_ID))
+            depths[top:bottom, left:right] = inside * np.uint8(min(max(depth, 0), 255))
+    if clamped:
+        warnings.warn(
+            f"{clamped} points have an id or a depth outside 0..255; they were clamped.",
+            stacklevel=2,
+        )
+    return torch.from_numpy(maps.astype(np.float32))
+
+
+def gaussian_template() -> Array:
+    """uint8 (200, 200): a Gaussian of sigma 40 in a disc of radius 100, its peak 255."""
+    offset = np.arange(TEMPLATE_SIDE) - TEMPLATE_SIDE // 2
+    square = offset[:, None] ** 2 + offset[None, :] ** 2
+    disc = np.zeros((TEMPLATE_SIDE, TEMPLATE_SIDE))
+    middle = TEMPLATE_SIDE // 2
+    cv2.circle(disc, (middle, middle), middle, 1.0, -1)
+    gaussian = np.exp(-square / (2 * TEMPLATE_SIGMA**2)) * disc
+    return (gaussian / gaussian.max() * 255).astype(np.uint8)
+
+
+def _fitted(samples: Array, start: Array) -> Array:
+    # scikit-learn's annotations know neither an array as the start nor a number of starts
+    model = KMeans(n_clusters=len(start), init=start, n_init=1)  # pyright: ignore[reportArgumentType]
+    return np.asarray(model.fit(samples).cluster_centers_)
+
+
+def _depth_value(depth: float) -> int:
+    value = round(1.0 / float(depth))
+    return 0 if value == 1 else value
+
+
+def _checked(
+    instance_maps: Tensor | Array, depth_maps: Tensor | Array, moving: int, ratio: float
+) -> tuple[Array, Array]:
+    ids, depth = np.asarray(instance_maps), np.asarray(depth_maps, np.float64)
+    if ids.ndim != 3 or ids.shape != depth.shape:
+        raise ValueError(
+            f"instance maps {ids.shape} and depth maps {depth.shape} must both be (F, H, W)"
+        )
+    frames, height, width = ids.shape
+    if frames < 2:
+        raise ValueError(f"the control needs at least 2 frames, got {frames}")
+    if height % 8 or width % 8:
+        raise ValueError(f"height {height} and width {width} must be multiples of 8")
+    if ids.min() < 0 or ids.max() > MAX_ID:
+        raise ValueError(f"instance ids must be 0..{MAX_ID}, got {ids.min()}..{ids.max()}")
+    if not 0 <= moving <= MAX_ID:
+        raise ValueError(f"{moving} moving instances; the limit is {MAX_ID}")
+    bad = int((~(depth > 0)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
+    if not ratio > 0:
+        raise ValueError(f"the point ratio must be above 0, got {ratio}")
+    present = np.bincount(ids.ravel(), minlength=moving + 1)[1 : moving + 1]
+    if missing := [i + 1 for i in np.flatnonzero(present == 0)]:
+        raise ValueError(f"instance {missing[0]} is in none of the {frames} frames")
+    return ids, depth

@@ -1,0 +1,92 @@
+"""Tracks: points that stay with their instance through the whole shot."""
+
+# Parts of torch carry no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backend.contracts import MaskSequence, Shot, Tracks
+from backend.geometry.camera import project
+from backend.geometry.lift import cloud_from_lift
+from backend.geometry.motion import camera_from_rest, move_points
+
+DEPTH_TOLERANCE = 1.02
+"""A point up to 2 % behind what is seen in its pixel is part of the same surface."""
+
+
+def shot_tracks(
+    shot: Shot, masks: MaskSequence, per_instance: int = 8, anchors: int = 16
+) -> Tracks:
+    """Seed points on every instance of the first frame and follow them.
+
+    Args:
+        shot: the shot.
+        masks: what its points show, for the real depth order.
+        per_instance: points on each picked instance, fewer where it has fewer pixels.
+        anchors: points on all that was not picked together; they carry the camera.
+    """
+    moving = shot.motion.moved_from_rest.shape[1]
+    cloud = cloud_from_lift(shot.lift, shot.instance)
+    visible = (masks.instance[0] == shot.instance).reshape(-1)
+    picked = [*range(1, moving + 1), *shot.static]
+    groups = [(item, (cloud.instance == item) & visible, per_instance) for item in picked]
+    rest = visible & ~torch.isin(cloud.instance, torch.tensor(picked, dtype=torch.int32))
+    groups.append((0, rest, anchors))
+    chosen: list[Tensor] = []
+    owner: list[int] = []
+    width = shot.lift.camera.width
+    for item, candidates, count in groups:
+        flat = torch.nonzero(candidates)[:, 0]
+        pixels = torch.stack([flat % width, flat // width], -1).float()
+        seeds = flat[farthest_points(pixels, count)]
+        chosen.append(seeds)
+        owner += [item] * len(seeds)
+    points, instance = cloud.xyz[torch.cat(chosen)], torch.tensor(owner, dtype=torch.int32)
+    # Only what moves has a matrix of its own
+    matrix = torch.where(instance <= moving, instance, 0).long()
+    xyz = torch.stack(
+        [_moved(points, matrix, frame) for frame in camera_from_rest(shot.motion, shot.lift.camera)]
+    )
+    xy = project(xyz, shot.lift.camera)
+    return Tracks(
+        xy=xy, depth=xyz[..., 2], visible=_seen(xy, xyz[..., 2], masks.depth), instance=instance
+    )
+
+
+def farthest_points(points: Tensor, count: int) -> Tensor:
+    """Indices of up to ``count`` points, each as far as can be from those before.
+
+    Args:
+        points: ``(P, D)``.
+        count: how many; the first is the one nearest to their mean.
+    """
+    count = min(count, len(points))
+    if count == 0:
+        return torch.zeros(0, dtype=torch.int64)
+    chosen = [int(((points - points.mean(0)) ** 2).sum(1).argmin())]
+    distance = ((points - points[chosen[0]]) ** 2).sum(1)
+    for _ in range(count - 1):
+        chosen.append(int(distance.argmax()))
+        distance = torch.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
+    return torch.tensor(chosen)
+
+
+def _moved(points: Tensor, matrix: Tensor, frame: Tensor) -> Tensor:
+    moved = torch.empty_like(points)
+    for index in torch.unique(matrix).tolist():
+        own = matrix == index
+        moved[own] = move_points(points[own], frame[index])
+    return moved
+
+
+def _seen(xy: Tensor, z: Tensor, depth: Tensor) -> Tensor:
+    """Which points are in the frame and not behind what is seen there."""
+    height, width = depth.shape[1:]
+    column, row = xy.floor().long().unbind(-1)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (z > 0)
+    frame = torch.arange(len(depth))[:, None].expand_as(row)
+    nearest = depth[frame, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    return inside & (z <= nearest * DEPTH_TOLERANCE)

@@ -1,0 +1,300 @@
+"""LeviTor's control: clustering against its plain twin, stamping against the reference's maps."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.contracts import MaskSequence
+from backend.control.levitor import (
+    cluster_points,
+    gaussian_template,
+    points_from_masks,
+    stamp_points,
+)
+from tests.control.plain_levitor import plain_points
+
+GOLDEN = np.load(
+    Path(__file__).parents[1] / "golden" / "levitor" / "heatmap_cases.npz", allow_pickle=False
+)
+
+
+def blobs(seed, frames=4, height=40, width=56, count=4):
+    """Discs that wander and change size, over each other; (F, H, W) ids and depth D."""
+    rng = np.random.default_rng(seed)
+    ids = np.zeros((frames, height, width), np.int64)
+    y, x = np.mgrid[:height, :width]
+    centre = rng.uniform((8, 8), (height - 8, width - 8), (count, 2))
+    step, size = rng.uniform(-4, 4, (count, 2)), rng.uniform(3, 14, count)
+    growth = rng.uniform(0.5, 1.2, count)
+    for f in range(frames):
+        for i in range(count):
+            cy, cx = centre[i] + f * step[i]
+            ids[f][(y - cy) ** 2 + (x - cx) ** 2 < (size[i] * growth[i] ** f) ** 2] = i + 1
+    depth = 1 / rng.integers(1, 256, (frames, height, width))
+    return ids, depth
+
+
+def visible_moving(ids, wanted=2):
+    return min(wanted, min([i for i in range(1, 5) if not (ids == i).any()] or [99]) - 1)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0, 1.7, 6.0]))
+@settings(max_examples=25, deadline=None)
+def test_the_points_are_those_of_the_plain_rule(seed, ratio):
+    ids, depth = blobs(seed)
+    moving = visible_moving(ids)
+    assert cluster_points(ids, depth, moving, ratio) == plain_points(ids, depth, moving, ratio)
+
+
+def test_tensors_and_arrays_give_the_same_points():
+    ids, depth = blobs(1)
+    moving = visible_moving(ids)
+    tensors = cluster_points(torch.from_numpy(ids).int(), torch.from_numpy(depth), moving)
+    assert tensors == cluster_points(ids, depth, moving)
+
+
+def square(frames=3, size=64, side=40, **ids):
+    maps = np.zeros((frames, size, size), np.int64)
+    maps[:, 4 : 4 + side, 4 : 4 + side] = 1
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("side", "moving", "count"),
+    [
+        pytest.param(60, 0, 8, id="large: capped at k_max"),
+        pytest.param(20, 0, 5, id="50 * 400 / 4096 = 4.88"),
+        pytest.param(14, 0, 2, id="50 * 196 / 4096 = 2.39"),
+        pytest.param(14, 1, 3, id="what moves gets three"),
+        pytest.param(5, 0, 1, id="50 * 25 / 4096 = 0.3, at least one"),
+    ],
+)
+def test_the_number_of_points_follows_the_area(side, moving, count):
+    ids = square(side=side)
+    points = cluster_points(ids, np.full(ids.shape, 0.5), moving)
+    assert [len(frame) for frame in points] == [count] * 3
+
+
+def test_what_vanishes_has_no_points_there_and_at_least_three_elsewhere():
+    ids = square(side=14)
+    ids[1] = 0
+    points = cluster_points(ids, np.full(ids.shape, 0.5), 0)
+    assert [len(frame) for frame in points] == [3, 0, 3]
+
+
+def test_depth_is_read_at_the_point_and_far_away_is_zero():
+    ids = square()
+    depth = np.full(ids.shape, 1 / 33)
+    depth[2] = 1.0
+    points = cluster_points(ids, depth, 1)
+    assert {p[3] for p in points[0]} == {33}
+    assert {p[3] for p in points[2]} == {0}
+
+
+def test_a_ratio_beyond_the_samples_is_clamped():
+    ids = square(side=8)  # 64 pixels, 7 samples
+    points = cluster_points(ids, np.full(ids.shape, 0.5), 1, ratio=100.0)
+    assert [len(frame) for frame in points] == [7, 7, 7]
+
+
+def changed(ids, value, at=(0, 0, 0)):
+    ids = ids.copy()
+    ids[at] = value
+    return ids
+
+
+IDS = square()
+D = np.full(IDS.shape, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "depth", "moving", "ratio", "says"),
+    [
+        pytest.param(changed(IDS, 256), D, 1, 1.0, r"0\.\.255, got 0\.\.256", id="id above 255"),
+        pytest.param(changed(IDS, -1), D, 1, 1.0, r"got -1\.\.1", id="negative id"),
+        pytest.param(IDS, D, 256, 1.0, "256 moving instances; the limit is 255", id="too many"),
+        pytest.param(IDS[:1], D[:1], 1, 1.0, "at least 2 frames, got 1", id="one frame"),
+        pytest.param(IDS[:, :60], D[:, :60], 1, 1.0, "height 60 and width 64 must be", id="size"),
+        pytest.param(IDS, changed(D, np.nan), 1, 1.0, "1 of 12288 depths", id="NaN depth"),
+        pytest.param(IDS, changed(D, -0.5), 1, 1.0, "not positive", id="negative depth"),
+        pytest.param(IDS, D[:2], 1, 1.0, r"must both be \(F, H, W\)", id="shapes"),
+        pytest.param(IDS, D, 2, 1.0, "instance 2 is in none of the 3 frames", id="vanished"),
+        pytest.param(IDS, D, 1, 0.0, "ratio must be above 0, got 0", id="ratio zero"),
+        pytest.param(IDS, D, 1, -1.0, "ratio must be above 0", id="ratio negative"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(ids, depth, moving, ratio, says):
+    with pytest.raises(ValueError, match=says):
+        cluster_points(ids, depth, moving, ratio)
+
+
+# Stamps
+
+
+def test_the_template_is_the_references():
+    template = gaussian_template()
+    assert (template == GOLDEN["template"]).all()
+    assert (template[100, 100], template[100, 0], template[0, 0]) == (255, 11, 0)
+    assert (int((template > 0).sum()), int(template.sum(dtype=np.int64))) == (31415, 2435289)
+
+
+def test_the_stamps_are_the_references_to_the_bit():
+    taken = 0
+    for case, count in enumerate(GOLDEN["tracks"]):
+        points = GOLDEN["points"][taken : taken + count].tolist()
+        taken += count
+        maps = stamp_points([points], 512, 288)
+        assert maps.dtype == torch.float32
+        assert bool((maps[0].numpy() == GOLDEN["maps"][case]).all())
+
+
+def stamped(*points, height=512, width=288):
+    return stamp_points([list(points)], height, width)[0].numpy()
+
+
+def test_an_interior_stamp_has_the_numbers_of_the_paper_s_code():
+    heat, ids, depth = stamped((100, 144, 130, 33))
+    assert (int(heat.sum()), int(heat.max()), int((heat > 0).sum())) == (24426, 251, 320)
+    centre_row = [15, 26, 42, 66, 96, 132, 171, 206, 235, 251]
+    assert heat[100, 134:144].tolist() == centre_row
+    assert set(np.unique(ids)) == {0, 130}
+    assert set(np.unique(depth)) == {0, 33}
+
+
+@pytest.mark.parametrize(
+    ("at", "rows", "columns", "peak"),
+    [
+        pytest.param((0, 0), (1, 9), (1, 9), 254, id="upper left"),
+        pytest.param((511, 287), (501, 510), (277, 286), 240, id="lower right"),
+        pytest.param((256, 3), (246, 265), (1, 12), 248, id="left edge"),
+    ],
+)
+def test_at_borders_the_stamp_is_squeezed(at, rows, columns, peak):
+    heat = stamped((*at, 1, 1))[0]
+    ys, xs = np.nonzero(heat)
+    assert heat.max() == peak
+    assert rows[0] <= ys.min()
+    assert ys.max() <= rows[1]
+    assert columns[0] <= xs.min()
+    assert xs.max() <= columns[1]
+
+
+def test_a_later_stamp_erases_what_its_square_held():
+    maps = stamped((100, 50, 1, 10), (105, 58, 2, 200))
+    assert (int((maps[1] == 1).sum()), int((maps[1] == 2).sum())) == (159, 320)
+    assert int(maps[0].sum()) == 33279
+
+
+def test_points_outside_and_empty_frames_draw_nothing():
+    maps = stamp_points(
+        [[(-1, 5, 1, 1), (5, -1, 1, 1), (512, 5, 1, 1), (5, 288, 1, 1)], []], 512, 288
+    )
+    assert maps.shape == (2, 3, 512, 288)
+    assert float(maps.abs().sum()) == 0.0
+
+
+def test_ids_and_depths_past_eight_bits_are_clamped_with_a_warning():
+    with pytest.warns(UserWarning, match="2 points have an id or a depth outside 0..255"):
+        maps = stamp_points([[(30, 30, 300, 5), (80, 80, 1, 256)]], 96, 96)
+    assert float(maps[0, 1].max()) == 255
+    assert float(maps[0, 2].max()) == 255
+
+
+# Our own depth, anchors, the fast mode
+
+
+def masks_of(ids, z):
+    return MaskSequence(instance=torch.from_numpy(ids).int(), depth=torch.from_numpy(z).float())
+
+
+def test_our_depth_becomes_eight_bit_disparity():
+    ids = square()
+    for z, value in ((2.0, 255), (20.0, 0), (4.0, 113)):  # (1/4 - 1/20) / (1/2 - 1/20) * 255
+        points = points_from_masks(masks_of(ids, np.full(ids.shape, z)), 1, 2.0, 20.0)
+        assert {p[3] for p in points[0]} == {value}
+
+
+def test_nothing_and_background_give_no_points_and_anchors_can_be_switched_off():
+    ids = square()
+    ids[:, 50:60, 50:60] = 7
+    ids[:, 0] = -1
+    masks = masks_of(ids, np.full(ids.shape, 5.0))
+    assert {p[2] for p in points_from_masks(masks, 1, 2.0, 20.0)[0]} == {1, 7}
+    assert {p[2] for p in points_from_masks(masks, 1, 2.0, 20.0, anchors=False)[0]} == {1}
+
+
+def inertia(ids, points, item):
+    """Sum of squared distances of an id's pixels to its nearest point, and how many they are."""
+    total = 0.0
+    for frame, found in zip(ids, points, strict=True):
+        pixels = np.argwhere(frame == item).astype(float)
+        centres = np.array([p[:2] for p in found if p[2] == item], float) + 0.5
+        if len(centres) and len(pixels):
+            total += ((pixels[:, None] - centres) ** 2).sum(-1).min(1).sum()
+    return total
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_the_fast_points_are_nearly_as_good_as_ten_full_starts(seed):
+    from sklearn.cluster import KMeans
+
+    ids, _ = blobs(seed, frames=6, height=96, width=128, count=3)
+    fast = cluster_points(ids, np.full(ids.shape, 0.5), 0, exact=False)
+    best = []
+    for frame, found in zip(ids, fast, strict=True):
+        row = []
+        for item in {p[2] for p in found}:
+            pixels = np.argwhere(frame == item).astype(np.float32)
+            count = sum(p[2] == item for p in found)
+            model = KMeans(n_clusters=count, n_init=10, random_state=0).fit(pixels)
+            row += [(int(r), int(c), item, 0) for r, c in model.cluster_centers_]
+        best.append(row)
+    for item in range(1, 4):
+        wanted = inertia(ids, best, item)
+        if wanted:
+            assert inertia(ids, fast, item) <= 1.06 * wanted
+
+
+def test_fast_points_keep_their_identity_while_exact_ones_need_not():
+    ids, _ = blobs(8, frames=8, height=96, width=128, count=1)
+    fast = cluster_points(ids, np.full(ids.shape, 0.5), 1, exact=False)
+    steps = [
+        np.abs(np.array(b)[:, :2] - np.array(a)[:, :2]).max()
+        for a, b in itertools.pairwise(fast)
+        if a and len(a) == len(b)
+    ]
+    assert len(steps) >= 3
+    assert max(steps) < 16
+
+
+def test_a_still_shot_gives_the_same_points_in_every_frame():
+    ids = np.repeat(blobs(2, frames=1)[0], 5, 0)
+    for exact in (True, False):
+        points = cluster_points(ids, np.full(ids.shape, 0.5), visible_moving(ids), exact=exact)
+        later = points[2:] if not exact else points[1:]
+        assert all(frame == later[0] for frame in later)
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_points_never_leave_the_image(seed):
+    ids, depth = blobs(seed)
+    for exact in (True, False):
+        for frame in cluster_points(ids, depth, visible_moving(ids), exact=exact):
+            assert all(0 <= row < 40 and 0 <= column < 56 for row, column, _, _ in frame)
+
+
+def test_swapping_two_moving_ids_swaps_their_points_and_nothing_else():
+    ids, depth = blobs(2, count=2)
+    swapped = np.select([ids == 1, ids == 2], [2, 1], 0)
+    points, other = (cluster_points(each, depth, 2) for each in (ids, swapped))
+    flip = {1: 2, 2: 1}
+    for a, b in zip(points, other, strict=True):
+        assert sorted((r, c, flip[i], d) for r, c, i, d in a) == sorted(b)
