@@ -13,9 +13,9 @@ Array = npt.NDArray[Any]
 
 STRIDE = 10
 """Every tenth pixel of an instance, in raster order, is a sample."""
-FAST_SAMPLES = 384
-FAST_STARTS = 8
-FAST_FIRST_STEPS = 16
+FAST_SAMPLES = 320
+FAST_STARTS = 6
+FAST_FIRST_STEPS = 12
 FAST_STEPS = 4
 
 

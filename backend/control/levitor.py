@@ -35,6 +35,9 @@ from backend.geometry.lift import disparity_from_depth
 Point = tuple[int, int, int, int]
 
 MAX_ID = 255
+ALPHA = 50
+"""Points of an instance that fills the frame; not in the paper."""
+K_MAX = 8
 TEMPLATE_SIDE = 200
 TEMPLATE_SIGMA = 40.0
 
@@ -44,8 +47,8 @@ def cluster_points(
     depth_maps: Tensor | Array,
     moving: int,
     ratio: float = 1.0,
-    alpha: float = 50,
-    k_max: int = 8,
+    alpha: float = ALPHA,
+    k_max: int = K_MAX,
     exact: bool = True,
 ) -> list[list[Point]]:
     """Cluster every instance of every frame.
@@ -68,21 +71,16 @@ def cluster_points(
         ValueError: a shape, an id, a depth or the ratio is out of range, or an id in
             1..``moving`` is in no frame.
     """
-    ids, depth = _checked(instance_maps, depth_maps, moving, ratio)
-    frames = [instance_pixels(frame) for frame in ids]
-    counts = cluster_counts(frames, ids[0].size, moving, alpha, k_max)
-    clusters = ExactClusters(ratio) if exact else FastClusters(ratio)
-    points: list[list[Point]] = []
-    for pixels, inverse in zip(frames, depth, strict=True):
-        centres = clusters.next_frame(pixels, counts)
-        points.append(
-            [
-                (int(row), int(column), item, _depth_value(inverse[int(row), int(column)]))
-                for item in sorted(centres)
-                for row, column in centres[item].tolist()
-            ]
-        )
-    return points
+    ids, depth = np.asarray(instance_maps), np.asarray(depth_maps, np.float64)
+    if ids.shape != depth.shape:
+        raise ValueError(f"instance maps {ids.shape} and depth maps {depth.shape} differ")
+    if bad := int((~(depth > 0)).sum()):
+        raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
+    centres = _centres(ids, moving, ratio, alpha, k_max, exact)
+    return [
+        [(row, column, item, _depth_value(frame[row, column])) for row, column, item in found]
+        for frame, found in zip(depth, centres, strict=True)
+    ]
 
 
 def points_from_masks(
@@ -108,10 +106,37 @@ def points_from_masks(
     ids = masks.instance.clamp(min=0)
     if not anchors:
         ids = torch.where(ids > moving, 0, ids)
-    disparity = (255 * disparity_from_depth(masks.depth.double(), near, far)).round()
-    # Disparities 0 and 1 are both "far away" to the network
-    depth = 1.0 / disparity.clamp(min=1.0)
-    return cluster_points(ids, depth, moving, ratio, exact=exact)
+    points: list[list[Point]] = []
+    centres = _centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact)
+    for frame, found in zip(masks.depth, centres, strict=True):
+        at = torch.tensor(found, dtype=torch.int64).reshape(-1, 3)
+        z = frame[at[:, 0], at[:, 1]].double()
+        disparity = (255 * disparity_from_depth(z, near, far)).round().long()
+        # Disparities 0 and 1 are both "far away" to the network
+        values: list[int] = torch.where(disparity <= 1, 0, disparity).tolist()
+        points.append([(*place, value) for place, value in zip(found, values, strict=True)])
+    return points
+
+
+def _centres(
+    ids: Array, moving: int, ratio: float, alpha: float, k_max: int, exact: bool
+) -> list[list[tuple[int, int, int]]]:
+    """(row, col, id) of every cluster of every frame."""
+    _check(ids, moving, ratio)
+    frames = [instance_pixels(frame) for frame in ids]
+    counts = cluster_counts(frames, ids[0].size, moving, alpha, k_max)
+    clusters = ExactClusters(ratio) if exact else FastClusters(ratio)
+    found: list[list[tuple[int, int, int]]] = []
+    for pixels in frames:
+        centres = clusters.next_frame(pixels, counts)
+        found.append(
+            [
+                (int(row), int(column), item)
+                for item in sorted(centres)
+                for row, column in centres[item].tolist()
+            ]
+        )
+    return found
 
 
 class ExactClusters:
@@ -211,14 +236,9 @@ def _depth_value(depth: float) -> int:
     return 0 if value == 1 else value
 
 
-def _checked(
-    instance_maps: Tensor | Array, depth_maps: Tensor | Array, moving: int, ratio: float
-) -> tuple[Array, Array]:
-    ids, depth = np.asarray(instance_maps), np.asarray(depth_maps, np.float64)
-    if ids.ndim != 3 or ids.shape != depth.shape:
-        raise ValueError(
-            f"instance maps {ids.shape} and depth maps {depth.shape} must both be (F, H, W)"
-        )
+def _check(ids: Array, moving: int, ratio: float) -> None:
+    if ids.ndim != 3:
+        raise ValueError(f"instance maps must be (F, H, W), got {ids.shape}")
     frames, height, width = ids.shape
     if frames < 2:
         raise ValueError(f"the control needs at least 2 frames, got {frames}")
@@ -228,12 +248,8 @@ def _checked(
         raise ValueError(f"instance ids must be 0..{MAX_ID}, got {ids.min()}..{ids.max()}")
     if not 0 <= moving <= MAX_ID:
         raise ValueError(f"{moving} moving instances; the limit is {MAX_ID}")
-    bad = int((~(depth > 0)).sum())
-    if bad:
-        raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
     if not ratio > 0:
         raise ValueError(f"the point ratio must be above 0, got {ratio}")
     present = np.bincount(ids.ravel(), minlength=moving + 1)[1 : moving + 1]
     if missing := [i + 1 for i in np.flatnonzero(present == 0)]:
         raise ValueError(f"instance {missing[0]} is in none of the {frames} frames")
-    return ids, depth
