@@ -22,3 +22,25 @@ def test_the_first_colours_are_easy_to_tell_apart():
     colours = palette(12)[1:]
     distance = torch.cdist(colours, colours) + torch.eye(13)
     assert float(distance.min()) > 0.15
+
+
+def test_points_are_discs_in_their_instances_colour_on_both_halves():
+    masks = MaskSequence(
+        instance=torch.zeros(2, 32, 32, dtype=torch.int32), depth=torch.full((2, 32, 32), 20.0)
+    )
+    frames = control_frames(masks, 2, 2.0, 20.0, points=[[(10, 12, 2, 9)], []])
+    for column in (12, 12 + 32):
+        torch.testing.assert_close(frames[0, :, 10, column], palette(2)[3])
+    assert float((frames[0, :, 20, 20] - frames[1, :, 20, 20]).abs().max()) == 0.0
+    assert float((frames[1, :, 10, 12] - palette(2)[1]).abs().max()) == 0.0
+
+
+def test_what_was_not_picked_shows_the_photo():
+    masks = MaskSequence(
+        instance=torch.tensor([[[0, 1, 2]]], dtype=torch.int32), depth=torch.full((1, 1, 3), 5.0)
+    )
+    photo = torch.tensor([[[0.3, 0.3, 0.3]]]).expand(3, 1, 3)
+    frames = control_frames(masks, 1, 2.0, 20.0, under=photo)
+    assert frames[0, :, 0, 0].tolist() == frames[0, :, 0, 2].tolist()
+    torch.testing.assert_close(frames[0, :, 0, 0], torch.full((3,), 0.3))
+    assert float((frames[0, :, 0, 1] - 0.3).abs().max()) > 0.2
