@@ -21,9 +21,8 @@ def run(args: argparse.Namespace) -> int:
     """Render and write; nothing is written when something is wrong."""
     from dataclasses import replace
 
-    from tqdm import tqdm
-
     from backend import media
+    from backend.cli.progress import progress_bar
     from backend.control.preview import control_frames
     from backend.engines.registry import spec_of
     from backend.server.handlers import render_video
@@ -36,13 +35,7 @@ def run(args: argparse.Namespace) -> int:
         shot = replace(shot, seed=args.seed)
     spec_of(shot.engine)
     start = time.monotonic()
-    with tqdm(total=1, leave=False, bar_format="{desc:<8} {bar:30} {n_fmt}/{total_fmt}") as bar:
-
-        def on_step(phase: str, done: int, total: int) -> None:
-            bar.set_description(phase, refresh=False)
-            bar.total, bar.n = total, done
-            bar.refresh()
-
+    with progress_bar() as on_step:
         video, take = render_video(shot, blobs.__getitem__, on_step)
     media.write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]

@@ -74,6 +74,8 @@ def cluster_points(
     ids, depth = np.asarray(instance_maps), np.asarray(depth_maps, np.float64)
     if ids.shape != depth.shape:
         raise ValueError(f"instance maps {ids.shape} and depth maps {depth.shape} differ")
+    if ids.ndim == 3 and (ids.shape[1] % 8 or ids.shape[2] % 8):
+        raise ValueError(f"height {ids.shape[1]} and width {ids.shape[2]} must be multiples of 8")
     if bad := int((~(depth > 0)).sum()):
         raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
     centres = _centres(ids, moving, ratio, alpha, k_max, exact)
@@ -239,11 +241,9 @@ def _depth_value(depth: float) -> int:
 def _check(ids: Array, moving: int, ratio: float) -> None:
     if ids.ndim != 3:
         raise ValueError(f"instance maps must be (F, H, W), got {ids.shape}")
-    frames, height, width = ids.shape
+    frames = len(ids)
     if frames < 2:
         raise ValueError(f"the control needs at least 2 frames, got {frames}")
-    if height % 8 or width % 8:
-        raise ValueError(f"height {height} and width {width} must be multiples of 8")
     if ids.min() < 0 or ids.max() > MAX_ID:
         raise ValueError(f"instance ids must be 0..{MAX_ID}, got {ids.min()}..{ids.max()}")
     if not 0 <= moving <= MAX_ID:

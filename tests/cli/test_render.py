@@ -88,6 +88,14 @@ def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
     assert frames_of(control)[0].shape == (HEIGHT, 2 * WIDTH, 3)
 
 
+@pytest.mark.parametrize("over", ["draft", "photo"])
+def test_the_control_of_a_shot_is_a_video_with_points(shot_file, tmp_path, capsys, over):
+    out = tmp_path / "control.mp4"
+    assert main(["control", str(shot_file()), "-o", str(out), "--over", over]) == 0
+    assert len(frames_of(out)) == 8
+    assert "3 points a frame, 1 moving" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "says"),
     [

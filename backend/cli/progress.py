@@ -1,0 +1,21 @@
+"""A progress bar for the command line, fed by the pipeline's phases."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error while the block runs; the value is the callback that moves it."""
+    from tqdm import tqdm
+
+    with tqdm(total=1, leave=False, bar_format="{desc:<8} {bar:30} {n_fmt}/{total_fmt}") as bar:
+
+        def on_step(phase: str, done: int, total: int) -> None:
+            bar.set_description(phase, refresh=False)
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        yield on_step
