@@ -154,8 +154,11 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory()
         return
+    from tests.benchmarks import control
+
     rows = [
         *command_rows(),
+        *control.rows(seconds),
         *draft_rows(),
         memory_row(),
         *splat_rows(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from backend.contracts import Camera, Lift, Shot
@@ -9,6 +11,19 @@ from backend.geometry.camera import intrinsics_from_fov
 from tests.geometry.scenes import motion, shot_of, translation, turn_y
 
 HEIGHT, WIDTH, FRAMES = 288, 512, 16
+
+
+def with_segments(subject: Shot) -> Shot:
+    """The same shot with 4 moving instances instead of 2 and 12 static segments behind them."""
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    grid = 5 + (y // 96) * 4 + x // 128
+    # Each disc is cut in two, left and right of its middle
+    halves = torch.where(subject.instance == 1, 1 + (x > 150), 3 + (x > 360))
+    instance = torch.where(subject.instance > 0, halves, grid).int()
+    moved = subject.motion.moved_from_rest.repeat_interleave(2, 1)
+    return replace(
+        subject, instance=instance, motion=replace(subject.motion, moved_from_rest=moved)
+    )
 
 
 def shot(camera_moves: bool = False) -> Shot:
