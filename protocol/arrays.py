@@ -26,6 +26,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float64": np.dtype("<f8"),
 }
 MAX_AXES = 6
+MAX_SIZE = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ def byte_count(dtype: str, shape: Sequence[int]) -> int:
         raise ProtocolError(
             "array", f"dtype {dtype!r} may not travel; allowed: {', '.join(DTYPES)}."
         )
-    if len(shape) > MAX_AXES or any(n < 0 for n in shape):
+    if len(shape) > MAX_AXES or any(not 0 <= n <= MAX_SIZE for n in shape):
         raise ProtocolError(
-            "array", f"shape {list(shape)} is not one of up to {MAX_AXES} axes >= 0."
+            "array", f"shape {list(shape)} is not one of up to {MAX_AXES} axes of 0 to {MAX_SIZE}."
         )
     return math.prod(shape) * DTYPES[dtype].itemsize
 
@@ -63,7 +64,10 @@ def view(data: bytes | memoryview, dtype: str, shape: Sequence[int], name: str) 
             "array",
             f"{name} has {have} bytes, but {dtype} of shape {list(shape)} needs {expected}.",
         )
-    array = np.frombuffer(data, DTYPES[dtype]).reshape(tuple(shape))
+    try:
+        array = np.frombuffer(data, DTYPES[dtype]).reshape(tuple(shape))
+    except ValueError as error:  # nothing by something absurd is nothing, but numpy refuses it
+        raise ProtocolError("array", f"{name} cannot have shape {list(shape)}.") from error
     array.flags.writeable = False
     return array
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from .version import VERSION
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_ARRAYS = 64
-MAX_ID_LENGTH = 80
+_IDENTIFIER = re.compile(r"[ -~]{0,80}")
 INT_RANGE = 1 << 63
 SAME_IN_EVERY_VERSION = frozenset({"hello", "refusal"})
 
@@ -73,21 +74,20 @@ def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
         ProtocolError: anything else that is wrong.
     """
     header = _header(frames)
-    version = _version(header.get("levitor"))
-    name = header.get("type")
-    if not isinstance(name, str):
-        raise ProtocolError("header", "the header has no type.")
-    if version[0] != VERSION[0] and name not in SAME_IN_EVERY_VERSION:
-        raise VersionError(VERSION, version)
-    if name not in MESSAGES:
-        raise ProtocolError("type", f"message type {name[:40]!r} is not known here.")
     for key in ("id", "re"):
         text = header.setdefault(key, "")
-        if not isinstance(text, str) or len(text) > MAX_ID_LENGTH:
-            raise ProtocolError(
-                "header", f"{key} must be text of up to {MAX_ID_LENGTH} characters."
-            )
+        if not isinstance(text, str) or _IDENTIFIER.fullmatch(text) is None:
+            raise ProtocolError("header", f"{key} must be up to 80 printable ASCII characters.")
     try:
+        # What is wrong from here on can be answered by the request's id
+        version = _version(header.get("levitor"))
+        name = header.get("type")
+        if not isinstance(name, str):
+            raise ProtocolError("header", "the header has no type.")
+        if version[0] != VERSION[0] and name not in SAME_IN_EVERY_VERSION:
+            raise VersionError(VERSION, version)
+        if name not in MESSAGES:
+            raise ProtocolError("type", f"message type {name[:40]!r} is not known here.")
         reader = _Reader(header.get("arrays", []), frames[1:])
         message = reader.value(header.get("body"), MESSAGES[name], name)
         reader.finish()
@@ -282,7 +282,18 @@ def _scalar(value: Any, hint: Any, path: str) -> Any:
         fits = type(value) is int and -INT_RANGE <= value < INT_RANGE
     else:
         fits = type(value) is hint and not (hint is float and not math.isfinite(value))
+    if fits and isinstance(value, str):
+        fits = _encodable(value)
     if fits:
         return hint(value)
     name = {float: "a finite number", int: "a 64-bit integer", str: "text", bool: "true or false"}
     raise ProtocolError("field", f"{path} must be {name.get(hint, hint)}.")
+
+
+def _encodable(text: str) -> bool:
+    """Whether text can be written anywhere; JSON can smuggle in half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

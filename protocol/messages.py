@@ -69,6 +69,8 @@ class Limits:
         chunk_bytes: size of blob chunks, far below ``frame_bytes`` so that a cancel never waits.
         credit: chunks that may be under way and unanswered.
         pixels: of a photo as it is on disk.
+        max_side: longest side of a lifted photo, pixels.
+        samples: frames times pixels of a shot.
     """
 
     frame_bytes: int = 8 << 20
@@ -76,7 +78,9 @@ class Limits:
     credit: int = 4
     blob_bytes: int = 512 << 20
     pixels: int = 64_000_000
+    max_side: int = 4096
     frames: int = 512
+    samples: int = 600_000_000
     instances: int = 255
     queue: int = 64
 
@@ -394,12 +398,18 @@ class State:
 
     Attributes:
         seq: counts a job's pushes from 1; after a gap the client asks get_state.
+        phase: what it is doing, with step ``done`` of ``total``, as far as the server knows.
+        place: jobs before it in the queue while it is queued.
         code: why it failed, for programs; sentence and fix say it to the artist.
     """
 
     job: str
     seq: int
     state: JobState
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    place: int = 0
     code: str = ""
     sentence: str = ""
     fix: str = ""

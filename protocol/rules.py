@@ -15,6 +15,7 @@ from .arrays import Array
 from .errors import ShotError
 from .messages import Instance, Limits, Shot
 
+MIN_SIDE = 2
 STILL = 1e-4
 """Largest change of a matrix entry that counts as standing still (scene units, or none)."""
 
@@ -59,11 +60,20 @@ def _shape_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
             "Shorten the frame range.",
         )
     if not 1.0 <= shot.fps <= 1000.0:
-        yield ShotError("fps", f"{shot.fps:g} frames per second are not between 1 and 1000.")
+        yield ShotError(
+            "fps",
+            f"{shot.fps:g} frames per second are not between 1 and 1000.",
+            "Set the scene's frame rate.",
+        )
     if len(shot.scene.depth.shape) != 2 or min(shot.scene.depth.shape) < 1:
-        yield ShotError("size", f"The depth has shape {shot.scene.depth.shape}, not (H, W).")
+        yield ShotError(
+            "size",
+            f"The depth has shape {shot.scene.depth.shape}, not (H, W).",
+            "Lift the photo again.",
+        )
     else:
         height, width = shot.scene.depth.shape
+        yield from _size_rules(height, width, frames, limits)
         expected = {
             "image": (shot.scene.image, "uint8", (height, width, 3)),
             "depth": (shot.scene.depth, "float32", (height, width)),
@@ -79,6 +89,28 @@ def _shape_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
     yield from _instance_rules(shot.instances, moving, limits)
 
 
+def _size_rules(height: int, width: int, frames: int, limits: Limits) -> Iterator[ShotError]:
+    if height % 2 or width % 2 or min(height, width) < MIN_SIDE:
+        yield ShotError(
+            "size",
+            f"The shot has {width} x {height} pixels; video needs even sizes from {MIN_SIDE} on.",
+            "Lift the photo again.",
+        )
+    if max(height, width) > limits.max_side:
+        yield ShotError(
+            "size",
+            f"The shot has {width} x {height} pixels; the longest side may have {limits.max_side}.",
+            "Lift the photo again with a smaller longest side.",
+        )
+    if frames * height * width > limits.samples:
+        yield ShotError(
+            "size",
+            f"{frames} frames of {width} x {height} are {frames * height * width / 1e6:.0f} "
+            f"million pixels; the limit is {limits.samples / 1e6:.0f} million.",
+            "Render fewer frames, or lift the photo with a smaller longest side.",
+        )
+
+
 def _instance_rules(
     instances: tuple[Instance, ...], moving: int, limits: Limits
 ) -> Iterator[ShotError]:
@@ -89,17 +121,26 @@ def _instance_rules(
             "Remove some, or make them one instance.",
         )
     if [item.id for item in instances] != list(range(1, len(instances) + 1)):
-        yield ShotError("instances", "Instance ids must be 1, 2, 3 ... in order.")
+        yield ShotError(
+            "instances",
+            f"Instance ids are {[item.id for item in instances]}, not 1, 2, 3 ... in order.",
+            "Number them in the order of the list.",
+        )
     expected = [i < moving for i in range(max(len(instances), moving))]
     if [item.moving for item in instances] != expected:
         yield ShotError(
             "instances",
             f"There are matrices for {moving} moving instances, which must be the first ones, "
             f"but {sum(item.moving for item in instances)} of {len(instances)} are moving.",
+            "Give one matrix a frame to each moving instance, and put those first.",
         )
     for item in instances:
         if len(item.handle) != 3:
-            yield ShotError("instances", f"The handle of '{item.name}' is not a 3D point.")
+            yield ShotError(
+                "instances",
+                f"The handle of '{item.name}' has {len(item.handle)} coordinates, not 3.",
+                "Give its position at rest as x, y, z.",
+            )
 
 
 def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
@@ -119,7 +160,11 @@ def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
                 "Its three scale values must be equal and positive.",
             )
         if not np.isfinite(shot.instances[index].handle).all():
-            yield ShotError("not_a_number", f"The handle of '{name}' has no position.")
+            yield ShotError(
+                "not_a_number",
+                f"The handle of '{name}' has no position at rest (it is not a number).",
+                "Pick the instance again.",
+            )
     frame = _first(_not_finite(shot.camera_from_world))
     if frame is not None:
         yield ShotError(
@@ -133,10 +178,17 @@ def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
             f"The camera is scaled or sheared at {_when(shot, frame)}.",
             "Apply its scale and that of its parents (Object > Apply > Scale).",
         )
-    for name, k in (("photo", shot.scene.intrinsics[None]), ("shot", shot.intrinsics)):
-        finite = np.isfinite(k).all((1, 2)) & (k[:, 0, 0] > 0) & (k[:, 1, 1] > 0)
-        if not finite.all():
-            yield ShotError("camera", f"The {name}'s focal length is not a positive number.")
+    if not _is_pinhole(shot.scene.intrinsics):
+        yield ShotError(
+            "camera", "The photo's intrinsics are no pinhole camera's.", "Lift the photo again."
+        )
+    elif (frame := _first(np.array([not _is_pinhole(k) for k in shot.intrinsics]))) is not None:
+        yield ShotError(
+            "camera",
+            f"The lens at {_when(shot, frame)} is no pinhole camera's (focal length "
+            f"{shot.intrinsics[frame, 0, 0]:g} pixels).",
+            "Use a perspective camera with a focal length above 0.",
+        )
     if not 0 < shot.scene.near < shot.scene.far < float("inf"):
         yield ShotError(
             "depth_range",
@@ -157,13 +209,13 @@ def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
             "first_frame",
             f"'{name}' is not at rest at the first frame {shot.frame_start} "
             f"(moved by {offset:.3g} units, turned or scaled), but that frame is the photo itself.",
-            "Key its handle at rest on the first frame.",
+            "Go to that frame, use Reset Handle and key it there.",
         )
     if camera[0] > STILL or lens[0] > STILL:
         yield ShotError(
             "first_frame",
             f"The camera is not where it took the photo at the first frame {shot.frame_start}.",
-            "Key the camera at its lifted position and lens on the first frame.",
+            "Go to that frame, use Reset Camera and key it there.",
         )
     if max(moved.max(initial=0.0), camera.max(), lens.max()) <= STILL:
         yield ShotError(
@@ -181,6 +233,12 @@ def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
                 f"(depth {z[frame]:.3g}).",
                 "Move its handle in front of the camera.",
             )
+
+
+def _is_pinhole(k: Array) -> bool:
+    """Finite, positive focal lengths, and nothing where a pinhole camera has zeros and ones."""
+    finite = bool(np.isfinite(k).all())
+    return finite and k[0, 0] > 0 and k[1, 1] > 0 and k[1, 0] == 0 and (k[2] == [0, 0, 1]).all()
 
 
 def _not_finite(matrices: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.messages import Instance, Limits
 from protocol.rules import problems
-from tests.wire.samples import FRAMES, INTRINSICS, SCENE, moved, shot
+from tests.wire.samples import FRAMES, IDS, INTRINSICS, SCENE, moved, shot
 
 
 def turned(scale=(1.0, 1.0, 1.0), at=1):
@@ -39,6 +39,43 @@ def lens(frame, factor):
     intrinsics = np.tile(INTRINSICS, (FRAMES, 1, 1))
     intrinsics[frame, 0, 0] *= factor
     return intrinsics
+
+
+def row_of_zeros():
+    intrinsics = np.tile(INTRINSICS, (FRAMES, 1, 1))
+    intrinsics[1, 2] = 0
+    return intrinsics
+
+
+def sized(height, width):
+    """A shot of another size; its blobs need not exist to be judged."""
+    from dataclasses import replace
+
+    scene = replace(
+        SCENE,
+        image=replace(SCENE.image, shape=(height, width, 3)),
+        depth=replace(SCENE.depth, shape=(height, width)),
+    )
+    return shot(scene=scene, instance_map=replace(IDS, shape=(height, width)))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "says"),
+    [
+        pytest.param(21, 33, "33 x 21 pixels; video needs even", id="odd"),
+        pytest.param(1, 1, "1 x 1 pixels; video needs even", id="one pixel"),
+        pytest.param(2, 40_000, "longest side may have 4096", id="a thread"),
+    ],
+)
+def test_sizes_that_no_video_has_are_refused(height, width, says):
+    found = problems(sized(height, width))
+    assert [error.code for error in found] == ["size"]
+    assert says in found[0].sentence
+
+
+def test_frames_times_pixels_are_limited():
+    found = problems(shot(), Limits(samples=71))
+    assert "3 frames of 6 x 4 are 0 million pixels" in found[0].sentence
 
 
 def far_scene(**changes):
@@ -112,12 +149,26 @@ def test_a_camera_move_alone_is_a_shot():
         pytest.param(
             {"camera_from_world": camera(_00=2.0)}, "camera", "scaled or sheared", id="camera scale"
         ),
-        pytest.param({"intrinsics": lens(1, -1)}, "camera", "focal length", id="focal length"),
+        pytest.param(
+            {"intrinsics": lens(1, -1)}, "camera", "focal length -8 pixels", id="focal length"
+        ),
         pytest.param(
             {"scene": far_scene(near=3.0, far=2.0)},
             "depth_range",
             "Near 3 and far 2",
             id="near far",
+        ),
+        pytest.param(
+            {"intrinsics": row_of_zeros()},
+            "camera",
+            "lens at frame 5 is no pinhole",
+            id="no pinhole",
+        ),
+        pytest.param(
+            {"scene": far_scene(intrinsics=INTRINSICS * 2)},
+            "camera",
+            "photo's intrinsics",
+            id="scaled matrix",
         ),
         pytest.param(
             {"moved_from_rest": still()}, "nothing_moves", "Nothing moves", id="nothing moves"
@@ -155,6 +206,7 @@ def test_a_rule_names_what_is_wrong(changes, code, says):
     found = problems(shot(**changes))
     assert [error.code for error in found] == [code]
     assert found[0].sentence.endswith(".")
+    assert found[0].fix.endswith(".")
     with pytest.raises(type(found[0]), match=says):
         raise found[0]
 
