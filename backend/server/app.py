@@ -83,7 +83,10 @@ class Server:
         connection = self._settings.state / "connection.json"
         try:
             self._desk.take_over()
-            _write_private(connection, {"endpoint": self.endpoint, "pid": os.getpid()})
+            try:
+                _write_private(connection, {"endpoint": self.endpoint, "pid": os.getpid()})
+            except OSError as error:  # a help for people; a full disk must not cost the server
+                log.warning("%s cannot be written: %s", connection, error)
             self._workers.start()
             ready(self.endpoint)
             poller = zmq.Poller()
@@ -130,7 +133,7 @@ class Server:
         if now >= self._next_dispatch:
             try:
                 self._desk.dispatch()
-            except Exception:  # most likely a full disk: what waits goes on waiting
+            except Exception:  # what waits goes on waiting
                 log.exception("no job can be started for %g s", TROUBLE_SECONDS)
                 self._next_dispatch = now + TROUBLE_SECONDS
         if now >= self._next_clean:

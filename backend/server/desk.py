@@ -1,6 +1,8 @@
 """The jobs in hand: accepting, starting, stopping and reporting them. Knows no sockets.
 
 The store is written before anything is said, so that what a client was told survives the process.
+Where it cannot be written, a job still ends, as failed if its result was lost, and the queue rests
+until the store has caught up.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from protocol import ProtocolError, messages
+from protocol import ProtocolError, ShotError, messages
 
 from . import frames, jobs
 from .blobs import Blobs
 from .jobs import ROLES, Job
 from .settings import Settings
-from .store import Store
+from .store import TROUBLE, Store, trouble
 from .supervisor import Event, Finished, GaveUp, Stepped, Stopped, Supervisor
 from .validate import refusal
 
@@ -45,6 +47,9 @@ class Desk:
         self._workers = workers
         self._push = push
         self._live: dict[str, Job] = {}
+        self._unsaved: dict[str, Job] = {}  # the store has an older state of these
+        self._rests: ShotError | None = None  # why no job is started
+        self._rests_until = 0.0
         self._pace: dict[str, tuple[str, float, float]] = {}  # job: phase, its start, last push
 
     def take_over(self) -> None:
@@ -52,9 +57,9 @@ class Desk:
         for job in self._store.unfinished():
             found = job.found_at_start()
             if found is not job:
-                self._store.save(found)
+                self._keep(found)
                 log.info("job %s is %s: the server ended while it ran", job.id, found.state)
-            if not found.final:
+            else:
                 self._live[job.id] = found
 
     def accept(self, client: str, request: str, message: Any) -> Any:
@@ -89,13 +94,21 @@ class Desk:
             created=time.time(),
         )
         accepted = messages.Accepted(job=job.id, place=jobs.place_of(job, self._live.values()))
-        self._live[job.id] = self._store.add(job, frames.pack(message), frames.pack(accepted))
+        try:
+            job = self._store.add(job, frames.pack(message), frames.pack(accepted))
+        except TROUBLE as error:
+            self._rest(error)
+            return _error(trouble(error))
+        self._live[job.id] = job
         return accepted
 
     def state(self, client: str, job: str) -> messages.State:
         """The truth about a job; ``unknown`` where there is none that this client may see."""
         found = self._find(client, job)
-        return _unknown(job) if found is None else _state(found)
+        if found is None:
+            return _unknown(job)
+        rests = self._rests if found.state == "queued" else None
+        return _state(found, rests)
 
     def cancel(self, client: str, job: str) -> messages.State:
         """Ask a job to stop, and say where it stands."""
@@ -126,7 +139,9 @@ class Desk:
         return frames.unpack(result)
 
     def dispatch(self) -> None:
-        """Give each free worker its next job."""
+        """Give each free worker its next job, unless the store takes nothing."""
+        if self._rests is not None and not self._wakes():
+            return
         for role in ROLES:
             job = jobs.next_for(role, self._live.values())
             if job is None:
@@ -139,7 +154,13 @@ class Desk:
             except ProtocolError as error:
                 self._keep(job.moved("failed", "version", error.sentence, "Send it again."))
                 continue
-            self._keep(job.moved("running"))
+            running = job.moved("running")
+            try:
+                self._store.save(running)
+            except TROUBLE as error:  # it goes on waiting: nothing was said or started yet
+                self._rest(error)
+                return
+            self._told(running)
             self._workers.give(role, job.id, message)
 
     def happened(self, event: Event) -> None:
@@ -154,10 +175,7 @@ class Desk:
             case Stepped():
                 self._progress(job, event)
             case Finished(result=result):
-                done = job.moved("done")
-                self._store.save(done, frames.pack(result))
-                self._push(job.client, result)
-                self._told(done)
+                self._finish(job, result)
             case Stopped():
                 self._keep(job.stopped(event.state, event.code, event.sentence, event.fix))
 
@@ -177,15 +195,56 @@ class Desk:
             log.info("cleaned up %d old jobs and %d files", gone, files)
 
     def _find(self, client: str, job: str) -> Job | None:
-        found = self._live.get(job) or self._store.job(job)
+        found = self._live.get(job) or self._unsaved.get(job) or self._store.job(job)
         return found if found is not None and found.client == client else None
 
+    def _finish(self, job: Job, result: Any) -> None:
+        done = job.moved("done")
+        try:
+            self._store.save(done, frames.pack(result))
+        except TROUBLE as error:
+            # Waiting with the result for room on the disk could take for ever, and a crash would
+            # lose it after all; the artist is to know now.
+            lost = trouble(error)
+            self._keep(job.stopped("failed", lost.code, lost.sentence, lost.fix))
+            return
+        self._push(job.client, result)
+        self._told(done)
+
     def _keep(self, job: Job) -> None:
-        self._store.save(job)
+        """Take over a state, write it as soon as that is possible, and say it."""
+        try:
+            self._store.save(job)
+        except TROUBLE as error:
+            self._unsaved[job.id] = job
+            self._rest(error)
+        else:
+            self._unsaved.pop(job.id, None)
         self._told(job)
 
+    def _rest(self, error: Exception) -> None:
+        if self._rests is None:
+            log.error("no job is started until the store can be written: %s", error)
+        self._rests = trouble(error)
+        self._rests_until = time.monotonic() + self._settings.retry_seconds
+
+    def _wakes(self) -> bool:
+        """Whether the store is whole again; tried from time to time."""
+        if time.monotonic() < self._rests_until:
+            return False
+        try:
+            for job in list(self._unsaved.values()):
+                self._store.save(job)
+                del self._unsaved[job.id]
+        except TROUBLE as error:
+            self._rest(error)
+            return False
+        log.info("the store can be written again")
+        self._rests = None
+        return True
+
     def _told(self, job: Job) -> None:
-        """Push a state that is in the store already."""
+        """Push a state that is in the store, or that will be."""
         if job.final:
             self._live.pop(job.id, None)
             self._pace.pop(job.id, None)
@@ -226,15 +285,20 @@ class Desk:
                 )
 
 
-def _state(job: Job) -> messages.State:
+def _state(job: Job, rests: ShotError | None = None) -> messages.State:
+    """The message for a job; of a queued one it may say why the queue rests."""
     return messages.State(
         job=job.id,
         seq=job.seq,
         state=job.state,
-        code=job.code,
-        sentence=job.sentence,
-        fix=job.fix,
+        code=job.code if rests is None else rests.code,
+        sentence=job.sentence if rests is None else rests.sentence,
+        fix=job.fix if rests is None else rests.fix,
     )
+
+
+def _error(why: ShotError) -> messages.Error:
+    return messages.Error(code=why.code, sentence=why.sentence, fix=why.fix)
 
 
 def _unknown(job: str) -> messages.State:

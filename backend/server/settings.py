@@ -23,6 +23,7 @@ class Settings:
         cancel_seconds: how long a worker may take to stop before it is ended.
         stall_seconds: how long a running job may go without a step.
         start_seconds: how long a worker may take to get ready.
+        retry_seconds: how long the queue rests after the disk took nothing more.
         retention_seconds: how long finished jobs and unused blobs are kept.
         handlers: module that does the work inside a worker (see ``worker.py``).
         device: what the workers compute on, in words.
@@ -37,6 +38,7 @@ class Settings:
     cancel_seconds: float = 5.0
     stall_seconds: float = 600.0
     start_seconds: float = 180.0
+    retry_seconds: float = 10.0
     retention_seconds: float = 7 * 86400.0
     handlers: str = "backend.server.handlers"
     device: str = "cpu"

@@ -9,10 +9,14 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+from protocol.errors import ShotError
+
+from .blobs import disk_error
 from .jobs import FINAL, Job
 from .lock import hold
 
 FORMAT = 1
+LOCK_SECONDS = 0.2  # who looks into the file from outside must not hold up the loop for longer
 _COLUMNS = "id, number, client, request, kind, created, state, seq, code, sentence, fix"
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -36,6 +40,10 @@ CREATE INDEX jobs_by_state ON jobs (state);
 """
 
 
+TROUBLE = (sqlite3.Error, OSError)
+"""What a store raises when its disk is full, broken or gone."""
+
+
 class StoreTooNewError(Exception):
     """The state folder was written by a newer server."""
 
@@ -52,7 +60,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = hold(folder / "lock")
         try:
-            self._db = sqlite3.connect(folder / "jobs.sqlite", isolation_level=None)
+            self._db = sqlite3.connect(
+                folder / "jobs.sqlite", isolation_level=None, timeout=LOCK_SECONDS
+            )
             self._prepare()
         except BaseException:
             self._lock.close()
@@ -136,6 +146,23 @@ class Store:
     def _bytes(self, column: str, job: str) -> bytes | None:
         row = self._db.execute(f"SELECT {column} FROM jobs WHERE id = ?", (job,)).fetchone()
         return None if row is None else row[0]
+
+
+def trouble(error: Exception) -> ShotError:
+    """What the artist is told when the store raised one of ``TROUBLE``."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return ShotError(
+            "disk_full",
+            "The server's disk has no room left for its jobs.",
+            "Free space on the server, or give its --state another disk; then send it again.",
+        )
+    if isinstance(error, OSError):
+        return disk_error(error, 0)
+    return ShotError(
+        "disk",
+        f"The server cannot write its job store: {error}.",
+        "Check its --state folder, then send it again.",
+    )
 
 
 def _job(row: tuple) -> Job:

@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cancel-seconds", type=float, default=5.0)
     parser.add_argument("--stall-seconds", type=float, default=60.0)
+    parser.add_argument("--retry-seconds", type=float, default=10.0)
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--chunk", type=int, default=1 << 20)
     parser.add_argument("--handlers", default="scripted")
@@ -50,6 +51,7 @@ def main() -> int:
             limits=Limits(queue=given.queue, chunk_bytes=given.chunk),
             cancel_seconds=given.cancel_seconds,
             stall_seconds=given.stall_seconds,
+            retry_seconds=given.retry_seconds,
             handlers=given.handlers,
         )
     )

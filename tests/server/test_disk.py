@@ -1,0 +1,104 @@
+"""A job store that cannot be written, and files that cannot be removed: nothing hangs or ends."""
+
+import contextlib
+import sqlite3
+import subprocess
+
+import pytest
+
+from protocol import messages
+from tests.server.support import scripted_shot
+
+RETRY = ("--retry-seconds", "0.1")
+
+
+class Full:
+    """A disk of 1 MB of its own for the job store; the blobs lie elsewhere."""
+
+    code = "disk_full"
+
+    def __init__(self, state):
+        state.mkdir()
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(state)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+        self.state, self.filler = state, state / "filler"
+        (state.parent / "blobs").mkdir()
+        (state / "blobs").symlink_to(state.parent / "blobs")
+
+    def begin(self):
+        with contextlib.suppress(OSError), self.filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+
+    def end(self):
+        self.filler.unlink(missing_ok=True)
+
+    def close(self):
+        subprocess.run(["umount", "-l", str(self.state)], check=True)
+
+
+class Locked:
+    """Another program holds the job store."""
+
+    code = "disk"
+
+    def __init__(self, state):
+        self.path, self.db = state / "jobs.sqlite", None
+
+    def begin(self):
+        self.db = sqlite3.connect(self.path, isolation_level=None)
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def end(self):
+        if self.db is not None:
+            self.db.close()
+
+    close = end
+
+
+@pytest.fixture(params=[Full, Locked])
+def disk(request, tmp_path):
+    one = request.param(tmp_path / "state")
+    yield one
+    one.close()
+
+
+def test_a_result_that_cannot_be_stored_fails_its_job_and_the_server_recovers(
+    disk, make_server, connect, tmp_path
+):
+    server, gate = make_server(*RETRY), tmp_path / "gate"
+    peer = connect(server)
+    job = peer.submit(until=str(gate)).job
+    waits = peer.submit(request="waits").job
+    peer.until_running(job)
+    disk.begin()
+    gate.touch()
+    failed = peer.until_state(job, "failed")
+    assert (failed.code, bool(failed.sentence), bool(failed.fix)) == (disk.code, True, True)
+    assert peer.ask(messages.GetState(job=job)).state == "failed"
+    refused = peer.ask(messages.Submit(shot=scripted_shot()), "refused")
+    assert (refused.code, bool(refused.fix)) == (disk.code, True)
+    queued = peer.ask(messages.GetState(job=waits))
+    assert (queued.state, queued.code) == ("queued", disk.code)
+    disk.end()
+    peer.until_state(waits, "done")
+    peer.until_state(peer.submit(request="refused").job, "done")
+    server.stop()
+    assert connect(server.again()).ask(messages.GetState(job=job)).state == "failed"
+
+
+def test_a_job_is_cancelled_while_the_store_cannot_be_written(disk, make_server, connect):
+    peer = connect(make_server(*RETRY))
+    job = peer.submit(steps=0).job
+    peer.until_running(job)
+    disk.begin()
+    assert peer.ask(messages.Cancel(job=job)).state == "cancel_requested"
+    peer.until_state(job, "cancelled")
+    disk.end()
+    peer.until_state(peer.submit().job, "done")
