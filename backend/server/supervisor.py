@@ -5,6 +5,7 @@ Nothing here waits for a worker. Whatever a worker does, or fails to do, turns i
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import os
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 # A worker that ended so often with no job done in between is started again only for a new job.
 DEATHS_IN_A_ROW = 3
 STOP_SECONDS = 1.0
+MESSAGES_IN_A_ROW = 100  # then the clients get their turn, however much is sent here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +94,11 @@ class Supervisor:
         self._workers: dict[Role, _Worker] = {}
         self._deaths: dict[Role, int] = dict.fromkeys(ROLES, 0)
         self._events: list[Event] = []
+        self._ending: list[subprocess.Popen[bytes]] = []  # killed, but not gone yet
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, settings.limits.frame_bytes)
         self._endpoint = f"tcp://{HOST}:{self.socket.bind_to_random_port(f'tcp://{HOST}')}"
 
     def start(self) -> None:
@@ -127,16 +131,19 @@ class Supervisor:
 
     def events(self) -> list[Event]:
         """What happened since the last call; also looks after hung and ended workers."""
-        while self.socket.poll(0):
+        for _ in range(MESSAGES_IN_A_ROW):
+            if not self.socket.poll(0):
+                break
             address, *frames = self.socket.recv_multipart()
             self._take(address, frames)
         for worker in list(self._workers.values()):
             self._check(worker)
+        self._ending = [process for process in self._ending if process.poll() is None]
         events, self._events = self._events, []
         return events
 
     def stop(self) -> None:
-        """End every worker; none outlives this call by more than its operating system needs."""
+        """End every worker; one that not even a kill ends at once is left to the system."""
         for worker in self._workers.values():
             worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -144,9 +151,11 @@ class Supervisor:
             try:
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+                self._kill(worker)
             _close_pipe(worker.process)
+        for process in self._ending:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
         self._workers.clear()
         self.socket.close(linger=0)
 
@@ -155,26 +164,28 @@ class Supervisor:
         root = str(Path(backend.__file__).parents[1])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = {
-            # Idle threads of one worker must not spin on the cores that the other one, or Blender,
-            # works on: on two busy cores a draft took 10 s with spinning threads and 1.3 s without.
-            "OMP_WAIT_POLICY": "PASSIVE",
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
             ENDPOINT: self._endpoint,
             TOKEN: token,
         }
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "backend.server.worker"),
-                *("--role", role),
-                *("--blobs", str(self._settings.blobs)),
-                *("--handlers", self._settings.handlers),
-            ],
-            env=environment,
-            stdin=subprocess.PIPE,  # never written to; it closes when the loop ends
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for the loop, which ends its own
-        )
+        try:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "backend.server.worker"),
+                    *("--role", role),
+                    *("--blobs", str(self._settings.blobs)),
+                    *("--handlers", self._settings.handlers),
+                ],
+                env=environment,
+                stdin=subprocess.PIPE,  # never written to; it closes when the loop ends
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the loop, which ends its own
+            )
+        except OSError as error:  # no memory, no process or file left: it may be there next time
+            log.error("the %s worker cannot be started: %s", role, error)
+            self._lost(role, ready=False)
+            return
         self._workers[role] = _Worker(role=role, process=process, token=token.encode())
 
     def _send(self, worker: _Worker, frames: list[bytes | memoryview]) -> None:
@@ -256,7 +267,6 @@ class Supervisor:
         log.warning("the %s worker ended by itself (%s)", worker.role, _why(code))
         _close_pipe(worker.process)
         del self._workers[worker.role]
-        self._deaths[worker.role] += 1
         if worker.job:
             self._events.append(
                 Stopped(
@@ -267,16 +277,24 @@ class Supervisor:
                     fix="Try again; if it happens again, use a smaller photo or fewer frames.",
                 )
             )
-        if self._deaths[worker.role] < DEATHS_IN_A_ROW:
-            self._spawn(worker.role)
-        elif not worker.ready:
-            self._events.append(GaveUp(role=worker.role))
+        self._lost(worker.role, ready=worker.ready)
+
+    def _lost(self, role: Role, *, ready: bool) -> None:
+        self._deaths[role] += 1
+        if self._deaths[role] < DEATHS_IN_A_ROW:
+            self._spawn(role)
+        elif not ready:
+            self._events.append(GaveUp(role=role))
 
     def _end(self, worker: _Worker) -> None:
-        worker.process.kill()
-        worker.process.wait()
+        self._kill(worker)
         _close_pipe(worker.process)
         del self._workers[worker.role]
+
+    def _kill(self, worker: _Worker) -> None:
+        # Not waited for: a process that hangs inside the system ends when that lets it.
+        worker.process.kill()
+        self._ending.append(worker.process)
 
 
 def _holds(worker: _Worker, frames: list[bytes]) -> bool:

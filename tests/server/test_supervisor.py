@@ -1,0 +1,60 @@
+"""The workers' owner by itself: workers that cannot be started, and strangers on its socket."""
+
+import pytest
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from backend.server.settings import Settings
+from backend.server.supervisor import GaveUp, Supervisor
+from protocol.messages import Limits
+from tests.server.support import PATIENCE
+
+MILLISECONDS = int(PATIENCE * 1000)
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    """One whose workers no system can start: their command line has 4 MB."""
+    context = zmq.Context()
+    settings = Settings(
+        state=tmp_path, handlers="x" * 4_000_000, limits=Limits(frame_bytes=1000, chunk_bytes=100)
+    )
+    one = Supervisor(context, settings)
+    yield one
+    one.stop()
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def stranger(supervisor):
+    """Somebody on the supervisor's socket who is none of its workers."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(supervisor.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        yield socket
+
+
+def test_workers_that_cannot_be_started_are_given_up_and_tried_again_when_wanted(supervisor):
+    supervisor.start()
+    assert supervisor.events() == [GaveUp(role="interactive"), GaveUp(role="render")]
+    assert supervisor.events() == []
+    supervisor.want("render")
+    assert supervisor.events() == [GaveUp(role="render")]
+    assert not supervisor.free("render")
+
+
+def test_300_messages_take_three_calls_so_that_the_clients_get_their_turn(supervisor, stranger):
+    for _ in range(300):
+        stranger.send(b"no token")
+    for _ in range(3):
+        assert supervisor.socket.poll(MILLISECONDS)
+        assert supervisor.events() == []
+
+
+def test_a_frame_of_a_byte_too_many_costs_its_sender_the_connection(supervisor, stranger):
+    with stranger.get_monitor_socket(zmq.EVENT_DISCONNECTED) as watch:
+        stranger.send(bytes(1001))
+        assert watch.poll(MILLISECONDS)
+        assert recv_monitor_message(watch)["event"] == zmq.EVENT_DISCONNECTED
+        assert not supervisor.socket.poll(0)
+        stranger.disable_monitor()
