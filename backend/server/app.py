@@ -27,13 +27,18 @@ from protocol import ProtocolError, ShotError, VersionError, messages
 from .blobs import Blobs, Uploads
 from .desk import Desk
 from .settings import HOST, Settings
-from .store import Store
+from .store import TROUBLE, Store
 from .supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 50
-REQUESTS_IN_A_ROW = 100  # then the workers get their turn, however fast a client sends
+# Then the workers get their turn, however fast a client sends, and however large its headers are.
+REQUESTS_IN_A_ROW = 100
+REQUESTS_SECONDS = 0.02
+# Messages kept for a client that does not read, before more are left out: with chunks of 1 MiB each
+# they may be this server's memory. A client that lost some asks again after a silence.
+UNREAD_MESSAGES = 64
 PEER_SECONDS = 600.0  # a peer that was silent for so long has to say hello again
 CLEAN_SECONDS = 3600.0
 TROUBLE_SECONDS = 10.0
@@ -104,6 +109,7 @@ class Server:
 
     def _bind(self) -> str:
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, UNREAD_MESSAGES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, self._settings.limits.frame_bytes)
         port = self._settings.port
         try:
@@ -118,12 +124,15 @@ class Server:
         return f"tcp://{HOST}:{port}"
 
     def _turn(self) -> None:
+        until = time.monotonic() + REQUESTS_SECONDS
         for _ in range(REQUESTS_IN_A_ROW):
             try:
                 peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
             self._answer(peer, frames)
+            if time.monotonic() > until:
+                break
         for event in self._workers.events():
             try:
                 self._desk.happened(event)
@@ -138,7 +147,10 @@ class Server:
                 self._next_dispatch = now + TROUBLE_SECONDS
         if now >= self._next_clean:
             self._next_clean = now + CLEAN_SECONDS
-            self._desk.clean()
+            try:
+                self._desk.clean()
+            except TROUBLE as error:  # old jobs and files lie on for another round
+                log.warning("what is old cannot be removed: %s", error)
             self._peers = {
                 name: peer for name, peer in self._peers.items() if now - peer.heard < PEER_SECONDS
             }

@@ -96,10 +96,11 @@ class ServerProcess:
 class Peer:
     """A client made of nothing but the codec; it keeps every push."""
 
-    def __init__(self, endpoint, client="tester", hello=True):
+    def __init__(self, endpoint, client="tester", hello=True, rcvhwm=0):
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RCVHWM, rcvhwm)
         self.socket.connect(endpoint)
         self.pushes = []
         self.welcome = None
