@@ -99,8 +99,8 @@ class Blobs:
         """Remove what nobody used for that long; returns how many files went."""
         limit, removed = time.time() - unused_seconds, 0
         for path in self.folder.glob("*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < limit:
+            with contextlib.suppress(OSError):  # one that cannot go must not keep the others
+                if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
                     removed += 1
         return removed

@@ -189,8 +189,8 @@ class Desk:
     def clean(self) -> None:
         """Forget finished jobs and unused blobs that are older than the retention time."""
         seconds = self._settings.retention_seconds
+        files = self._blobs.clean(seconds)  # first: it makes room for what the store writes
         gone = self._store.forget_before(time.time() - seconds)
-        files = self._blobs.clean(seconds)
         if gone or files:
             log.info("cleaned up %d old jobs and %d files", gone, files)
 

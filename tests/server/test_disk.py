@@ -1,13 +1,14 @@
 """A job store that cannot be written, and files that cannot be removed: nothing hangs or ends."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
 
 import pytest
 
 from protocol import messages
-from tests.server.support import scripted_shot
+from tests.server.support import scripted_shot, wait_for
 
 RETRY = ("--retry-seconds", "0.1")
 
@@ -91,6 +92,19 @@ def test_a_result_that_cannot_be_stored_fails_its_job_and_the_server_recovers(
     peer.until_state(peer.submit(request="refused").job, "done")
     server.stop()
     assert connect(server.again()).ask(messages.GetState(job=job)).state == "failed"
+
+
+def test_old_files_are_removed_around_a_folder_that_should_not_be_there(make_server, connect):
+    server = make_server()
+    server.end()
+    folder = server.state / "blobs" / "ab"
+    (folder / "a folder").mkdir(parents=True)
+    (folder / "z file").touch()
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    peer = connect(server.again())
+    wait_for(lambda: not (folder / "z file").exists(), "the file to be removed")
+    assert peer.ask(messages.Ping()) == messages.Pong()
 
 
 def test_a_job_is_cancelled_while_the_store_cannot_be_written(disk, make_server, connect):
