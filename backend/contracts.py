@@ -149,11 +149,12 @@ class Control:
 
     Attributes:
         shot: what was asked for.
-        masks: what the moved points show.
+        masks: gives what the moved points show; made when first asked for, since not every engine
+            asks.
     """
 
     shot: Shot
-    masks: MaskSequence
+    masks: Callable[[], MaskSequence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +163,8 @@ class Take:
 
     Attributes:
         frames: ``(F, 3, H, W)`` float32 in [0, 1].
-        masks: the control it was made from.
         options: every option of the engine as used.
     """
 
     frames: Tensor
-    masks: MaskSequence
     options: Mapping[str, Scalar]

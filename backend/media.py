@@ -6,9 +6,13 @@ a bad file becomes one sentence.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
+import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,13 +25,18 @@ import OpenEXR
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from backend.contracts import OnStep
 from protocol.errors import ShotError
 from protocol.messages import Limits
+
+log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
 MIN_SIDE = 16
 VIDEO_CRF = "15"
+DEEP = "16 bits a channel"
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 
 
@@ -100,16 +109,14 @@ def decode_depth_map(data: bytes, max_pixels: int = Limits().pixels) -> Array:
     Raises:
         ShotError: it is none of these, broken or too large.
     """
-    try:
+    with _as_sentence("depth map"):
         if data[:6] == b"\x93NUMPY":
             values = np.load(io.BytesIO(data), allow_pickle=False)
         elif data[:4] == b"\x76\x2f\x31\x01":
-            values = _read_exr(data)
+            values = _read_exr(data, max_pixels)
         else:
             image = _open(data, "depth map", max_pixels)
             values = np.asarray(image if image.mode != "P" else image.convert("L"))
-    except (ValueError, RuntimeError, EOFError) as error:
-        raise _unreadable("depth map", error) from error
     values = np.asarray(values)
     if values.ndim == 3:
         values = values[..., 0]
@@ -139,16 +146,22 @@ def decode_mask(data: bytes, height: int, width: int) -> Array:
     return np.asarray(grey) > 127
 
 
-def encode_video(frames: Tensor, fps: float, length: int | None = None) -> bytes:
+def encode_video(
+    frames: Tensor,
+    fps: float,
+    length: int | None = None,
+    on_frame: OnStep = lambda done, total: None,
+) -> bytes:
     """H.264 in MP4, as Blender's sequencer and every player reads it.
 
     Args:
         frames: ``(F, 3, H, W)`` float in [0, 1]; H and W are even.
         fps: frames per second of the video.
         length: frames of the video; the given ones are repeated evenly to fill it.
+        on_frame: called with (done, total) after each; may raise ``Cancelled``.
     """
     count, _, height, width = frames.shape
-    length = length or count
+    shown = repeated(count, length or count)
     buffer = io.BytesIO()
     # 1001 covers the broadcast rates: 23.976 is 24000/1001
     rate = Fraction(fps).limit_denominator(1001)
@@ -159,10 +172,11 @@ def encode_video(frames: Tensor, fps: float, length: int | None = None) -> bytes
         context = stream.codec_context
         context.color_range, context.colorspace = 1, 1  # limited range, BT.709, as tagged below
         context.color_primaries, context.color_trc = 1, 1
-        for shown in repeated(count, length):
-            picture = av.VideoFrame.from_ndarray(to_uint8(frames[shown]), format="rgb24")
+        for done, index in enumerate(shown, 1):
+            picture = av.VideoFrame.from_ndarray(to_uint8(frames[index]), format="rgb24")
             picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
             container.mux(stream.encode(picture))
+            on_frame(done, len(shown))
         container.mux(stream.encode(None))
     return buffer.getvalue()
 
@@ -176,59 +190,71 @@ def repeated(count: int, length: int) -> list[int]:
 
 def to_uint8(image: Tensor) -> npt.NDArray[np.uint8]:
     """uint8 (H, W, 3) from ``(3, H, W)`` float in [0, 1]; exact for what came from 8 bits."""
-    return (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).contiguous().numpy()
+    return (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).contiguous().cpu().numpy()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is never seen half written."""
+    """Write a file so that it is never seen half written, not even after the power fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as handle:
         temporary = Path(handle.name)
         try:
             handle.write(data)
             handle.flush()
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            os.fsync(handle.fileno())
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+    # Closed by now: Windows does not rename an open file
+    temporary.chmod(0o644)
+    temporary.replace(path)
 
 
-class _as_sentence:  # noqa: N801 - reads as a phrase: with _as_sentence("mask")
-    """Turns what a codec raises on a broken file into a :class:`ShotError`."""
+@contextlib.contextmanager
+def _as_sentence(what: str) -> Iterator[None]:
+    """Turns whatever a codec raises on damaged bytes into a :class:`ShotError`.
 
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # Pillow's plug-ins raise these on damaged files; SyntaxError is PNG's
-        if isinstance(error, OSError | ValueError | SyntaxError | EOFError | IndexError):
-            raise _unreadable(self.what, error) from error
+    That can be anything (struct.error, TypeError, tokenize.TokenError ...); our own words and a
+    lack of memory pass. A codec's warnings about the same damage would only say it twice.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (ShotError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unreadable(what, error) from error
 
 
 def _open(data: bytes, what: str, max_pixels: int) -> Image.Image:
     """An opened image whose size is known to be fine; its pixels are decoded too."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise ShotError(
-            "not_an_image",
-            f"The {what} ({len(data)} bytes) is not an image that can be read.",
-            "Use a PNG or JPEG file.",
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ShotError(
-            "too_large", f"The {what} is too large: {error}.", "Scale it down first."
-        ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        raise _unreadable(what, error) from error
+        with _as_sentence(what):
+            # Only formats that are pixels: Pillow would also run PostScript through Ghostscript
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except ShotError as error:
+        match error.__cause__:
+            case UnidentifiedImageError():
+                raise ShotError(
+                    "not_an_image",
+                    f"The {what} ({len(data)} bytes) is not an image that can be read.",
+                    f"Use one of {', '.join(FORMATS)}.",
+                ) from error
+            case Image.DecompressionBombError():
+                least = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+                raise ShotError(
+                    "too_large",
+                    f"The {what} has more than {least / 1e6:.0f} million pixels; "
+                    f"the limit is {max_pixels / 1e6:.0f} million.",
+                    "Scale it down first.",
+                ) from error
+            case _:
+                raise
     if image.width * image.height > max_pixels:
         raise _too_large(what, image.height, image.width, max_pixels)
+    # Pillow reads 16-bit colour as 8-bit; only the description of the raw data still tells
+    image.info[DEEP] = any("16" in str(tile[3]) for tile in image.tile)
     with _as_sentence(what):
         image.load()
     return image
@@ -254,13 +280,16 @@ def _too_large(what: str, height: int, width: int, limit: int) -> ShotError:
 def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     """Upright 8-bit RGB; 16-bit values are scaled, transparency shows white behind it."""
     with _as_sentence("photo"):
-        image = ImageOps.exif_transpose(image)
+        deep = bool(image.info.get(DEEP))
+        image = _upright(image)
         if image.mode.startswith("I") or image.mode == "F":
             values = np.asarray(image).astype(np.float64)
             top = 65535.0 if image.mode.startswith("I") else 1.0
             grey = np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8)
             notes.append("The photo's 16-bit values were reduced to 8 bits.")
             return Image.fromarray(grey).convert("RGB")
+        if deep:
+            notes.append("The photo's 16-bit values were reduced to 8 bits.")
         if "A" in image.getbands() or "transparency" in image.info:
             rgba = image.convert("RGBA")
             if _has_holes(rgba):
@@ -270,17 +299,38 @@ def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
         return image.convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF data says; as it is where these are damaged."""
+    try:
+        with _as_sentence("EXIF data"):
+            return ImageOps.exif_transpose(image)
+    except ShotError:  # the pixels are fine, only the note about them is not
+        log.debug("the photo's EXIF data are damaged", exc_info=True)
+        return image
+
+
 def _has_holes(image: Image.Image) -> bool:
     """Whether some pixel is not fully opaque."""
     return "A" in image.getbands() and bool((np.asarray(image.getchannel("A")) < 255).any())
 
 
-def _read_exr(data: bytes) -> Array:
-    """The depth channel (or the only, or the first) of an EXR file."""
-    with tempfile.NamedTemporaryFile(suffix=".exr") as handle:  # the library reads paths only
-        handle.write(data)
-        handle.flush()
-        with OpenEXR.File(handle.name, separate_channels=True) as file:
+def _read_exr(data: bytes, max_pixels: int) -> Array:
+    """The depth channel of an EXR file: Z, else a grey or colour channel, alpha last of all."""
+    with tempfile.TemporaryDirectory() as folder:  # the library reads paths only
+        path = str(Path(folder) / "depth.exr")
+        Path(path).write_bytes(data)
+        with OpenEXR.File(path, header_only=True) as file:
+            low, high = file.header()["dataWindow"]
+            width, height = (int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
+        if width * height > max_pixels:
+            raise _too_large("depth map", height, width, max_pixels)
+        with OpenEXR.File(path, separate_channels=True) as file:
             channels = file.channels()
-            names = sorted(channels, key=lambda name: (name.split(".")[-1] not in ("Z", "Y"), name))
+            names = sorted(channels, key=_exr_rank)
             return np.array(channels[names[0]].pixels)
+
+
+def _exr_rank(name: str) -> tuple[int, str]:
+    order = ("Z", "Y", "V", "R")
+    last = name.split(".")[-1]
+    return (order.index(last) if last in order else 9 if last == "A" else 5, name)

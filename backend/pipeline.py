@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,8 +124,7 @@ def segment(
 def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
     """Shot -> masks -> the engine's signal -> frames."""
     options = engine.spec.completed(shot.options)
-    masks = render_shot_masks(shot, on_phase)
-    control = Control(shot=shot, masks=masks)
+    control = Control(shot=shot, masks=functools.cache(lambda: render_shot_masks(shot, on_phase)))
     signal = engine.encode(control, options)
     frames = engine.sample(
         shot.lift.image,
@@ -133,20 +133,22 @@ def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
         shot.seed,
         lambda done, total: on_phase(engine.spec.name, done, total),
     )
-    return Take(frames=frames, masks=masks, options=options)
+    return Take(frames=frames, options=options)
 
 
 def render_shot_masks(shot: Shot, on_phase: OnPhase) -> MaskSequence:
     """Which instance is seen where, in every frame."""
     cloud = cloud_from_lift(shot.lift, shot.instance)
-    ids: list[Tensor] = []
-    depths: list[Tensor] = []
-    total = shot.motion.num_frames
-    for frame_ids, frame_depth in render_motion(cloud, shot.lift.camera, shot.motion):
-        ids.append(frame_ids)
-        depths.append(frame_depth)
-        on_phase("control", len(ids), total)
-    return MaskSequence(instance=torch.stack(ids), depth=torch.stack(depths))
+    total, size = shot.motion.num_frames, shot.lift.depth.shape
+    masks = MaskSequence(
+        instance=shot.instance.new_empty(total, *size),
+        depth=shot.lift.depth.new_empty(total, *size),
+    )
+    frames = render_motion(cloud, shot.lift.camera, shot.motion)
+    for index, (ids, depth) in enumerate(frames):
+        masks.instance[index], masks.depth[index] = ids, depth
+        on_phase("control", index + 1, total)
+    return masks
 
 
 def image_from_pixels(pixels: Array) -> Tensor:
@@ -180,7 +182,11 @@ def _check(options: LiftOptions) -> None:
     if options.focal is not None and not (
         len(options.focal) == 4 and options.focal[0] > 0 and options.focal[1] > 0
     ):
-        raise ShotError("focal", "The focal lengths are not fx > 0, fy > 0, cx, cy in pixels.")
+        raise ShotError(
+            "focal",
+            f"The focal lengths {options.focal} are not fx > 0, fy > 0, cx, cy in pixels.",
+            "Give these four numbers, or a field of view instead.",
+        )
     if not 0 < options.near < options.far:
         raise ShotError(
             "depth_range",

@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
         raise found[0]
     shot = convert.shot_from_message(message, blobs.__getitem__)
     with progress_bar() as on_step:
+        under = shot.lift.image
         if args.over == "draft":
-            take = pipeline.render(replace(shot, options={}), registry.load("draft"), on_step)
-            masks, under = take.masks, take.frames
-        else:
-            masks, under = pipeline.render_shot_masks(shot, on_step), shot.lift.image
+            draft = registry.load("draft")
+            under = pipeline.render(replace(shot, options={}), draft, on_step).frames
+        masks = pipeline.render_shot_masks(shot, on_step)
     moving = shot.motion.moved_from_rest.shape[1]
     near, far = shot.lift.near, shot.lift.far
     points = points_from_masks(

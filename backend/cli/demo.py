@@ -139,8 +139,9 @@ def _make(
     show: Any,
 ) -> Made:
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
-    from backend import media
+    from backend import media, pipeline
     from backend.control.preview import control_frames
+    from backend.server import convert
     from backend.server.handlers import render_video
     from backend.shotfile import read_shot
 
@@ -167,10 +168,14 @@ def _make(
 
     show(0.85, f"{name}: the same shot without Blender")
     shot, blobs = read_shot(paths["shot"])
-    video, alone = render_video(shot, blobs.__getitem__, lambda *step: None)
-    preview = control_frames(alone.masks, len(shot.instances), shot.scene.near, shot.scene.far)
+    video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
+    if video != take:
+        raise _failed(f"{paths['shot']} alone gives another video than the server", "")
+    masks = pipeline.render_shot_masks(
+        convert.shot_from_message(shot, blobs.__getitem__), lambda *step: None
+    )
+    preview = control_frames(masks, len(shot.instances), shot.scene.near, shot.scene.far)
     media.write_atomically(paths["control"], media.encode_video(preview, FPS, FRAMES))
-    same = "the same bytes" if video == take else "DIFFERENT bytes"
     properties = result["properties"]
     return Made(
         name=name,
@@ -181,7 +186,7 @@ def _make(
             f"take on frames {result['start']}..{result['end']}, engine "
             f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
             f"shot {properties['levitor_shot'][:12]}",
-            f"`levitor render {paths['shot'].name}` gives {same}",
+            f"`levitor render {paths['shot'].name}` gives the same bytes",
         ),
     )
 

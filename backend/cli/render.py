@@ -21,10 +21,11 @@ def run(args: argparse.Namespace) -> int:
     """Render and write; nothing is written when something is wrong."""
     from dataclasses import replace
 
-    from backend import media
+    from backend import media, pipeline
     from backend.cli.progress import progress_bar
     from backend.control.preview import control_frames
     from backend.engines.registry import spec_of
+    from backend.server.convert import shot_from_message
     from backend.server.handlers import render_video
     from backend.shotfile import read_shot
 
@@ -37,6 +38,10 @@ def run(args: argparse.Namespace) -> int:
     start = time.monotonic()
     with progress_bar() as on_step:
         video, take = render_video(shot, blobs.__getitem__, on_step)
+        if args.control is not None:
+            masks = pipeline.render_shot_masks(shot_from_message(shot, blobs.__getitem__), on_step)
+            scene = shot.scene
+            preview = control_frames(masks, len(shot.instances), scene.near, scene.far)
     media.write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]
     frames = shot.frame_end - shot.frame_start + 1
@@ -45,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
         f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - start:.1f} s"
     )
     if args.control is not None:
-        preview = control_frames(take.masks, len(shot.instances), shot.scene.near, shot.scene.far)
         media.write_atomically(args.control, media.encode_video(preview, shot.fps, frames))
         print(f"{args.control}: instance ids and depth")
     return 0

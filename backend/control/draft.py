@@ -97,6 +97,8 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
     depth = 1.0 / pull_push(1.0 / lift.depth[None], known.float())[0].clamp(min=1e-9)
     if not bool(known.any()):  # everything is picked: the photo is the best plate there is
         rgb, depth = lift.image, lift.depth
+    rest = is_still(matrices).all(1)
+    rest[0] = True  # by the rules of a shot, up to their tolerance
     static_mask = picked & ~moving_mask
     stays = ~dilate(moving_mask, HALO) | static_mask if camera_still else known
     rgb = torch.where(stays, lift.image, rgb)
@@ -125,7 +127,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
         layers=tuple(layer for layer in layers if layer is not None),
         covers=tuple(covers),
         camera_from_rest=matrices,
-        rest=is_still(matrices).all(1),
+        rest=rest,
         camera=lift.camera,
     )
 

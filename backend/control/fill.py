@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DOWN, ACROSS = 2, 4
-WHOLE = 4.0
-"""Pixels of weight 1 that make a coarse pixel certain."""
+SURE = 2.0
+"""Certain pixels that make a coarse pixel certain."""
 
 
 def pull_push(values: Tensor, weight: Tensor) -> Tensor:
@@ -34,8 +34,9 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
         return torch.where(weight > 0, values, 0.0)
     height, width = values.shape[-2:]
     padded = (0, -width % ACROSS, 0, -height % DOWN)
-    total = WHOLE * F.avg_pool2d(F.pad(weight, padded)[None], (DOWN, ACROSS))[0]
-    summed = WHOLE * F.avg_pool2d(F.pad(values * weight, padded)[None], (DOWN, ACROSS))[0]
+    share = DOWN * ACROSS / SURE
+    total = share * F.avg_pool2d(F.pad(weight, padded)[None], (DOWN, ACROSS))[0]
+    summed = share * F.avg_pool2d(F.pad(values * weight, padded)[None], (DOWN, ACROSS))[0]
     coarse = pull_push(summed / total.clamp(min=1e-12), total[0])
     smooth = F.interpolate(
         coarse[None], size=(height + padded[3], width + padded[1]), mode="bilinear"

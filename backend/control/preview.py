@@ -47,7 +47,7 @@ def control_frames(
     Returns:
         ``(F, 3, H, 2 W)`` float32 in [0, 1].
     """
-    colours = palette(max(int(masks.instance.max()), picked, 0))
+    colours = palette(max(int(masks.instance.max()), picked, 0)).to(masks.depth)
     colours[picked + 2 :] = 0.25 + 0.2 * colours[picked + 2 :]
     ids = colours[(masks.instance + 1).long()].movedim(-1, 1)
     if under is not None:

@@ -83,6 +83,6 @@ def project(points: Tensor, camera: Camera) -> Tensor:
     Returns:
         ``(..., 2)`` (x, y) in pixels.
     """
-    k = camera.intrinsics.to(points.dtype)
+    k = camera.intrinsics.to(points)
     x, y, z = points.unbind(-1)
     return torch.stack([(k[0, 0] * x + k[0, 1] * y) / z + k[0, 2], k[1, 1] * y / z + k[1, 2]], -1)

@@ -32,7 +32,7 @@ def camera_from_rest(motion: Motion, camera: Camera) -> Tensor:
     return view[:, None] @ world
 
 
-def is_still(matrices: Tensor, tolerance: float = 1e-6) -> Tensor:
+def is_still(matrices: Tensor, tolerance: float = 1e-5) -> Tensor:
     """``(...,)`` bool: which of ``(..., 4, 4)`` are the identity, up to ``tolerance``."""
     eye = torch.eye(4, dtype=matrices.dtype, device=matrices.device)
     return ((matrices - eye).abs() <= tolerance).all(-1).all(-1)

@@ -82,10 +82,12 @@ def search_instance(
     scale = min(1.0, SEARCH_SIDE / max(height, width))
     small = image
     if scale < 1.0:
-        size = (round(width * scale), round(height * scale))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    scaled_box = None if box is None else [value * scale for value in box]
-    labels = _first_guess(small, points * scale, positive, scaled_box)
+    per_pixel = np.array([small.shape[1] / width, small.shape[0] / height])
+    clicks = np.minimum(points * per_pixel, [small.shape[1] - 1, small.shape[0] - 1])
+    scaled_box = None if box is None else [*(np.array(box).reshape(2, 2) * per_pixel).ravel()]
+    labels = _first_guess(small, clicks, positive, scaled_box)
     if not np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
         raise _covers_everything()
     cv2.setRNGSeed(0)  # the mixture models start from a random K-means
@@ -93,7 +95,7 @@ def search_instance(
     cv2.grabCut(small, labels, (0, 0, 0, 0), *models, SEARCH_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     on = positive.astype(bool)
-    mask = _tidy(mask, points[on] * scale, points[~on] * scale)
+    mask = _tidy(mask, clicks[on], clicks[~on])
     if scale < 1.0:
         mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return checked_mask(mask.astype(bool))

@@ -19,7 +19,7 @@ from protocol.rules import problems
 
 log = logging.getLogger(__name__)
 
-MAX_SIDE = 4096
+MAX_SIDE = messages.Limits().max_side
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
 
@@ -71,6 +71,7 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
             "max_side",
             f"A longest side of {message.max_side} pixels is not between {media.MIN_SIDE} "
             f"and {MAX_SIDE}.",
+            "1280 is a good start.",
         )
     photo = media.decode_photo(blobs.get(message.image.sha256), message.max_side)
     depth_map = None
@@ -165,9 +166,9 @@ def render_video(shot: messages.Shot, get: convert.GetBlob, on_step: OnPhase) ->
         raise found[0]
     engine = _engine(shot.engine)
     take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step)
-    on_step("video", 0, 1)
-    video = media.encode_video(take.frames, shot.fps, _length(shot))
-    on_step("video", 1, 1)
+    video = media.encode_video(
+        take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
+    )
     return video, take
 
 

@@ -16,7 +16,7 @@ def signal(moved, view=None, static=(), instance=None):
     lift, ids = two_instances()
     path = motion(lift.camera, moved, view)
     shot = shot_of(lift, ids if instance is None else instance, path, static)
-    return draft_signal(Control(shot=shot, masks=NO_MASKS)), lift, ids
+    return draft_signal(Control(shot=shot, masks=lambda: NO_MASKS)), lift, ids
 
 
 def test_the_plate_holds_no_colour_of_what_moves():

@@ -12,7 +12,6 @@ import torch
 from backend import pipeline
 from backend.contracts import Cancelled
 from backend.engines import registry
-from backend.geometry.splat import render_motion  # noqa: F401 - what pipeline.render builds on
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from backend import pipeline
-from backend.contracts import Lift, Motion
-from backend.control.fill import erode
+from backend.contracts import Control, Lift, Motion
+from backend.control.draft import draft_signal
+from backend.control.fill import blur, erode
 from backend.engines import registry
+from backend.engines.draft.warp import Cutout
 from protocol.errors import ShotError
 from tests.geometry.scenes import (
     motion,
@@ -85,6 +87,57 @@ def test_passing_behind_is_hidden_and_passing_before_hides():
     assert bool(near(before, RED)[blue_inside].float().mean() > 0.9)
 
 
+@pytest.mark.parametrize(("z", "seen"), [(-1.1, True), (-0.9, False)])
+def test_before_or_behind_a_picked_thing_that_stays_is_decided_by_the_depth_alone(z, seen):
+    """Blue stays at 4. Red comes to 3.9 or to 4.1, two per cent and a half either way."""
+    frame = draft(paths(translation(x=1.6, z=z)), static=(2,))[1]
+    assert bool(near(frame, RED)[15:25, 37:41].all()) == seen
+    assert bool(near(frame, BLUE)[15:25, 37:41].all()) != seen
+
+
+@pytest.mark.parametrize(("z", "seen"), [(-1.5, True), (0.5, False)])
+def test_what_was_not_picked_hides_by_its_depth_too(z, seen):
+    """The blue square is only depth here. Red comes to 3.5 or to 5.5, blue is at 4."""
+    lift, ids = two_instances()
+    ids = torch.where(ids == 1, 1, 0).int()
+    frame = draft(motion(lift.camera, [[translation()], [translation(x=1.6, z=z)]]), ids=ids)[1]
+    assert bool(near(frame, RED)[15:25, 37:41].all()) == seen
+    assert bool(near(frame, BLUE)[15:25, 37:41].all()) != seen
+
+
+def test_a_soft_outline_in_the_photo_leaves_no_ghost_behind():
+    """The red square's outline is blurred over two pixels; where it stood, the wall is clean."""
+    lift, _ = two_instances()
+    soft = torch.stack([blur(channel, 1.0) for channel in lift.image])
+    lift = Lift(image=soft, depth=lift.depth, camera=lift.camera, near=2.0, far=12.0)
+    frame = draft(paths(translation(y=-20.0), translation()), lift=lift)[1]
+    assert float((frame - 0.5).abs().amax(0)[:, :28].max()) < 0.02
+
+
+@pytest.mark.slow
+def test_a_camera_that_flies_over_the_ground_needs_no_more_memory_than_the_frame():
+    """The nearest ground comes 20 times nearer; only what is magnified gets more samples."""
+    camera = wall_camera(213, 320, focal=300.0)
+    rows = (torch.arange(213) + 0.5 - 100).clamp(min=5.7) / 112.5
+    depth = (2.0 / rows)[:, None].expand(213, 320).contiguous()
+    image = torch.rand(3, 213, 320, generator=torch.Generator().manual_seed(0))
+    lift = Lift(image=image, depth=depth, camera=camera, near=2.0, far=40.0)
+    ids = torch.zeros(213, 320, dtype=torch.int32)
+    cut = Cutout(
+        draft_signal(
+            Control(
+                shot=shot_of(lift, ids, motion(camera, [[], []], [translation(), translation()])),
+                masks=lambda: None,
+            )
+        ).plate
+    )
+    scale = torch.tensor(1.0)
+    counts = [
+        len(cut._samples(translation(z=-z).float(), scale, camera)[0]) for z in (0.0, 1.0, 1.9)
+    ]
+    assert max(counts) < 3 * counts[0]
+
+
 def test_no_fringe_of_background_around_what_moves():
     """On a black wall, a red square with a hard outline; moved, nothing but red and its fading."""
     lift, ids = two_instances()
@@ -104,9 +157,7 @@ def test_no_fringe_of_background_around_what_moves():
         ids=ids,
     )
     # The same alpha on both walls: red stays full, the other channels are the wall's share
-    torch.testing.assert_close(
-        moved[1][0], 1 - white_wall[1][1] + 0 * moved[1][0], atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(moved[1][0], 1 - white_wall[1][1], atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("factor", [3.0, 5.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -99,6 +100,16 @@ def test_sixteen_bit_values_are_scaled_and_not_cut():
     assert "16-bit" in photo.notes[0]
 
 
+def test_sixteen_bit_colour_is_read_and_said_to_be_reduced():
+    import cv2
+
+    deep = np.full((16, 16, 3), 40_000, np.uint16)
+    deep[..., 0] = 65_535  # OpenCV writes blue first
+    photo = media.decode_photo(cv2.imencode(".png", deep)[1].tobytes(), 100)
+    assert photo.pixels[0, 0].tolist() == [156, 156, 255]
+    assert photo.notes == ("The photo's 16-bit values were reduced to 8 bits.",)
+
+
 def test_transparent_pixels_show_white_and_it_is_said():
     rgba = np.zeros((16, 16, 4), np.uint8)
     rgba[:8, :, 3] = 255
@@ -147,7 +158,10 @@ def test_a_photo_is_turned_upright():
         ),
         pytest.param(gif(3), "animation", "animation of 3 frames", id="animated GIF"),
         pytest.param(
-            header_of(20_000, 20_000), "too_large", "(20000 x 20000|400000000)", id="huge header"
+            header_of(20_000, 20_000),
+            "too_large",
+            "more than 179 million pixels; the limit is 64",
+            id="huge header",
         ),
         pytest.param(
             header_of(9_000, 9_000),
@@ -162,6 +176,38 @@ def test_what_is_no_photo_is_refused_in_a_sentence(data, code, says):
         media.decode_photo(data, 1280)
     assert caught.value.code == code
     assert caught.value.fix
+
+
+def test_postscript_is_not_run(tmp_path):
+    trace = tmp_path / "ran"
+    program = (
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n"
+        f"({trace}) (w) file closefile\nshowpage\n"
+    )
+    with pytest.raises(ShotError, match="not an image that can be read"):
+        media.decode_photo(program.encode(), 100)
+    assert not trace.exists()
+
+
+def test_damaged_exif_does_not_cost_the_photo():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(20, 30, 3)).save(
+        buffer, format="JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f"
+    )
+    assert media.decode_photo(buffer.getvalue(), 100).pixels.shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "BMP"])
+def test_damaged_files_are_photos_or_sentences_and_nothing_else(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(24, 32, 3)).save(buffer, format=kind)
+    whole, rng = buffer.getvalue(), np.random.default_rng(7)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 4):
+            damaged[at] = rng.integers(0, 256)
+        with contextlib.suppress(ShotError):
+            media.decode_photo(bytes(damaged[: rng.integers(10, len(whole))]), 100)
 
 
 def test_a_gif_of_one_frame_is_a_photo():
@@ -202,6 +248,8 @@ DEPTH = np.linspace(0.5, 9.0, 12, dtype=np.float32).reshape(3, 4)
             id="16-bit PNG",
         ),
         pytest.param(exr(DEPTH), DEPTH, id="EXR"),
+        pytest.param(exr(DEPTH, "V"), DEPTH, id="EXR with V beside alpha"),
+        pytest.param(exr(DEPTH, "R"), DEPTH, id="EXR with R beside alpha"),
         pytest.param(npy(DEPTH), DEPTH, id="npy"),
         pytest.param(npy(DEPTH.astype(np.float64)[..., None]), DEPTH, id="npy of three axes"),
     ],
@@ -254,6 +302,20 @@ def test_a_video_is_h264_of_the_right_length_and_looks_like_its_frames():
     assert (len(frames), rate, codec) == (5, 24, "h264")
     for shown, wanted in zip(frames, smooth, strict=True):
         assert np.abs(shown.astype(int) - media.to_uint8(wanted)).mean() < 3
+
+
+def test_colours_come_back_as_they_were():
+    """Strong colours tell the matrices apart: BT.601 would shift them by up to 30."""
+    colours = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.1], [0.1, 0.1, 0.8], [0.9, 0.8, 0.2]])
+    picture = colours.T[:, None].repeat_interleave(16, 2).repeat(1, 32, 1)
+    video = media.encode_video(picture.expand(3, -1, -1, -1), 24.0)
+    with av.open(io.BytesIO(video)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.colorspace == 1
+        shown = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+    for n, colour in enumerate(colours):
+        difference = shown[16, 16 * n + 8] - 255 * colour.numpy()
+        assert np.abs(difference).max() < 6
 
 
 def test_a_longer_video_repeats_its_frames_evenly():

@@ -120,6 +120,14 @@ def test_prompts_that_cannot_work_are_refused(flower, points, box, code, says):
     assert caught.value.code == code
 
 
+def test_a_click_on_the_very_last_pixel_of_a_large_photo_is_inside_it():
+    image = np.full((852, 1280, 3), 200, np.uint8)
+    image[600:, 900:] = (30, 30, 200)
+    mask = offline.search_instance(image, *clicks((1279.7, 851.7, 1)), None)
+    assert mask[700, 1000]
+    assert not mask[100, 100]
+
+
 def test_a_flat_photo_gives_a_sentence_and_no_crash():
     flat = np.full((40, 50, 3), 128, np.uint8)
     with pytest.raises(ShotError, match="covers the whole photo"):

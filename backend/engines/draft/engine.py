@@ -51,7 +51,7 @@ class DraftEngine:
         """Frames ``(F, 3, H, W)``. ``seed`` changes nothing: there is no noise in a draft."""
         del options, seed
         total = signal.camera_from_rest.shape[0]
-        frames = torch.empty(total, *image.shape)
+        frames = image.new_empty(total, *image.shape)
         composer = Composer(signal)
         for index in range(total):
             # A frame in which nothing has moved yet is the photo, bit for bit.
@@ -79,12 +79,12 @@ class Composer:
         seen = [cut.seen(matrices[cut.layer.matrix], signal.camera) for cut in self._cutouts]
         views = [view for view in seen if view is not None]
         for view in sorted(views, key=_distance, reverse=True):
-            _lay_over(colour, depth, view.window, view.rgb, view.alpha, view.depth)
+            _lay_over(colour, depth, view.window, view.rgb, view.alpha, view.depth, CONTACT)
         # With a still camera, a picked thing that stays is part of the plate, exactly as in the
         # photo. Its own soft outline brings it back over whatever has just passed behind it.
         everywhere = (slice(None), slice(None))
         for alpha, cover_depth in signal.covers:
-            _lay_over(colour, depth, everywhere, plate, alpha, cover_depth)
+            _lay_over(colour, depth, everywhere, plate, alpha, cover_depth, 0.0)
         return colour.clamp_(0.0, 1.0)
 
     def _moved_plate(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,11 +117,12 @@ def _lay_over(
     rgb: Tensor,
     alpha: Tensor,
     z: Tensor,
+    contact: float,
 ) -> None:
     """Blend ``rgb`` into a window of ``colour`` where ``z`` is before ``depth``; both change."""
     under, behind = colour[:, window[0], window[1]], depth[window]
     # Softened by half a pixel, so that where two surfaces meet there are no steps.
-    shown = alpha * blur((z <= behind * (1 + CONTACT)).float(), 0.5)
+    shown = alpha * blur((z <= behind * (1 + contact)).float(), 0.5)
     under += shown * (rgb - under)
     depth[window] = torch.where(shown > 0.5, z, behind)
 

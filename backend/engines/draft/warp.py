@@ -6,7 +6,6 @@ the coordinate is interpolated, and the photo is sampled there.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -49,14 +48,15 @@ class Cutout:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self._texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
-        self._rest = layer.xyz[:, layer.support]
-        self._samples: dict[int, tuple[Tensor, Tensor]] = {}
+        row, column = torch.nonzero(layer.support, as_tuple=True)
+        self._rest = layer.xyz[:, row, column].T.contiguous()
+        self._source = torch.stack([column, row], -1).to(layer.xyz) + 0.5
 
     def seen(self, matrix: Tensor, camera: Camera) -> View | None:
         """The layer under ``matrix`` (4, 4), camera from rest; None where it is out of sight."""
         matrix = matrix.to(self._rest)
-        rest, source = self._dense_samples(self._subdivision(matrix))
-        points = rest @ matrix[:3, :3].T + matrix[:3, 3]
+        scale = torch.linalg.matrix_norm(matrix[:3, :3], ord=2)
+        points, source, times = self._samples(matrix, scale, camera)
         pixel = project(points, camera) - 0.5
         z = points[:, 2]
         inside = (z > 1e-6) & (pixel > -1).all(1)
@@ -64,22 +64,16 @@ class Cutout:
         at = torch.nonzero(inside)[:, 0]
         if not len(at):
             return None
-        scale = torch.linalg.matrix_norm(matrix[:3, :3], ord=2)
-        times = rest[at, 2] / z[at] * scale
-        turn = _source_from_frame(matrix[:2, :2] / scale)
-        pixel, z, source = pixel[at], z[at], source[at]
+        pixel, z, source, times = pixel[at], z[at], source[at], times[at]
         low = pixel.floor().amin(0).clamp(min=0).long().tolist()
         high = (pixel.floor().amax(0) + 2).long().tolist()
         left, top = low
         right, bottom = min(high[0], camera.width), min(high[1], camera.height)
+        turn = _source_from_frame(matrix[:2, :2] / scale)
         pixel = pixel - pixel.new_tensor(low)
         field = _splat(pixel, z, source, times, turn, bottom - top, right - left)
         u, v, depth, known = _close_cracks(field)
-        own_height, own_width = self.layer.alpha.shape
-        grid = torch.stack([2 * u / own_width - 1, 2 * v / own_height - 1], -1)
-        sampled = F.grid_sample(
-            self._texture, grid[None], padding_mode="border", align_corners=False
-        )[0]
+        sampled = self._look_up(self._texture, torch.stack([u, v], -1))
         return View(
             window=(slice(top, bottom), slice(left, right)),
             rgb=sampled[:3],
@@ -87,28 +81,50 @@ class Cutout:
             depth=torch.where(known > 0, depth, torch.inf),
         )
 
-    def _subdivision(self, matrix: Tensor) -> int:
-        """Samples per source pixel and axis that leave no gap of a pixel in the frame."""
-        z = matrix[2, :3] @ self._rest + matrix[2, 3]
-        front = z > 1e-6
-        if not bool(front.any()):
-            return 1
-        scale = float(torch.linalg.matrix_norm(matrix[:3, :3], ord=2))
-        times = float((self._rest[2, front] / z[front]).max()) * scale
-        return min(max(math.ceil(times / WIDEST_GAP), 1), MAX_SUBDIVISION)
+    def _samples(
+        self, matrix: Tensor, scale: Tensor, camera: Camera
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Points in camera axes, their (u, v) in the layer, and how much they are magnified.
 
-    def _dense_samples(self, steps: int) -> tuple[Tensor, Tensor]:
-        """Rest positions ``(P, 3)`` and their (u, v) in the layer ``(P, 2)``."""
-        if steps not in self._samples:
-            xyz, support = self.layer.xyz, self.layer.support
-            if steps > 1:
-                size = (xyz.shape[1] * steps, xyz.shape[2] * steps)
-                xyz = F.interpolate(xyz[None], size=size, mode="bilinear", align_corners=False)[0]
-                support = support.repeat_interleave(steps, 0).repeat_interleave(steps, 1)
-            row, column = torch.nonzero(support, as_tuple=True)
-            source = (torch.stack([column, row], -1).to(xyz) + 0.5) / steps
-            self._samples[steps] = xyz[:, row, column].T.contiguous(), source
-        return self._samples[steps]
+        A source pixel that covers several pixels of the frame gives several samples; one that is
+        out of the frame gives none. So there are about as many samples as the frame has pixels,
+        however near the layer comes.
+        """
+        points = _moved(self._rest, matrix)
+        z = points[:, 2]
+        times = torch.where(z > 1e-6, self._rest[:, 2] / z, 0.0) * scale
+        margin = 1 + times.clamp(max=MAX_SUBDIVISION * WIDEST_GAP)
+        pixel = project(points, camera)
+        inside = (z > 1e-6) & (pixel[:, 0] > -margin) & (pixel[:, 0] < camera.width + margin)
+        inside &= (pixel[:, 1] > -margin) & (pixel[:, 1] < camera.height + margin)
+        steps = torch.ceil(times / WIDEST_GAP).clamp(1, MAX_SUBDIVISION)
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for count in range(1, MAX_SUBDIVISION + 1):
+            at = torch.nonzero(inside & (steps == count))[:, 0]
+            if not len(at):
+                continue
+            if count == 1:
+                parts.append((points[at], self._source[at], times[at]))
+                continue
+            offset = (torch.arange(count).to(points) + 0.5) / count - 0.5
+            grid = torch.cartesian_prod(offset, offset)
+            source = (self._source[at, None] + grid).reshape(-1, 2)
+            rest = self._look_up(self.layer.xyz[None], source[None])[:, 0].T
+            parts.append((_moved(rest, matrix), source, times[at].repeat_interleave(len(grid))))
+        if not parts:
+            return points[:0], self._source[:0], times[:0]
+        first, second, third = zip(*parts, strict=True)
+        return torch.cat(first), torch.cat(second), torch.cat(third)
+
+    def _look_up(self, texture: Tensor, source: Tensor) -> Tensor:
+        """``(C, h, w)``: ``texture`` (1, C, H, W) at the (u, v) of ``(h, w, 2)``."""
+        height, width = self.layer.alpha.shape
+        grid = 2 * source / source.new_tensor([width, height]) - 1
+        return F.grid_sample(texture, grid[None], padding_mode="border", align_corners=False)[0]
+
+
+def _moved(points: Tensor, matrix: Tensor) -> Tensor:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _splat(
@@ -130,7 +146,7 @@ def _splat(
     fx, fy = (pixel - corner).unbind(-1)
     stride = width + 2
     first = ((corner[:, 1] + 1) * stride + corner[:, 0] + 1).long()
-    nearest = torch.full(((height + 2) * stride,), torch.inf, dtype=z.dtype)
+    nearest = torch.full(((height + 2) * stride,), torch.inf, dtype=z.dtype, device=z.device)
     taps: list[tuple[int, Tensor, Tensor, Tensor, Tensor]] = []
     for down in (0, 1):
         for across in (0, 1):
@@ -143,7 +159,7 @@ def _splat(
             dv = (turn[1, 0] * dx + turn[1, 1] * dy) / times
             taps.append((start, du, dv, weight, hides))
     limit = nearest * DEPTH_TOLERANCE
-    total = torch.zeros(nearest.numel(), 4, dtype=z.dtype)
+    total = torch.zeros(nearest.numel(), 4, dtype=z.dtype, device=z.device)
     u, v = source.unbind(-1)
     one = torch.ones_like(z)
     for start, du, dv, weight, hides in taps:
