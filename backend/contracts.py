@@ -17,13 +17,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from backend.cancelled import Cancelled as Cancelled
+
 Scalar = str | int | float | bool
 OnStep = Callable[[int, int], None]
 """Called with (done, total) after every step; may raise :class:`Cancelled`."""
-
-
-class Cancelled(Exception):  # noqa: N818 - an answer, not an error
-    """Somebody asked for the work to stop; raised out of an ``OnStep``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ socket and a random token in the environment. It speaks the wire's own messages:
 is the job comes in; progress, then a result or a state go out; a cancel may come in at any time and
 is looked for at every step. Each message out carries the token in a frame of its own.
 
-The handlers module holds ``run(message, *, job, blobs, on_step)``, ``warm_up()``, and may hold
-``Cancelled``, the exception that ``on_step`` raises; without it that is ``backend.contracts``' one.
+The handlers module holds ``run(message, *, job, blobs, on_step)`` and ``warm_up()``. ``on_step``
+may raise ``Cancelled``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import errno
 import importlib
 import logging
 import os
+import re
 import secrets
 import sys
 import threading
@@ -27,6 +28,7 @@ from typing import Any
 import zmq
 
 import protocol
+from backend.cancelled import Cancelled
 from protocol import ShotError, messages
 
 from .blobs import Blobs, disk_error
@@ -65,47 +67,36 @@ class Line:
 
 def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> None:
     """Do one job and tell the loop how it went; nothing it raises gets out."""
-    cancelled = cancelled_type(handlers)
 
     def on_step(phase: str, done: int, total: int) -> None:
         line.send(messages.Progress(job=job, seq=0, phase=phase, done=done, total=total))
         if line.cancelled(job):
-            raise cancelled()()
+            raise Cancelled
 
     try:
         line.send(handlers.run(message, job=job, blobs=blobs, on_step=on_step))
     except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
-        line.send(_report(job, error, handlers))
+        line.send(_report(job, error))
 
 
-def cancelled_type(handlers: ModuleType):
-    """A function that gives the exception for a cancelled job, importing it only when needed."""
-
-    def get() -> type[Exception]:
-        own = getattr(handlers, "Cancelled", None)
-        return own or importlib.import_module("backend.contracts").Cancelled
-
-    return get
-
-
-def _report(job: str, error: Exception, handlers: ModuleType) -> messages.State:
+def _report(job: str, error: Exception) -> messages.State:
     def failed(code: str, sentence: str, fix: str) -> messages.State:
         return messages.State(job=job, seq=0, state="failed", code=code, sentence=sentence, fix=fix)
 
+    if isinstance(error, Cancelled):
+        return messages.State(job=job, seq=0, state="cancelled")
     if isinstance(error, ShotError):
         return failed(error.code, error.sentence, error.fix)
     if _is_out_of_memory(error):
         log.warning("job %s ran out of memory: %s", job, error)
         return failed(
             "out_of_memory",
-            f"The memory was not enough for this job{f': {error}' if str(error) else '.'}",
+            _what_memory(str(error)),
             "Use a smaller photo or fewer frames, or close other programs.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = disk_error(error, 0)
         return failed(full.code, full.sentence, full.fix)
-    if type(error).__name__ == "Cancelled" and isinstance(error, cancelled_type(handlers)()):
-        return messages.State(job=job, seq=0, state="cancelled")
     name = secrets.token_hex(4)
     log.error("error %s in job %s", name, job, exc_info=error)
     return failed(
@@ -116,8 +107,25 @@ def _report(job: str, error: Exception, handlers: ModuleType) -> messages.State:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # By name, so that this file needs no torch: its error is not a MemoryError.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    # By name and text, so that this file needs no torch and no OpenCV. On the CPU torch raises a
+    # plain RuntimeError, and OpenCV has one class for all its errors.
+    match type(error).__name__:
+        case "OutOfMemoryError":
+            return True
+        case "RuntimeError":
+            return "can't allocate memory" in str(error)
+        case "error":
+            return "Insufficient memory" in str(error)
+        case _:
+            return isinstance(error, MemoryError)
+
+
+def _what_memory(said: str) -> str:
+    """The sentence for an allocation that failed; libraries say the bytes amid much else."""
+    if found := re.search(r"(\d+) bytes", said):
+        size = int(found[1]) / 1e9
+        return f"The memory was not enough for this job: {size:.1f} GB more were needed at once."
+    return f"The memory was not enough for this job{f': {said:.200}' if said else '.'}"
 
 
 def _end_with_parent() -> None:

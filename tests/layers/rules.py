@@ -12,7 +12,7 @@ IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
 MODELS = FITTING | IMAGING
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
-VALUES = ("backend.contracts", "backend.geometry", "backend.control")
+VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
@@ -47,11 +47,12 @@ ZONES = (
         own=("blender_addon",),
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
+    Zone(name="the answer to stop", files=("backend/cancelled.py",), banned=PURE),
     Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
-        own=("backend.contracts",),
+        own=("backend.cancelled", "backend.contracts"),
         banned=PURE,
     ),
     Zone(
@@ -122,7 +123,14 @@ ZONES = (
         name="the server",
         files=("backend/server/*",),
         libraries=NUMPY | {"zmq"},
-        own=("backend.server", "backend.engines.registry", "backend.perception.info", "protocol"),
+        own=(
+            "backend.cancelled",
+            "backend.engines.base",
+            "backend.engines.registry",
+            "backend.perception.info",
+            "backend.server",
+            "protocol",
+        ),
     ),
     Zone(
         name="the command line",

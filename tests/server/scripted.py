@@ -6,7 +6,7 @@ The script is a dict: a submit carries it as its options, a lift as the JSON byt
     until   path of a file; after its steps a job goes on stepping until it exists
     ran     path of a file to which a line is added when the job starts
     past    path of a file that is made after the last step: no cancel is looked for from then on
-    end     result, shot_error, memory, cuda_memory, bug, exit, kill, hang
+    end     result, shot_error, memory, cuda_memory, torch_memory, cv2_memory, bug, exit, kill, hang
 """
 
 import json
@@ -22,10 +22,6 @@ from protocol import content, messages
 from protocol.errors import ShotError
 
 PACE = 0.005
-
-
-class Cancelled(Exception):  # noqa: N818
-    pass
 
 
 class OutOfMemoryError(RuntimeError):
@@ -68,6 +64,14 @@ def _end(how):
             raise MemoryError("wanted 9 GB")
         case "cuda_memory":
             raise OutOfMemoryError("wanted 90 GB of the device")
+        case "torch_memory":
+            import torch
+
+            torch.empty(1 << 50, dtype=torch.uint8)
+        case "cv2_memory":
+            import cv2
+
+            cv2.resize(np.zeros((2, 2), np.uint8), (1 << 24, 1 << 24))
         case "bug":
             raise KeyError("scripted")
         case "exit":

@@ -35,6 +35,8 @@ def alive(pid):
         pytest.param("shot_error", "too_dark", "The photo is black.", id="the artist can mend it"),
         pytest.param("memory", "out_of_memory", "wanted 9 GB", id="memory"),
         pytest.param("cuda_memory", "out_of_memory", "wanted 90 GB", id="the device's memory"),
+        pytest.param("torch_memory", "out_of_memory", "1125899.9 GB", id="torch's memory"),
+        pytest.param("cv2_memory", "out_of_memory", "281475.0 GB", id="OpenCV's memory"),
         pytest.param("exit", "worker_died", "exit code 3", id="the worker exits"),
         pytest.param("kill", "worker_died", "signal 9", id="the worker is killed"),
     ],
