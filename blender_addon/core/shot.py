@@ -83,17 +83,25 @@ def instance_map(
     Where there are more than ``limit`` ids, the smallest automatic segments become background.
     """
     flat = np.zeros(height * width, np.int32)
-    segments, sizes = np.unique(background.segment[background.segment > 0], return_counts=True)
+    segments, sizes = _sizes(background.segment)
     room = max(0, limit - len(picked))
     kept = np.sort(segments[np.argsort(-sizes, kind="stable")[:room]])
     if kept.size:
-        ids = np.zeros(int(kept.max()) + 1, np.int32)
+        ids = np.zeros(int(kept.max()) + 2, np.int32)  # the last one is of all that are not kept
         ids[kept] = np.arange(len(picked) + 1, len(picked) + 1 + kept.size)
-        known = (background.segment > 0) & (background.segment < ids.size)
-        flat[background.pixel[known]] = ids[background.segment[known]]
+        flat[background.pixel] = ids[np.clip(background.segment, 0, ids.size - 1)]
     for number, cloud in enumerate(picked, 1):
         flat[cloud.pixel] = number
     return flat.reshape(height, width)
+
+
+def _sizes(segment: Array) -> tuple[Array, Array]:
+    """The positive values of ``segment``, ascending, and how many points have each."""
+    if segment.max(initial=0) > segment.size:
+        return np.unique(segment[segment > 0], return_counts=True)
+    counts = np.bincount(np.maximum(segment, 0), minlength=1)  # no sorting of millions
+    found = np.flatnonzero(counts[1:]) + 1
+    return found, counts[found]
 
 
 def scene_of(photo: Photo, clouds: Sequence[Cloud]) -> tuple[messages.Scene, dict[str, bytes]]:

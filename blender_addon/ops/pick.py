@@ -12,11 +12,10 @@ from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, StringPr
 from bpy.types import Context, Event, Operator
 
 from ..core import coords
-from ..core import shot as pure
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
-from ..scene import cloud, files, lifts, view
+from ..scene import cloud, files, lifts, shots, view
 from .common import Outcome, connect_lazily, reported, say
 
 Click = tuple[float, float, bool]
@@ -152,8 +151,7 @@ class LEVITOR_OT_pick(Operator):
             data, media, _ = files.read(self.mask_path, "mask", link.limits.blob_bytes)
             mask = content.blob_of(data, media)
             blobs[mask.sha256] = data
-        background, instances = lifts.clouds_of(scene, collection)
-        whole, scene_blobs = pure.scene_of(photo, [background, *instances])
+        whole, scene_blobs = shots.scene_of(scene, collection)
         kept = collection.levitor.box if self.extend else self.box
         box = tuple(self.box if any(self.box) else kept)
         box = box if any(box) else None

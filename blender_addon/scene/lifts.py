@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -96,21 +97,56 @@ def active(scene: Scene) -> Collection:
     return collection
 
 
-def find(uid: str) -> tuple[Scene, Collection]:
-    """The lift called ``uid``, and the scene that works on it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The scene in which something was asked for; no reference, which an undo would break.
+
+    Attributes:
+        uid: Blender's number of the scene, the same until its file is closed.
+        name: tells it in its file when that is opened again.
+    """
+
+    uid: int
+    name: str
+
+    @classmethod
+    def in_scene(cls, scene: Scene) -> Asked:
+        """Remember ``scene``."""
+        return cls(uid=scene.session_uid, name=scene.name)
+
+    def itself(self) -> Scene | None:
+        """The very scene, whatever it is called by now; None when it or its file is gone."""
+        return next((one for one in bpy.data.scenes if one.session_uid == self.uid), None)
+
+
+def find(uid: str, asked: Asked | None = None) -> tuple[Scene, Collection]:
+    """The lift called ``uid``, and a scene that holds it, worked on there or not.
+
+    Of several scenes the one that ``asked`` comes first, then one that works on it.
 
     Raises:
-        ShotError: it is not in this file, or no scene works on it.
+        ShotError: no scene of this file holds it.
     """
-    for scene in bpy.data.scenes:
-        collection = scene.levitor.lift
-        if collection is not None and collection.levitor.uid == uid:
-            return scene, collection
-    raise ShotError(
-        "other_lift",
-        "The photo this was made for is not being worked on in this file any more.",
-        "Open its file, or undo back to it, and try again.",
-    )
+    found = [
+        (scene, collection)
+        for scene in bpy.data.scenes
+        for collection in scene.collection.children_recursive
+        if collection.levitor.uid == uid
+    ]
+    if not found:
+        raise ShotError(
+            "other_lift",
+            "The photo this was made for is not in this file any more.",
+            "Open its file, or undo back to it, and try again.",
+        )
+
+    def claim(one: tuple[Scene, Collection]) -> tuple[bool, bool, bool]:
+        scene, collection = one
+        itself = asked is not None and scene.session_uid == asked.uid
+        named = asked is not None and scene.name == asked.name
+        return itself, named, scene.levitor.lift == collection
+
+    return max(found, key=claim)
 
 
 def in_scene(ob: Object | None, scene: Scene) -> bool:
@@ -135,14 +171,9 @@ def rest_of(handle: Object) -> Array:
     return np.array(handle["levitor_rest"], np.float64).reshape(4, 4)
 
 
-def clouds_of(scene: Scene, collection: Collection) -> tuple[Cloud, list[Cloud]]:
-    """The background, and the instances in their order; together they are the whole photo.
-
-    Raises:
-        ShotError: an object or some of its points are gone.
-    """
-    lift = collection.levitor
-    for item in lift.instances:
+def present(scene: Scene, collection: Collection) -> None:
+    """Raise :class:`ShotError` unless every handle and every instance's points are there."""
+    for item in collection.levitor.instances:
         for what, ob in (("handle", item.handle), ("points", item.points)):
             if not in_scene(ob, scene):
                 raise ShotError(
@@ -150,6 +181,16 @@ def clouds_of(scene: Scene, collection: Collection) -> tuple[Cloud, list[Cloud]]
                     f"The {what} of '{item.name}' is not in the scene any more.",
                     "Undo its deletion, or lift the photo again.",
                 )
+
+
+def clouds_of(scene: Scene, collection: Collection) -> tuple[Cloud, list[Cloud]]:
+    """The background, and the instances in their order; together they are the whole photo.
+
+    Raises:
+        ShotError: an object or some of its points are gone.
+    """
+    lift = collection.levitor
+    present(scene, collection)
     objects = [lift.background, *(item.points for item in lift.instances)]
     clouds = [cloud.read(ob) for ob in objects]
     whole(collection, clouds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from bpy.types import Collection, Scene
 
@@ -66,6 +68,27 @@ def read(
     if found := rules.problems(shot, limits):
         raise found[0]
     return shot, blobs
+
+
+_latest: list[tuple[Any, tuple[messages.Scene, dict[str, bytes]]]] = []
+
+
+def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict[str, bytes]]:
+    """The scene message of a lift and its blobs; kept until another lift or instance is made.
+
+    Raises:
+        ShotError: an object or some of its points are gone.
+    """
+    lift = collection.levitor
+    lifts.present(scene, collection)
+    meshes = [lift.background.data, *(item.points.data for item in lift.instances)]
+    # Undo brings an earlier mesh back under its earlier number.
+    state = lift.uid, [(mesh.session_uid, len(mesh.vertices)) for mesh in meshes]
+    if not _latest or _latest[0][0] != state:
+        background, instances = lifts.clouds_of(scene, collection)
+        found = pure.scene_of(lifts.photo_of(collection), [background, *instances])
+        _latest[:] = [(state, found)]
+    return _latest[0][1]
 
 
 def _untouched(collection: Collection) -> None:

@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import contents
+from .conftest import contents, module
 
 
 def test_an_instance_takes_its_points_and_its_handle_rests_at_their_middle(stage):
@@ -132,3 +132,19 @@ def test_a_click_outside_is_refused_with_the_size_of_the_photo(stage, x, y):
 def test_picking_needs_a_lifted_photo(scene):
     with pytest.raises(RuntimeError, match="Lift a photo first"):
         bpy.ops.levitor.pick(x=1, y=1)
+
+
+def test_the_photo_is_read_from_its_points_once_and_again_after_an_instance_or_undo(stage, addon):
+    collection = stage.lift()
+    shots, scene = module(addon, "scene.shots"), bpy.context.scene
+    first = shots.scene_of(scene, collection)
+    assert shots.scene_of(scene, collection) is first
+    bpy.ops.ed.undo_push(message="Lift")
+    stage.instance("Box", rows=slice(10, 20), columns=slice(10, 20), depth=3.0)
+    second = shots.scene_of(scene, collection)
+    assert second[0].image == first[0].image  # the same pixels, a block of them nearer
+    assert second[0].depth != first[0].depth
+    bpy.ops.ed.undo_push(message="Make Instance")
+    bpy.ops.ed.undo()
+    scene = bpy.context.scene
+    assert shots.scene_of(scene, scene.levitor.lift)[0].depth == first[0].depth

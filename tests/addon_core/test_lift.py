@@ -1,5 +1,7 @@
 """A photo as points and back."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,51 @@ def test_missing_and_doubled_points_are_counted():
     assert lift.missing_points([cloud, cloud.take(np.arange(12) < 2)], 3, 4) == 2
     with pytest.raises(ValueError, match="5 of 12 pixels"):
         lift.photo_of([few], 3, 4)
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def plain_positions(pixel, depth, intrinsics, width):
+    """What positions() says, one step after the other in doubles."""
+    row, column = np.divmod(pixel.astype(np.int64), width)
+    z = depth.astype(np.float64)
+    x = (column + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0] * z
+    y = (row + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1] * z
+    return coords.to_blender(np.stack([x, y, z], axis=-1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 700 * 500])
+def test_positions_have_the_bits_of_the_plain_sum_for_pixels_in_any_order(count):
+    rng = np.random.default_rng(3)
+    pixel = rng.permutation(700 * 500)[:count].astype(np.int32)
+    depth = rng.uniform(0.1, 90, count).astype(np.float32)
+    k = np.array([[611.3, 0, 349.7], [0, 612.9, 251.2], [0, 0, 1]])
+    assert same_bits(lift.positions(pixel, depth, k, 700), plain_positions(pixel, depth, k, 700))
+
+
+def test_bytes_of_any_float_are_those_of_a_search_between_the_256_values():
+    rng = np.random.default_rng(4)
+    halfway = (lift.LINEAR[1:] + lift.LINEAR[:-1]) / 2
+    near = [np.nextafter(lift.LINEAR, np.float32(side)) for side in (-1, 2)]
+    odd = np.float32([-0.0, -5, 9, np.inf, -np.inf, np.nan, 1e-40])
+    values = np.concatenate([lift.LINEAR, halfway, *near, odd, rng.uniform(-0.1, 1.1, 300_000)])
+    values = values.astype(np.float32)
+    assert same_bits(lift.to_bytes(values), np.searchsorted(halfway, values).astype(np.uint8))
+    rows = values[: values.size // 4 * 4].reshape(-1, 4)
+    assert (lift.to_bytes(rows[:, :3]) == lift.to_bytes(rows)[:, :3]).all()
+
+
+def test_eleven_million_points_are_placed_and_read_back_within_three_seconds():
+    # Measured: 0.3 and 0.5; dividing and searching for each point took 2.8 and 2.6.
+    height, width = 2730, 4096
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    depth = rng.uniform(2, 20, (height, width)).astype(np.float32)
+    segments = np.zeros((height, width), np.int32)
+    start = time.process_time()
+    cloud = lift.cloud_of(image, depth, segments, K)
+    back, _ = lift.photo_of([cloud], height, width)
+    assert time.process_time() - start < 3.0
+    assert (back == image).all()

@@ -132,3 +132,14 @@ def test_a_static_handle_that_strays_is_told_from_one_that_stays():
     a = cloud()
     assert shot.strayed(picked("Vase", a)) is None
     assert shot.strayed(picked("Vase", a, rise=2.0)) == 1
+
+
+@pytest.mark.parametrize("largest", [3, 2**31 - 1])
+def test_segments_of_any_number_are_counted_alike(largest):
+    # Sizes 4, 3, 2 of segments 1, 2 and the largest; with one pick and three ids the last goes.
+    segments = np.array([[1, 1, 2, 2], [1, 2, largest, largest], [1, 0, -1, 0]], np.int32)
+    shape = segments.shape
+    cloud = lift.cloud_of(np.zeros((*shape, 3), np.uint8), np.ones(shape), segments, np.eye(3))
+    mine = np.arange(12) == 11
+    found = shot.instance_map(cloud.take(~mine), [cloud.take(mine)], 3, 4, limit=3)
+    assert found.tolist() == [[2, 2, 3, 3], [2, 3, 0, 0], [2, 0, 0, 1]]
