@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from protocol.errors import ShotError
 from protocol.messages import EngineInfo, EngineOption
@@ -57,14 +58,42 @@ class EngineSpec:
         Raises:
             ShotError: an option is unknown, of the wrong type or out of range.
         """
-        known = {option.name: option for option in self.options}
-        if strange := sorted(set(given) - set(known)):
-            raise ShotError(
-                "option",
-                f"Engine '{self.name}' has no option '{strange[0]}'.",
-                f"Its options are: {', '.join(known) or 'none'}.",
-            )
-        return {name: _checked(option, given.get(name)) for name, option in known.items()}
+        return completed(self, given)
+
+
+Described = TypeVar("Described", EngineSpec, EngineInfo)
+
+
+def find(name: str, engines: Sequence[Described]) -> Described:
+    """The engine called ``name``; the server's loop and its workers ask the same way.
+
+    Raises:
+        ShotError: there is none.
+    """
+    for engine in engines:
+        if engine.name == name:
+            return engine
+    raise ShotError(
+        "engine",
+        f"There is no engine '{name:.40}' here.",
+        f"Choose one of: {', '.join(engine.name for engine in engines) or 'none'}.",
+    )
+
+
+def completed(engine: EngineSpec | EngineInfo, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """All options of ``engine``, with defaults where none was given.
+
+    Raises:
+        ShotError: an option is unknown, of the wrong type or out of range.
+    """
+    known = {option.name: option for option in engine.options}
+    if strange := sorted(set(given) - set(known)):
+        raise ShotError(
+            "option",
+            f"Engine '{engine.name}' has no option '{strange[0]:.40}'.",
+            f"Its options are: {', '.join(known) or 'none'}.",
+        )
+    return {name: _checked(option, given.get(name)) for name, option in known.items()}
 
 
 def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
@@ -73,17 +102,19 @@ def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
     kind = type(option.default)
     if kind is float and type(value) is int:
         value = float(value)
+    what = f"Option '{option.name}' is {value!r:.60}"
     if type(value) is not kind:
-        raise ShotError("option", f"Option '{option.name}' must be {kind.__name__}, got {value!r}.")
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+        raise ShotError("option", f"{what}, which is not {words}.", f"Give it {words}.")
     if option.choices and value not in option.choices:
-        raise ShotError(
-            "option", f"Option '{option.name}' must be one of {', '.join(option.choices)}."
-        )
+        choices = ", ".join(option.choices)
+        raise ShotError("option", f"{what}, allowed {choices}.", f"Choose one of: {choices}.")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        low, high = option.low, option.high
-        if (low is not None and value < low) or (high is not None and value > high):
+        low = -math.inf if option.low is None else option.low
+        high = math.inf if option.high is None else option.high
+        if not low <= value <= high:  # also where it is not a number
             raise ShotError(
-                "option", f"Option '{option.name}' is {value:g}, allowed {low:g} to {high:g}."
+                "option", f"{what}, allowed {low:g} to {high:g}.", f"Choose {low:g} to {high:g}."
             )
     return value
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from backend.engines.base import Engine, EngineSpec
+from backend.engines.base import Engine, EngineSpec, find
 from backend.engines.draft.spec import SPEC as DRAFT
-from protocol.errors import ShotError
 from protocol.messages import EngineInfo
 
 _ENGINES: dict[str, tuple[EngineSpec, str]] = {
@@ -30,13 +29,7 @@ def spec_of(name: str) -> EngineSpec:
     Raises:
         ShotError: there is none of that name.
     """
-    if name not in _ENGINES:
-        raise ShotError(
-            "engine",
-            f"There is no engine '{name}' here.",
-            f"Choose one of: {', '.join(_ENGINES)}.",
-        )
-    return _ENGINES[name][0]
+    return find(name, specs())
 
 
 def load(name: str) -> Engine:

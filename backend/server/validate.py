@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from backend.engines import base
 from protocol import ProtocolError, ShotError, arrays, content, messages, rules
-from protocol.messages import ArrayBlob, Blob, EngineInfo, EngineOption, Limits
+from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits
 
 from .blobs import Blobs
 
+MAX_CLICKS = 1000
 Reference = Blob | ArrayBlob
 
 
@@ -23,11 +27,16 @@ def refusal(
                 _check_shot(shot, engines, limits)
             case messages.Segment():
                 _check_scene(message.scene, limits)
+                _check_clicks(message)
             case _:
                 pass  # a photo's own numbers are judged where it is decoded, in the worker
         return _missing(_references(message), limits, blobs)
     except ProtocolError as error:
-        return messages.Error(code=error.code, sentence=error.sentence)
+        return messages.Error(
+            code=error.code,
+            sentence=error.sentence,
+            fix="Lift the photo again; if that does not help, update the extension in Blender.",
+        )
     except ShotError as error:
         return messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
 
@@ -58,6 +67,7 @@ def _missing(
             raise ShotError(
                 "field",
                 f"A file is said to have {reference.size} bytes, but it has {have}.",
+                "Lift the photo again.",
             )
     if not absent:
         return None
@@ -101,57 +111,40 @@ def _check_shot(shot: messages.Shot, engines: Sequence[EngineInfo], limits: Limi
     _check_scene(shot.scene, limits)
     _plane(shot.instance_map, "int32", "the instance map")
     frames = len(shot.camera_from_world)
-    engine = next((one for one in engines if one.name == shot.engine), None)
-    if engine is None:
-        raise ShotError(
-            "engine",
-            f"This server has no engine '{shot.engine[:40]}'.",
-            f"Choose one of: {', '.join(one.name for one in engines) or 'none'}.",
-        )
+    engine = base.find(shot.engine, engines)
     if engine.num_frames and frames != engine.num_frames:
         raise ShotError(
             "frames",
             f"The engine '{engine.name}' makes {engine.num_frames} frames, the shot has {frames}.",
             f"Sample the shot in {engine.num_frames} frames.",
         )
-    options = {option.name: option for option in engine.options}
-    for name, value in shot.options.items():
-        if name not in options:
-            raise ShotError(
-                "option",
-                f"The engine '{engine.name}' has no option '{name[:40]}'.",
-                f"It has: {', '.join(options) or 'none'}.",
-            )
-        _check_option(options[name], value)
+    base.completed(engine, shot.options)
 
 
-def _check_option(option: EngineOption, value: messages.Scalar) -> None:
-    wanted = type(option.default)
-    fits = type(value) is wanted or (wanted is float and type(value) is int)
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[wanted]
-    if not fits:
+def _check_clicks(pick: messages.Segment) -> None:
+    if len(pick.points) > MAX_CLICKS:
         raise ShotError(
-            "option", f"The option '{option.name}' is {value!r:.60}.", f"Give it {words}."
+            "clicks",
+            f"{len(pick.points)} clicks came, the server takes up to {MAX_CLICKS}.",
+            "Begin the selection anew, with fewer clicks.",
         )
-    if option.choices and value not in option.choices:
+    if bad := int((~np.isfinite(pick.points)).any(1).sum()):
         raise ShotError(
-            "option",
-            f"The option '{option.name}' is {value!r:.60}.",
-            f"Choose one of: {', '.join(option.choices)}.",
+            "clicks",
+            f"{bad} of {len(pick.points)} clicks have no position (it is not a number).",
+            "Click again.",
         )
-    if isinstance(value, str | bool):
-        return
-    low = -float("inf") if option.low is None else option.low
-    high = float("inf") if option.high is None else option.high
-    if not low <= value <= high:
+    if pick.box is not None and (len(pick.box) != 4 or not np.isfinite(pick.box).all()):
         raise ShotError(
-            "option",
-            f"The option '{option.name}' is {value:g}.",
-            f"Choose {low:g} to {high:g}.",
+            "box",
+            f"The box has {len(pick.box)} numbers; it needs 4 finite ones: x0, y0, x1, y1.",
+            "Draw the box again.",
         )
 
 
 def _too_large(what: str, have: int, limit: int, unit: str) -> ShotError:
     return ShotError(
-        "too_large", f"{what} has {have} {unit}, the server takes up to {limit}.", "Use less."
+        "too_large",
+        f"{what} has {have} {unit}, the server takes up to {limit}.",
+        "Use a smaller photo.",
     )

@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--stall-seconds", type=float, default=60.0)
     parser.add_argument("--retry-seconds", type=float, default=10.0)
     parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=600_000_000)
     parser.add_argument("--chunk", type=int, default=1 << 20)
     parser.add_argument("--handlers", default="scripted")
     given = parser.parse_args()
@@ -48,7 +49,7 @@ def main() -> int:
             state=given.state,
             port=given.port,
             engines=(engine,),
-            limits=Limits(queue=given.queue, chunk_bytes=given.chunk),
+            limits=Limits(queue=given.queue, samples=given.samples, chunk_bytes=given.chunk),
             cancel_seconds=given.cancel_seconds,
             stall_seconds=given.stall_seconds,
             retry_seconds=given.retry_seconds,

@@ -2,10 +2,11 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from protocol import content, messages
-from tests.server.support import SHOT, scripted_shot, wait_for
+from tests.server.support import SHOT, SHOT_BLOBS, scripted_shot, wait_for
 
 
 def test_a_shot_is_accepted_makes_progress_is_done_and_can_be_fetched(shared_server, connect):
@@ -75,6 +76,50 @@ def test_an_unknown_engine_is_refused_with_those_there_are(shared_server, connec
     shot = dataclasses.replace(SHOT, engine="dream")
     reply = connect(shared_server).ask(messages.Submit(shot=shot))
     assert (reply.code, reply.fix) == ("engine", "Choose one of: scripted.")
+
+
+def pick_of(*points, box=None):
+    return messages.Segment(
+        scene=SHOT.scene,
+        points=np.array(points, np.float64).reshape(-1, 2),
+        positive=np.ones(len(points), np.uint8),
+        box=box,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pick", "code", "part"),
+    [
+        pytest.param(pick_of(*[(1, 1)] * 1001), "clicks", "1001 clicks", id="too many clicks"),
+        pytest.param(pick_of((1, 1), (2, np.nan)), "clicks", "1 of 2 clicks", id="not a number"),
+        pytest.param(pick_of(box=(1.0, 2.0)), "box", "has 2 numbers", id="half a box"),
+    ],
+)
+def test_clicks_that_mean_nothing_are_refused_before_queueing(
+    shared_server, connect, pick, code, part
+):
+    peer = connect(shared_server)
+    for data in SHOT_BLOBS.values():
+        peer.upload(data)
+    reply = peer.ask(pick)
+    assert (reply.code, bool(reply.fix)) == (code, True)
+    assert part in reply.sentence
+
+
+def test_a_shot_with_more_pixels_in_all_than_the_server_takes_is_refused(make_server, connect):
+    height, width = SHOT.scene.depth.shape
+    peer = connect(make_server("--samples", str(2 * height * width - 1)))
+    reply = peer.submit()
+    assert (reply.code, bool(reply.fix)) == ("size", True)
+    assert f"2 frames of {width} x {height}" in reply.sentence
+
+
+def test_a_file_of_another_size_than_the_shot_says_is_refused_with_both(shared_server, connect):
+    peer = connect(shared_server)
+    image = dataclasses.replace(peer.upload(b"12345"), size=6)
+    reply = peer.ask(messages.Lift(image=image))
+    assert (reply.code, reply.fix) == ("field", "Lift the photo again.")
+    assert "6 bytes, but it has 5" in reply.sentence
 
 
 def test_a_shot_in_which_nothing_moves_is_refused_before_queueing(shared_server, connect):
