@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 CHANNELS = 128
+PHOTO_BYTES, ENGINE_BYTES = 100, 40
+"""How much of those names goes into a file's; file systems take 143 bytes or more for the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,17 @@ class Span:
     end: int
 
 
-def free_channel(taken: Iterable[Span], start: int, end: int) -> int | None:
-    """The lowest channel on which nothing overlaps ``start`` to ``end``; None when all do."""
+def free_channel(
+    taken: Iterable[Span], start: int, end: int, closed: Container[int] = ()
+) -> int | None:
+    """The lowest channel on which nothing overlaps ``start`` to ``end``; None when there is none.
+
+    Args:
+        closed: channels that are not to be used, because they are locked or muted.
+    """
     used = {span.channel for span in taken if span.start < end and span.end > start}
-    return next((n for n in range(1, CHANNELS + 1) if n not in used), None)
+    free = (n for n in range(1, CHANNELS + 1) if n not in used and n not in closed)
+    return next(free, None)
 
 
 def span_of(frame_start: int, frame_end: int) -> tuple[int, int]:
@@ -30,6 +39,15 @@ def span_of(frame_start: int, frame_end: int) -> tuple[int, int]:
 
 
 def take_name(photo: str, engine: str, seed: int, job: str) -> str:
-    """A file name's stem for a take: letters, digits, dots, dashes and underscores only."""
-    words = [photo or "take", engine, f"seed{seed}", job[:8]]
+    """A file name's stem for a take: letters, digits, dots, dashes and underscores only.
+
+    Long names are cut, so that every file system takes it.
+    """
+    photo, engine = _cut(photo or "take", PHOTO_BYTES), _cut(engine, ENGINE_BYTES)
+    words = [photo, engine, f"seed{seed}", job[:8]]
     return "_".join(re.sub(r"[^\w.-]+", "-", word).strip("-.") or "x" for word in words)
+
+
+def _cut(word: str, size: int) -> str:
+    """As much of ``word`` as fits in ``size`` bytes of UTF-8, whole characters only."""
+    return word.encode("utf-8", "ignore")[:size].decode("utf-8", "ignore")

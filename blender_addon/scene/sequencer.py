@@ -18,7 +18,11 @@ from . import lifts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
-    """A rendered take on disk, and what it was made from; frames are Blender's, both included."""
+    """A rendered take on disk, and what it was made from; frames are Blender's, both included.
+
+    Attributes:
+        asked_in: the scene it was rendered from, which has the first claim to it.
+    """
 
     job: str
     lift: str
@@ -29,6 +33,7 @@ class Take:
     seed: int
     options: Mapping[str, messages.Scalar]
     shot: str
+    asked_in: lifts.Asked | None = None
 
 
 def strips_of(scene: Scene) -> tuple[bpy.types.bpy_prop_collection, list[Strip]]:
@@ -46,25 +51,40 @@ def span_of(strip: Strip) -> Span:
     return Span(strip.channel, int(strip.frame_final_start), int(strip.frame_final_end))
 
 
+def scene_for(take: Take) -> Scene:
+    """Where ``take`` belongs: the scene it was asked for in, else one that holds its photo.
+
+    Raises:
+        ShotError: this file has none.
+    """
+    asking = take.asked_in
+    if asking is not None and (scene := asking.itself()) is not None:
+        return scene
+    return lifts.find(take.lift, asking)[0]
+
+
 def place(take: Take) -> MovieStrip:
     """Put ``take`` on a free channel, spanning exactly its shot's frames.
 
     Raises:
         ShotError: its file or its scene is gone, or no channel is free. Nothing was placed.
     """
-    scene, _ = lifts.find(take.lift)
+    scene = scene_for(take)
     if not take.path.is_file() or take.path.stat().st_size == 0:
         # Blender would make a strip of one frame without a word.
         raise ShotError("file", f"The take {take.path} is not there.", "Render the shot again.")
     start, end = strips.span_of(take.frame_start, take.frame_end)
     # Only the strips of this level share its channels; those inside meta strips do not.
     level, _ = strips_of(scene)
-    channel = strips.free_channel([span_of(strip) for strip in level], start, end)
+    channels = scene.sequence_editor.channels  # the first one is number 0, which is never shown
+    closed = {n for n, channel in enumerate(channels) if channel.lock or channel.mute}
+    channel = strips.free_channel([span_of(strip) for strip in level], start, end, closed)
     if channel is None:
         raise ShotError(
             "channels",
-            f"All {strips.CHANNELS} channels are taken between frames {start} and {end - 1}.",
-            "Free one, then place the take.",
+            f"All {strips.CHANNELS} channels are taken, locked or muted between frames {start} "
+            f"and {end - 1}.",
+            "Free one, then use Place Take.",
         )
     path = str(take.path)
     if bpy.data.filepath and _beside_file(take.path):

@@ -95,13 +95,81 @@ def test_a_film_that_is_none_is_told_and_leaves_no_strip(take, stage, tmp_path):
 
 def test_a_take_of_a_lift_that_is_not_in_the_file_is_not_placed(take, stage):
     sequencer, made = take
-    with pytest.raises(stage.lifts.ShotError, match="not being worked on in this file"):
+    with pytest.raises(stage.lifts.ShotError, match="is not in this file any more"):
         sequencer.place(replace(made, lift="another"))
 
 
 def test_the_workspaces_sequencer_shows_the_scene_with_the_take(take):
     sequencer, made = take
     sequencer.place(made)
-    workspace = bpy.context.workspace
-    if hasattr(workspace, "sequencer_scene"):  # since 5.0
-        assert workspace.sequencer_scene == bpy.context.scene
+    if bpy.app.version >= (5, 0, 0):
+        shown = bpy.context.workspace.sequencer_scene
+    else:  # the sequencer shows the window's scene
+        shown = bpy.context.window.scene
+    assert [strip.name for strip in sequencer.strips_of(shown)[1]] == ["nine"]
+
+
+@pytest.mark.parametrize("switch", ["lock", "mute"])
+def test_a_channel_that_is_locked_or_muted_is_left_alone(take, switch):
+    sequencer, made = take
+    editor = bpy.context.scene.sequence_editor_create()
+    setattr(editor.channels["Channel 1"], switch, True)
+    setattr(editor.channels["Channel 3"], switch, True)
+    assert [sequencer.place(made).channel for _ in range(2)] == [2, 4]
+
+
+def test_a_take_of_a_photo_that_is_not_worked_on_goes_to_the_scene_that_holds_it(take, stage):
+    sequencer, made = take
+    scene = bpy.context.scene
+    stage.lift(name="second")
+    assert scene.levitor.lift.levitor.uid != made.lift
+    assert sequencer.place(made).channel == 1
+
+
+def test_of_two_scenes_with_the_photo_the_one_that_asked_gets_the_take(take, stage):
+    sequencer, made = take
+    first = bpy.context.scene
+    bpy.ops.scene.new(type="LINK_COPY")
+    second = bpy.context.scene
+    for asking in (first, second):
+        asked = stage.lifts.Asked.in_scene(asking)
+        asking.name = f"renamed {asking.name}"
+        strip = sequencer.place(replace(made, asked_in=asked))
+        assert strip.id_data == asking
+    # In another file Blender numbers scenes anew; there the name has to do.
+    again = stage.lifts.Asked(uid=0, name=second.name)
+    assert sequencer.scene_for(replace(made, asked_in=again)) == second
+
+
+def test_a_take_name_of_300_letters_is_cut_to_what_every_file_system_takes(addon, tmp_path):
+    strips = module(addon, "core.strips")
+    name = strips.take_name("ü" * 300, "e" * 300, 7, "0123456789ab")
+    assert name == "ü" * 50 + "_" + "e" * 40 + "_seed7_01234567"
+    assert len(f"{name}_99.mp4.part".encode()) <= 180
+    (tmp_path / f"{name}.mp4.part").write_bytes(b"")
+
+
+def test_saving_the_shot_without_a_name_is_told(stage):
+    stage.lift()
+    with pytest.raises(RuntimeError, match=r"No file is named.*flower\.shot"):
+        bpy.ops.levitor.save_shot()
+
+
+def test_saving_the_shot_to_a_folder_is_told(stage, tmp_path):
+    stage.lift()
+    with pytest.raises(RuntimeError, match=r"is no name of a file.*flower\.shot"):
+        bpy.ops.levitor.save_shot(filepath=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.shot"])
+def test_a_saved_shot_is_called_shot(stage, tmp_path, name):
+    stage.lift()
+    stage.instance()
+    bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0.5, 0, 0))
+    bpy.ops.levitor.save_shot(filepath=str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.shot"]
+
+
+def test_saving_the_shot_warns_of_a_file_that_is_there(stage):
+    properties = bpy.ops.levitor.save_shot.get_rna_type().properties
+    assert properties["check_existing"].default is True
