@@ -69,7 +69,11 @@ class Desk:
         nothing, so the same request may be asked again once its cause is mended.
         """
         if not request:
-            return messages.Error(code="header", sentence="A job's request needs an id.")
+            return messages.Error(
+                code="header",
+                sentence="A job's request needs an id.",
+                fix="Update the extension in Blender.",
+            )
         if (reply := self._store.reply_to(client, request)) is not None:
             return frames.unpack(reply)
         queued = sum(job.state == "queued" for job in self._live.values())
@@ -134,7 +138,9 @@ class Desk:
         result = self._store.result(job)
         if result is None:
             return messages.Error(
-                code="no_result", sentence=f"The job is {found.state} and has no result."
+                code="no_result",
+                sentence=f"The job is {found.state} and has no result.",
+                fix="Wait for it to be done, or send it again.",
             )
         return frames.unpack(result)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from protocol import content, messages
+from backend.server.blobs import Blobs, Uploads
+from protocol import ShotError, content, messages
 
 CHUNK = 65536
 DATA = np.random.default_rng(1).bytes(5 * CHUNK + 100)  # six chunks, the last one short
@@ -66,6 +67,41 @@ def test_an_upload_goes_on_at_the_missing_chunk_after_the_server_was_killed(make
     for at in range(2 * CHUNK, len(DATA), CHUNK):
         last = put(peer, DATA, at, at + CHUNK)
     assert last.complete
+
+
+def test_an_upload_whose_bytes_were_cleaned_away_begins_anew(make_server, connect):
+    server = make_server("--chunk", str(CHUNK))
+    peer = connect(server)
+    offer(peer, DATA)
+    put(peer, DATA, 0, CHUNK)
+    (part,) = (server.state / "blobs" / "incoming").iterdir()
+    part.unlink()
+    assert put(peer, DATA, CHUNK, 2 * CHUNK).received == 0
+    for at in range(0, len(DATA), CHUNK):
+        last = put(peer, DATA, at, at + CHUNK)
+    assert last.complete
+
+
+def test_no_more_than_64_uploads_are_open_at_once(tmp_path):
+    uploads = Uploads(Blobs(tmp_path), 1 << 20)
+    for number in range(64):
+        uploads.offer(f"{number:064x}", 10)
+    with pytest.raises(ShotError, match="64 files are on their way"):
+        uploads.offer(f"{64:064x}", 10)
+    uploads.offer(f"{0:064x}", 10)  # one of the 64 may be offered again
+
+
+def test_a_sender_that_left_makes_place_for_another_and_may_go_on_later(tmp_path):
+    uploads = Uploads(Blobs(tmp_path), 1 << 20, idle_seconds=0.0)
+    name = content.sha256(b"1234")
+    uploads.offer(name, 4)
+    uploads.add(name, 0, memoryview(b"12"))
+    for number in range(64):
+        uploads.offer(f"{number:064x}", 10)
+    with pytest.raises(ShotError, match="before its file was offered"):
+        uploads.add(name, 2, memoryview(b"34"))
+    assert uploads.offer(name, 4) == 2
+    assert uploads.add(name, 2, memoryview(b"34")) == 4
 
 
 def test_a_chunk_that_leaves_a_gap_is_not_taken(shared_server, connect):

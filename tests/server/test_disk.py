@@ -2,15 +2,32 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 
 import pytest
 
-from protocol import messages
+from backend.server.blobs import RESERVE_BYTES, Blobs, Uploads
+from protocol import ShotError, content, messages
 from tests.server.support import scripted_shot, wait_for
 
 RETRY = ("--retry-seconds", "0.1")
+
+
+def mount(folder, size):
+    """A disk of ``size`` bytes; takes memory only as it is written to."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    if not shutil.which("mount"):
+        pytest.skip("this system has no mount")
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+
+
+def unmount(folder):
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 class Full:
@@ -19,15 +36,7 @@ class Full:
     code = "disk_full"
 
     def __init__(self, state):
-        state.mkdir()
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(state)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if made.returncode:
-            pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+        mount(state, 1 << 20)
         self.state, self.filler = state, state / "filler"
         (state.parent / "blobs").mkdir()
         (state / "blobs").symlink_to(state.parent / "blobs")
@@ -41,7 +50,7 @@ class Full:
         self.filler.unlink(missing_ok=True)
 
     def close(self):
-        subprocess.run(["umount", "-l", str(self.state)], check=True)
+        unmount(self.state)
 
 
 class Locked:
@@ -92,6 +101,26 @@ def test_a_result_that_cannot_be_stored_fails_its_job_and_the_server_recovers(
     peer.until_state(peer.submit(request="refused").job, "done")
     server.stop()
     assert connect(server.again()).ask(messages.GetState(job=job)).state == "failed"
+
+
+@pytest.fixture
+def uploads(tmp_path):
+    """Uploads to a disk with room for 1 MB beside the reserve."""
+    mount(tmp_path / "disk", RESERVE_BYTES + (1 << 20))
+    yield Uploads(Blobs(tmp_path / "disk"), 1 << 30)
+    unmount(tmp_path / "disk")
+
+
+def test_what_one_upload_was_promised_is_not_promised_to_another(uploads):
+    first, second = (bytes([n]) * 700_000 for n in (1, 2))
+    name, other = content.sha256(first), content.sha256(second)
+    assert uploads.offer(name, len(first)) == 0
+    assert uploads.add(name, 0, memoryview(first)[:500_000]) == 500_000
+    with pytest.raises(ShotError, match=r"no room for 0\.7 MB"):
+        uploads.offer(other, len(second))
+    assert uploads.offer(name, len(first)) == 500_000
+    assert uploads.add(name, 500_000, memoryview(first)[500_000:]) == 700_000
+    assert uploads.offer(content.sha256(b"small"), 5) == 0
 
 
 def test_old_files_are_removed_around_a_folder_that_should_not_be_there(make_server, connect):
