@@ -42,6 +42,7 @@ UNREAD_MESSAGES = 64
 PEER_SECONDS = 600.0  # a peer that was silent for so long has to say hello again
 CLEAN_SECONDS = 3600.0
 TROUBLE_SECONDS = 10.0
+UPDATE = "Update the LeviTor extension in Blender."  # what only a wrong client can cause
 _CLIENT = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
 
@@ -162,11 +163,12 @@ class Server:
             request = envelope.id
             reply = self._reply(peer, envelope)
         except VersionError as error:
+            request = error.request
             reply = _wrong_version(error.ours, error.theirs)
         except ProtocolError as error:
             log.debug("refused frames: %s", error.sentence)
             request = request or error.request
-            reply = messages.Error(code=error.code, sentence=error.sentence)
+            reply = messages.Error(code=error.code, sentence=error.sentence, fix=UPDATE)
         except ShotError as error:
             reply = messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
         except Exception:
@@ -185,7 +187,9 @@ class Server:
             return self._welcome(peer, envelope.version, message)
         if peer not in self._peers:
             return messages.Error(
-                code="hello_first", sentence="The first request of a connection is a hello."
+                code="hello_first",
+                sentence="The first request of a connection is a hello.",
+                fix="Connect again.",
             )
         known = self._peers[peer]
         known.heard = time.monotonic()
@@ -209,7 +213,9 @@ class Server:
                 return self._desk.accept(known.client, envelope.id, message)
             case _:
                 name = messages.NAMES[type(message)]
-                return messages.Error(code="type", sentence=f"A {name} is not a request.")
+                return messages.Error(
+                    code="type", sentence=f"A {name} is not a request.", fix=UPDATE
+                )
 
     def _welcome(self, peer: bytes, version: tuple[int, int], hello: messages.Hello) -> Any:
         if version[0] != protocol.VERSION[0]:
@@ -218,6 +224,7 @@ class Server:
             return messages.Refusal(
                 code="client",
                 sentence="A client's name is 1 to 80 letters, digits, or any of _ . : -",
+                fix=UPDATE,
             )
         self._peers[peer] = _Peer(hello.client, time.monotonic())
         settings = self._settings
@@ -248,6 +255,7 @@ class Server:
                 code="field",
                 sentence=f"The data has {size} bytes; {wanted.length} from {wanted.offset} on"
                 " were asked for.",
+                fix=UPDATE,
             )
         length = min(wanted.length, self._settings.limits.chunk_bytes)
         data = self._blobs.read(wanted.sha256, wanted.offset, length)

@@ -32,6 +32,22 @@ def wait_for(found, what, seconds=PATIENCE):
     return value
 
 
+def workers_of(server):
+    """Process ids of the workers, by role, of a server's process."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        running = stat[0] != "Z" and int(stat[1]) == server.pid
+        if running and b"backend.server.worker" in command:
+            role = command[command.index(b"--role") + 1].decode()
+            found[role] = int(folder.name)
+    return found
+
+
 class ServerProcess:
     """A server of the test's own, in a process of its own."""
 
@@ -79,18 +95,7 @@ class ServerProcess:
 
     def workers(self):
         """Process ids of the workers, by role, of this server."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-                command = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            running = stat[0] != "Z" and int(stat[1]) == self.process.pid
-            if running and b"backend.server.worker" in command:
-                role = command[command.index(b"--role") + 1].decode()
-                found[role] = int(folder.name)
-        return found
+        return workers_of(self.process)
 
 
 class Peer:

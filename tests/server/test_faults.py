@@ -84,7 +84,7 @@ def test_a_worker_that_hangs_on_cancel_is_replaced_and_the_job_cancelled(
     peer.until_state(job, "cancelled")
     assert end_of(peer, peer.submit().job).state == "done"
     assert server.workers()["render"] != before
-    assert not alive(before)
+    wait_for(lambda: not alive(before), "the hung worker to be gone")
 
 
 def test_a_worker_that_makes_no_step_is_replaced_and_the_job_failed(make_server, connect):

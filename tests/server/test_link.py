@@ -62,7 +62,18 @@ def test_another_major_is_refused_with_both_versions(shared_server, connect, off
 def test_a_request_of_another_major_is_refused_too(shared_server, connect):
     peer = connect(shared_server)
     peer.socket.send_multipart(with_major(protocol.VERSION[0] + 1, messages.Ping(), "r1"))
-    assert isinstance(peer.receive().message, messages.Refusal)
+    reply = peer.receive()
+    assert (reply.re, reply.message.code) == ("r1", "version")
+    assert isinstance(reply.message, messages.Refusal)
+
+
+def test_a_request_of_an_unknown_type_is_answered_by_its_id(shared_server, connect):
+    peer = connect(shared_server)
+    (frame,) = protocol.encode(messages.Ping(), id="r1")
+    peer.socket.send(bytes(frame).replace(b'"ping"', b'"warp"'))
+    reply = peer.receive()
+    assert (reply.re, reply.message.code) == ("r1", "type")
+    assert reply.message.fix
 
 
 def test_a_reply_sent_as_a_request_is_an_error(shared_server, connect):

@@ -10,13 +10,14 @@ import pytest
 
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Artist
+from tests.server.support import PATIENCE, ROOT, Artist, workers_of
 
 FRAMES = 8
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
+def server(tmp_path_factory):
+    """The process of a server that has an ``endpoint``."""
     state = tmp_path_factory.mktemp("whole") / "state"
     with subprocess.Popen(
         [sys.executable, "-m", "backend", "serve", "--port", "0", "--state", str(state)],
@@ -25,14 +26,15 @@ def endpoint(tmp_path_factory):
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        yield process.stdout.readline().split()[-1]
+        process.endpoint = process.stdout.readline().split()[-1]
+        yield process
         process.terminate()
         assert process.wait(PATIENCE) == 0
 
 
 @pytest.fixture
-def artist(endpoint):
-    one = Artist(endpoint)
+def artist(server):
+    one = Artist(server.endpoint)
     yield one
     one.client.close()
 
@@ -101,7 +103,7 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
     assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
 
 
-def test_a_draft_is_cancelled_and_the_next_one_works(artist):
+def test_a_draft_is_cancelled_and_the_next_one_works(server, artist):
     lifted = lift(artist, photo())
     shot, blobs = shot_of(lifted, frames=200)
     task = artist.client.start(messages.Submit(shot=shot), blobs)
@@ -109,8 +111,11 @@ def test_a_draft_is_cancelled_and_the_next_one_works(artist):
         lambda: any(e.phase not in ("upload", "download") for e in artist.of(task, TaskProgress)),
         "a step",
     )
+    workers = workers_of(server)
+    assert set(workers) == {"interactive", "render"}
     artist.client.cancel(task)
     assert isinstance(artist.until_end(task), TaskCancelled)
+    assert workers_of(server) == workers  # the draft stopped by itself: nobody was ended for it
     shot, blobs = shot_of(lifted, frames=2)
     task = artist.client.start(messages.Submit(shot=shot), blobs)
     assert isinstance(artist.until_end(task), TaskFinished)
