@@ -13,6 +13,7 @@ Phase = Literal["connecting", "connected", "lost", "refused"]
 
 # States of a row. The first three are this side's: waiting for a server, sending, receiving.
 FINAL = frozenset({"cancelled", "done", "failed", "interrupted", "unknown"})
+KEPT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +75,16 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFinished:
-    """The end: the result message and every blob it refers to, by hash."""
+    """The end: the result message and every blob it refers to, by hash.
+
+    Attributes:
+        note: what the artist should know although all went well; empty where there is nothing.
+    """
 
     task: str
     result: Any
     blobs: Mapping[str, bytes]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,8 @@ class Job:
         state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
             when the result is here.
         eta: seconds left, where known.
+        sentence: what went wrong, or a note on what went well.
+        fix: what to do about it.
     """
 
     task: str
@@ -162,8 +170,8 @@ class Job:
                 return self  # the server's part; the result is still on its way
             case TaskState(state=state):
                 return self if state in FINAL else replace(self, state=state)
-            case TaskFinished():
-                return replace(self, state="done", eta=None)
+            case TaskFinished(note=note):
+                return replace(self, state="done", eta=None, sentence=note)
             case TaskFailed(sentence=sentence, fix=fix):
                 return replace(self, state="failed", eta=None, sentence=sentence, fix=fix)
             case TaskCancelled():
@@ -172,7 +180,7 @@ class Job:
 
 @dataclass(slots=True)
 class Jobs:
-    """Owner of the rows, oldest first."""
+    """Owner of the rows, oldest first: the open ones, and the last :data:`KEPT` that ended."""
 
     rows: dict[str, Job] = field(default_factory=dict[str, Job])
 
@@ -181,9 +189,14 @@ class Jobs:
         self.rows[job.task] = job
 
     def take(self, event: Event) -> None:
-        """Let an event change its row."""
-        if not isinstance(event, StatusChanged) and event.task in self.rows:
-            self.rows[event.task] = self.rows[event.task].after(event)
+        """Let an event change its row, and forget the oldest of too many that ended."""
+        if isinstance(event, StatusChanged) or event.task not in self.rows:
+            return
+        self.rows[event.task] = self.rows[event.task].after(event)
+        ended = [task for task, job in self.rows.items() if job.final and task != event.task]
+        room = KEPT - self.rows[event.task].final
+        for task in ended[: max(0, len(ended) - room)]:
+            self.forget(task)
 
     def get(self, task: str) -> Job | None:
         """The row of a task."""

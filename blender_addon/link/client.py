@@ -92,15 +92,24 @@ class Client:
         return key
 
     def cancel(self, task: str) -> None:
-        """Stop a task, by its job's id once it has one; harmless when it is over."""
+        """Stop a task, by its job's id once it has one; harmless when it is over.
+
+        While nobody answers it ends here at once, and the server hears of it when it is back.
+        """
         found = self._tasks.get(task)
         if found is None or found.cancelling:
             return
         found.cancelling = True
         if found.stage in ("upload", "download"):  # the server is not working on it
             self._end(found, TaskCancelled(task=task))
-        elif found.job and self._link.connected:
+        elif not self._link.connected:
+            self._leave(found)
+        elif found.job:
             self._request(messages.Cancel(job=found.job), found)
+
+    def reconnect(self) -> None:
+        """Look for the server now instead of at the next try; tasks stay what they are."""
+        self._link.retry()
 
     def poll(self) -> list[Event]:
         """Take in what has come, keep the link alive; returns what happened. Never waits."""
@@ -124,7 +133,10 @@ class Client:
         if self._link.connected:
             if now - task.asked > (self._ask if task.stage == "follow" else self._retry):
                 self._resume(task)
-        elif not task.job or self.status.phase == "refused":
+            return
+        if task.cancelling:
+            self._leave(task)
+        if not task.job or self.status.phase == "refused":
             waited = now - max(task.started, self._link.since if task.asked else 0.0)
             if self.status.phase == "refused" or waited > self._wait:
                 if self.status.phase == "connecting":
@@ -169,23 +181,22 @@ class Client:
                 self._finish_if_complete(task)
             case messages.Accepted() if task.stage == "request":
                 task.stage, task.job = "follow", message.job
-                self._events.append(
-                    TaskAccepted(task=task.key, job=message.job, place=message.place)
-                )
+                self._tell(task, TaskAccepted(task=task.key, job=message.job, place=message.place))
                 if task.cancelling:
                     self._request(messages.Cancel(job=task.job), task)
                 elif task.resent:
                     self._request(messages.GetState(job=task.job), task)
             case messages.Progress() if task.stage == "follow":
                 self._count(task, message.seq)
-                self._events.append(
+                self._tell(
+                    task,
                     TaskProgress(
                         task=task.key,
                         phase=message.phase,
                         done=message.done,
                         total=message.total,
                         eta_seconds=message.eta_seconds,
-                    )
+                    ),
                 )
             case messages.State() if task.stage == "follow" and message.job == task.job:
                 if pushed:
@@ -206,7 +217,7 @@ class Client:
     def _state(self, task: Task, state: messages.State) -> None:
         if state.state != task.state:
             task.state = state.state
-            self._events.append(TaskState(task=task.key, state=state.state))
+            self._tell(task, TaskState(task=task.key, state=state.state))
         match state.state:
             case "done":
                 self._request(messages.Fetch(job=task.job), task)
@@ -225,7 +236,7 @@ class Client:
         task.download = Download(references(result), task.blobs, self.welcome.limits)
         if task.state != "done":
             task.state = "done"
-            self._events.append(TaskState(task=task.key, state="done"))
+            self._tell(task, TaskState(task=task.key, state="done"))
         self._ask_all(task, task.download.begin())
         self._finish_if_complete(task)
 
@@ -295,13 +306,20 @@ class Client:
             self._request(one, task)
 
     def _progress(self, task: Task, phase: str, way: Upload | Download) -> None:
-        self._events.append(
-            TaskProgress(task=task.key, phase=phase, done=way.done, total=way.total)
-        )
+        self._tell(task, TaskProgress(task=task.key, phase=phase, done=way.done, total=way.total))
 
     def _fail(self, task: Task, code: str, sentence: str, fix: str) -> None:
         self._end(task, TaskFailed(task=task.key, code=code, sentence=sentence, fix=fix))
 
     def _end(self, task: Task, event: Event) -> None:
         if self._tasks.pop(task.key, None) is not None:
+            self._tell(task, event)
+
+    def _leave(self, task: Task) -> None:
+        """Tell the end of a task that the server may be working on, and keep it to be stopped."""
+        self._tell(task, TaskCancelled(task=task.key))
+        task.over = True
+
+    def _tell(self, task: Task, event: Event) -> None:
+        if not task.over:
             self._events.append(event)

@@ -117,6 +117,12 @@ class Connection:
             self._pause = min(2 * self._pause, 8 * self._liveness)
             self._open()
 
+    def retry(self) -> None:
+        """Greet the server on a fresh socket now; no matter how long the pause would have been."""
+        self._pause = self._liveness
+        self._say("connecting")
+        self._open()
+
     def lost(self) -> None:
         """Say that nobody answers."""
         self._say(

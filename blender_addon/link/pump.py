@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.1
 ACTIVE_SECONDS = 0.02
+TROUBLE_SECONDS = 1.0
 """How soon the timer calls again; active is while a task is under way."""
 
-Place = Callable[[Any, Mapping[str, bytes]], None]
+Place = Callable[[Any, Mapping[str, bytes]], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Errand:
 
     Attributes:
         place: puts result and blobs into the file, or raises :class:`ShotError` having changed
-            nothing.
+            nothing. It returns what the artist should know all the same, if anything.
         any_file: whether the result is of use after another file was opened.
         loads: how many files had been opened when it was sent.
     """
@@ -57,7 +58,7 @@ class Link:
         self.client: Client | None = None
         self.jobs = jobs.Jobs()
         self.names: dict[str, str] = {}
-        """The backend's job of each task that was accepted."""
+        """The backend's job of each task under way that was accepted."""
         self.takes: dict[str, Any] = {}
         """Takes of this session by job, oldest first."""
         self._errands: dict[str, Errand] = {}
@@ -104,10 +105,17 @@ class Link:
         """Whether a result is here that may not be placed now."""
         return bool(self._arrived)
 
+    def holds(self, kind: str) -> bool:
+        """Whether a result of ``kind`` is here that may not be placed now."""
+        errands = [self._errands.get(event.task) for event in self._arrived]
+        return any(errand is not None and errand.kind == kind for errand in errands)
+
     # Connecting
 
     def connect(self, endpoint: str) -> None:
         """Begin to connect; nothing happens where that connection is up or coming up already.
+
+        A lost one is tried again at once, and keeps its tasks. One to another address ends.
 
         Raises:
             ShotError: the address is none, it leaves this computer without permission, or pyzmq
@@ -125,6 +133,9 @@ class Link:
             status = self.client.status
             if status.endpoint == endpoint and status.phase in ("connecting", "connected"):
                 return
+            if status.endpoint == endpoint and status.phase == "lost":
+                self.client.reconnect()
+                return
             self.disconnect()
         try:
             from .client import Client
@@ -138,12 +149,15 @@ class Link:
         self.client = Client(endpoint, prefs.client_id())
 
     def disconnect(self) -> None:
-        """End the connection; tasks under way fail with a sentence."""
+        """End the connection; tasks under way fail with a sentence, what has arrived is placed."""
         if self.client is None:
             return
+        for event in self.client.poll():
+            self._take(event)
         self.client.close()
         self.client = None
-        for task in list(self._errands):
+        arrived = {event.task for event in self._arrived}
+        for task in [task for task in self._errands if task not in arrived]:
             self._fail(
                 task, ShotError("disconnected", "The connection was ended.", "Connect again.")
             )
@@ -161,8 +175,15 @@ class Link:
         return task
 
     def cancel(self, task: str) -> None:
-        """Ask for the end of ``task``; its row tells when it has ended."""
-        if self.client is not None:
+        """Ask for the end of ``task``; its row tells when it has ended.
+
+        A result that waits to be placed is dropped at once.
+        """
+        kept = [event for event in self._arrived if event.task != task]
+        if len(kept) < len(self._arrived):
+            self._arrived = kept
+            self._take(jobs.TaskCancelled(task=task))
+        elif self.client is not None:
             self.client.cancel(task)
 
     def pending(self, kind: str) -> list[str]:
@@ -173,16 +194,18 @@ class Link:
         """Tasks that have no outcome yet, oldest first."""
         return list(self._errands)
 
-    def wait(self, task: str, seconds: float) -> None:
-        """Pump until ``task`` is placed.
+    def wait(self, task: str, seconds: float) -> str:
+        """Pump until ``task`` is placed; returns what was said about it then, mostly nothing.
 
         Raises:
             ShotError: it failed, was cancelled, or is not done after ``seconds``.
         """
         pump_until(lambda: task in self._outcomes, seconds)
         if task not in self._outcomes:
-            if self.held:
-                raise ShotError("held", f"The result is here, but {busy.reason()}.")
+            arrived = any(event.task == task for event in self._arrived)
+            if arrived and (hindrance := busy.hindrance()) is not None:
+                reason, fix = hindrance
+                raise ShotError("held", f"The result is here, but {reason}.", fix)
             raise ShotError(
                 "time",
                 f"There is no result after {seconds:g} seconds.",
@@ -190,6 +213,8 @@ class Link:
             )
         if (error := self._outcomes[task]) is not None:
             raise error
+        job = self.jobs.get(task)
+        return job.sentence if job is not None else ""
 
     # The timer's work
 
@@ -199,7 +224,7 @@ class Link:
         for event in events:
             self._take(event)
         placed = False
-        while self._arrived and not busy.reason():
+        while self._arrived and busy.hindrance() is None:
             self._place(self._arrived.pop(0))
             placed = True
         return placed or bool(events)
@@ -215,7 +240,10 @@ class Link:
             case jobs.TaskFailed(task=task, code=code, sentence=sentence, fix=fix):
                 self._settle(task, ShotError(code, sentence, fix))
             case jobs.TaskCancelled(task=task):
-                self._settle(task, ShotError("cancelled", "The job was cancelled."))
+                self._settle(
+                    task,
+                    ShotError("cancelled", "The job was cancelled.", "Ask again if it is wanted."),
+                )
             case _:
                 pass
 
@@ -230,14 +258,21 @@ class Link:
                     "Another file was opened before this was done.",
                     "Open the file it was asked for in, and ask again.",
                 )
-            errand.place(event.result, event.blobs)
+            note = errand.place(event.result, event.blobs)
         except ShotError as error:
             self._fail(event.task, error)
         except Exception as error:
             log.exception("placing the result of %s failed", errand.label)
-            self._fail(event.task, ShotError("bug", f"Blender refused the result: {error}."))
+            self._fail(
+                event.task,
+                ShotError(
+                    "bug",
+                    f"Blender refused the result: {error}.",
+                    "Ask again; Blender's console says more.",
+                ),
+            )
         else:
-            self.jobs.take(event)
+            self.jobs.take(replace(event, note=note or ""))
             self._settle(event.task, None)
 
     def _fail(self, task: str, error: ShotError) -> None:
@@ -248,10 +283,15 @@ class Link:
 
     def _settle(self, task: str, outcome: ShotError | None) -> None:
         self._errands.pop(task, None)
+        self.names.pop(task, None)
         self._outcomes[task] = outcome
+        for old in [old for old in self._outcomes if self.jobs.get(old) is None]:
+            del self._outcomes[old]
 
 
 _owner = Link()
+_trouble = ""
+"""The error that the last call of the timer ended with; empty when it went well."""
 
 
 def link() -> Link:
@@ -260,15 +300,22 @@ def link() -> Link:
 
 
 def pump() -> float:
-    """The timer's callback: never raises, since that would end the timer."""
+    """The timer's callback: never raises, since that would end the timer.
+
+    An error that comes back at every call is logged once.
+    """
+    global _trouble
     try:
         if _owner.step():
             from ..scene import view
 
             view.redraw_sidebar()
-    except Exception:
-        log.exception("the pump failed")
-        return 1.0
+    except Exception as error:
+        if repr(error) != _trouble:
+            log.exception("the pump failed")
+        _trouble = repr(error)
+        return TROUBLE_SECONDS
+    _trouble = ""
     return ACTIVE_SECONDS if _owner.waiting else IDLE_SECONDS
 
 

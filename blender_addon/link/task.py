@@ -25,6 +25,7 @@ class Task:
         seq: the last push counted.
         state: the server's last word.
         cancelling: the artist wants it stopped.
+        over: its end was told while nobody answered; only the server has yet to hear of it.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Task:
     seq: int = 0
     state: str = ""
     cancelling: bool = False
+    over: bool = False
     upload: Upload | None = None
     download: Download | None = None
     result: Any = None

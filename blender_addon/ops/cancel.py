@@ -31,11 +31,19 @@ class LEVITOR_OT_cancel(Operator):
         link = pump.link()
         under_way = link.under_way()
         if not under_way:
-            raise ShotError("no_job", "No job is under way.")
+            raise ShotError(
+                "no_job",
+                "No job is under way.",
+                "Only one that waits or runs can be cancelled.",
+            )
         if not self.job:
             link.cancel(under_way[-1])
             return
         named = [task for task in under_way if self.job in (task, link.names.get(task))]
         if not named:
-            raise ShotError("no_job", f"Job '{self.job}' is not under way.")
+            raise ShotError(
+                "no_job",
+                f"Job '{self.job}' is not under way.",
+                f"Under way: {', '.join(link.names.get(task, task) for task in under_way)}.",
+            )
         link.cancel(named[0])

@@ -15,7 +15,8 @@ from bpy.app.handlers import persistent
 
 raised: set[str] = set()
 """Names of what is going on."""
-OWN_UNDO = ("EDIT", "SCULPT", "VERTEX_PAINT", "WEIGHT_PAINT", "TEXTURE_PAINT")
+OWN_UNDO = ("EDIT", "SCULPT", "VERTEX_PAINT", "WEIGHT_PAINT", "TEXTURE_PAINT", "PARTICLE_EDIT")
+SOON = "It is placed as soon as that is over."
 _PAIRS = {
     "save": ("save_pre", ("save_post", "save_post_fail")),
     "load": ("load_pre", ("load_post", "load_post_fail")),
@@ -27,17 +28,17 @@ _added: list[tuple[list[Any], Any]] = []
 _loads = 0
 
 
-def reason() -> str:
-    """Why nothing may be placed now, as the end of a sentence; empty when it may."""
+def hindrance() -> tuple[str, str] | None:
+    """Why nothing may be placed now, as the end of a sentence, and what to do; None when it may."""
     if raised:
-        return f"Blender is busy ({', '.join(sorted(raised))})"
+        return f"Blender is busy ({', '.join(sorted(raised))})", SOON
     for window in bpy.context.window_manager.windows:
         active = window.view_layer.objects.active
         if active is not None and active.mode.startswith(OWN_UNDO):
-            return "Blender is not in Object Mode"
+            return "Blender is not in Object Mode", "Go back to Object Mode; it is placed then."
         if any(running.bl_idname.startswith("TRANSFORM_OT") for running in window.modal_operators):
-            return "something is being moved"
-    return ""
+            return "something is being moved", SOON
+    return None
 
 
 def loads() -> int:

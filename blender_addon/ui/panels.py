@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bpy
-from bpy.types import Context, Panel
+from bpy.types import Context, Panel, UILayout
 
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
+from ..scene import busy
 from .lists import draw_jobs, draw_text
 
 
@@ -15,6 +16,21 @@ class _Tab:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "LeviTor"
+
+
+def draw_kind(layout: UILayout, kind: str) -> None:
+    """Draw the jobs of one kind, the time that is left, notes, and what a result waits for."""
+    link = pump.link()
+    rows = link.rows(kind)
+    draw_jobs(layout, rows)
+    for job in rows:
+        if job.eta is not None:
+            layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
+    if rows and rows[-1].state == "done" and rows[-1].sentence:
+        draw_text(layout, rows[-1].sentence)
+    if link.holds(kind) and (hindrance := busy.hindrance()) is not None:
+        reason, fix = hindrance
+        draw_text(layout, f"A result waits, since {reason}. {fix}")
 
 
 class LEVITOR_PT_photo(_Tab, Panel):
@@ -38,7 +54,7 @@ class LEVITOR_PT_photo(_Tab, Panel):
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
                 draw_text(layout, lift.notes)
-        draw_jobs(layout, pump.link().rows("lift"))
+        draw_kind(layout, "lift")
 
 
 class LEVITOR_PT_lift_settings(_Tab, Panel):
@@ -84,7 +100,7 @@ class LEVITOR_PT_instances(_Tab, Panel):
         column.prop(settings, "instance_name")
         column.prop(settings, "moving")
         layout.operator("levitor.make_instance", icon="ADD")
-        draw_jobs(layout, pump.link().rows("segment"))
+        draw_kind(layout, "segment")
         if settings.lift is not None:
             lift = settings.lift.levitor
             layout.template_list(
@@ -117,9 +133,7 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.prop(settings, "seed")
         layout.prop(settings, "options")
         layout.prop(settings, "place_automatically")
-        draw_jobs(layout, pump.link().rows("submit"))
-        if pump.link().held:
-            layout.label(text="A result waits for Object Mode", icon="INFO")
+        draw_kind(layout, "submit")
         row = layout.row(align=True)
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")
@@ -145,10 +159,15 @@ class LEVITOR_PT_connection(_Tab, Panel):
         row.operator("levitor.connect", icon="LINKED")
         row.operator("levitor.disconnect", icon="UNLINKED")
         status = link.status
+        endpoint = status.endpoint if status is not None else prefs.get(context).endpoint
+        host = endpoint.removeprefix("tcp://").rpartition(":")[0] or endpoint
+        draw_text(layout, f"Sends photos, clicks and shots to {host}.")
         if status is None:
             layout.label(text="Not connected; lifting a photo connects")
             return
         layout.label(text=f"{status.phase.capitalize()}: {status.endpoint}")
+        if status.round_trip_seconds is not None:
+            layout.label(text=f"Round trip: {1000 * status.round_trip_seconds:.1f} ms")
         if status.sentence:
             draw_text(layout, status.sentence)
         if link.welcome is not None:
