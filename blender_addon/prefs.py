@@ -9,8 +9,11 @@ import bpy
 from bpy.props import StringProperty
 from bpy.types import AddonPreferences, Context
 
+from .link.wire import ShotError
+
 PACKAGE: str = __package__ or ""
 """The extension's package, whatever the repository it was installed from is called."""
+WRITABLE = "Make Blender's folder for extensions writable, and connect again."
 
 
 class LEVITOR_AP_preferences(AddonPreferences):
@@ -27,7 +30,7 @@ class LEVITOR_AP_preferences(AddonPreferences):
         name="Takes",
         description=(
             "Folder for rendered takes. Empty: a folder 'levitor_takes' beside the saved .blend, "
-            "or the extension's own folder while the file is unsaved"
+            "or in your home folder while the file is unsaved"
         ),
         subtype="DIR_PATH",
         default="",
@@ -48,15 +51,32 @@ def get(context: Context | None = None) -> LEVITOR_AP_preferences:
 
 
 def user_folder(name: str) -> Path:
-    """A folder of the extension's own that survives updates; made when it is not there."""
-    return Path(bpy.utils.extension_path_user(PACKAGE, path=name, create=True))
+    """A folder of the extension's own that survives updates; made when it is not there.
+
+    Raises:
+        ShotError: it cannot be made.
+    """
+    folder = bpy.utils.extension_path_user(PACKAGE, path=name, create=True)
+    if not folder:  # Blender says why in its console only
+        wanted = bpy.utils.extension_path_user(PACKAGE, path=name)
+        raise ShotError("user_folder", f"The folder {wanted} cannot be made.", WRITABLE)
+    return Path(folder)
 
 
 def client_id() -> str:
-    """The installation's name on the wire, made once and kept on disk."""
+    """The installation's name on the wire, made once and kept on disk.
+
+    Raises:
+        ShotError: it cannot be kept, so that jobs would not be found again.
+    """
     path = user_folder("identity") / "client_id"
-    if path.is_file() and (kept := path.read_text("utf-8").strip()):
-        return kept
-    made = uuid.uuid4().hex
-    path.write_text(made, "utf-8")
+    try:
+        if path.is_file() and (kept := path.read_text("utf-8").strip()):
+            return kept
+        made = uuid.uuid4().hex
+        path.write_text(made, "utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ShotError(
+            "user_folder", f"The file {path} cannot be read and written: {error}.", WRITABLE
+        ) from error
     return made

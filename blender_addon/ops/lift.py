@@ -17,6 +17,7 @@ from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
 from ..scene import files, lifts, view
+from ..scene.lifts import Asked
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
 _SETTINGS = (
@@ -28,6 +29,9 @@ _SETTINGS = (
     "nearer_is_larger",
     "max_side",
 )
+
+FARTHEST = 1e6
+"""Beyond it the 32-bit coordinates of points are coarser than 0.06."""
 
 
 class LEVITOR_OT_lift(Operator):
@@ -98,26 +102,30 @@ class LEVITOR_OT_lift(Operator):
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Take what was not given from the scene; ask for a photo where there is none."""
         settings = context.scene.levitor
-        fill_from_scene(self, settings, _SETTINGS)
+        fill_from_scene(self, settings, _SETTINGS)  # for the file browser, which shows them
         if self.filepath or settings.photo:
             return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: Context) -> Outcome:
-        """Send the photo; with a wait, place its cloud."""
+        """Send the photo, with what was not given from the scene; with a wait, place its cloud."""
         return reported(self, lambda: self._lift(context))
 
     def _lift(self, context: Context) -> str | None:
         link, scene = pump.link(), context.scene
-        if not 0 < self.near < self.far:
+        fill_from_scene(self, scene.levitor, _SETTINGS)
+        photo = self.filepath or scene.levitor.photo
+        if not photo:
+            raise ShotError("no_photo", "No photo is chosen.", "Choose one in the Photo field.")
+        if not 0 < self.near < self.far <= FARTHEST:
             raise ShotError(
                 "depth_range",
-                f"Near {self.near:g} and far {self.far:g} are not 0 < near < far.",
+                f"Near {self.near:g} and far {self.far:g} are not 0 < near < far <= {FARTHEST:g}.",
                 "Make the near distance smaller than the far distance.",
             )
         limit = link.limits.blob_bytes
-        data, media, path = files.read(self.filepath or scene.levitor.photo, "photo", limit)
+        data, media, path = files.read(photo, "photo", limit)
         image = content.blob_of(data, media)
         blobs, depth = {image.sha256: data}, None
         if self.depth_path:
@@ -137,7 +145,9 @@ class LEVITOR_OT_lift(Operator):
             max_side=self.max_side,
         )
         errand = Errand(
-            kind="lift", label=path.name, place=partial(_place, scene_name=scene.name, path=path)
+            kind="lift",
+            label=path.name,
+            place=partial(_place, asked=Asked.in_scene(scene), path=path),
         )
         task = link.start(message, blobs, errand)
         if not self.wait:
@@ -148,12 +158,12 @@ class LEVITOR_OT_lift(Operator):
 
 
 def _place(
-    result: messages.Lifted, blobs: Mapping[str, bytes], *, scene_name: str, path: Path
+    result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked, path: Path
 ) -> None:
-    scene = bpy.data.scenes.get(scene_name)
+    scene = asked.itself()
     if scene is None:
         raise ShotError(
-            "no_scene", f"The scene '{scene_name}' is gone.", "Lift the photo again in another one."
+            "no_scene", f"The scene '{asked.name}' is gone.", "Lift the photo again in another one."
         )
     image, depth, segments = (
         content.array_of(ref, blobs[ref.sha256])

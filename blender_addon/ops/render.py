@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.props import FloatProperty, IntProperty, StringProperty
-from bpy.types import Context, Event, Operator
+from bpy.types import Context, Operator
 
 from ..core import shot as pure
 from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
-from ..scene import files, lifts, sequencer, shots
+from ..scene import busy, files, lifts, sequencer, shots
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
 SETTINGS = ("engine", "seed", "frames", "options")
-ANSWER_SECONDS = 10.0
+MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
+"""How long the backend has to answer: Blender stands still for it, longer only in scripts."""
 
 
 class ShotSettings:
@@ -96,40 +98,52 @@ class LEVITOR_OT_render(ShotSettings, Operator):
         options={"SKIP_SAVE"},
     )
 
-    def invoke(self, context: Context, event: Event) -> Outcome:
-        """Take what was not given from the scene."""
-        fill_from_scene(self, context.scene.levitor, SETTINGS)
-        return self.execute(context)
-
     def execute(self, context: Context) -> Outcome:
-        """Send the shot; with a wait, place the take."""
+        """Take what was not given from the scene, send the shot; with a wait, place the take."""
         return reported(self, lambda: self._render(context))
 
     def _render(self, context: Context) -> str | None:
-        link = pump.link()
-        connect_lazily(context)
-        if link.welcome is None and self.wait:
-            pump.pump_until(
-                lambda: link.welcome is not None or link.status.phase in ("lost", "refused"),
-                min(self.wait, ANSWER_SECONDS),
-            )
-        if link.welcome is None:
-            raise ShotError(
-                "not_connected",
-                link.status.reason or f"{link.status.endpoint} has not answered yet.",
-                link.status.fix or "Connect, then render again.",
-            )
+        link, scene = pump.link(), context.scene
+        fill_from_scene(self, scene.levitor, SETTINGS)
+        self._meet(context)
         shot, blobs = self.read_shot(context)
-        collection = lifts.active(context.scene)
-        place = partial(_arrive, lift=collection.levitor.uid, photo=collection.name, shot=shot)
+        collection = lifts.active(scene)
+        place = partial(
+            _arrive,
+            lift=collection.levitor.uid,
+            photo=collection.name,
+            shot=shot,
+            folder=files.takes_folder(),
+            loads=busy.loads(),
+            asked=lifts.Asked.in_scene(scene),
+        )
         label = f"{shot.engine}, {len(shot.moved_from_rest)} frames"
         errand = Errand(kind="submit", label=label, place=place, any_file=True)
         task = link.start(messages.Submit(shot=shot), blobs, errand)
         if not self.wait:
             return None
-        link.wait(task, self.wait)
+        note = link.wait(task, self.wait)
         take = next(reversed(link.takes.values()))
-        return f"Rendered {take.path.name}."
+        return f"Rendered {take.path.name}. {note}".strip()
+
+    def _meet(self, context: Context) -> None:
+        """Connect, and wait a moment for the backend: its engines decide how many frames go."""
+        link = pump.link()
+        connect_lazily(context)
+        if link.status.phase == "lost":
+            link.connect(link.status.endpoint)
+        if link.welcome is not None:
+            return
+        pump.pump_until(
+            lambda: link.welcome is not None or link.status.phase in ("lost", "refused"),
+            min(self.wait or MOMENT_SECONDS, ANSWER_SECONDS),
+        )
+        if link.welcome is None:
+            raise ShotError(
+                "not_connected",
+                link.status.reason or f"{link.status.endpoint} has not answered yet.",
+                link.status.fix or "Start it with `levitor serve`, or render again in a moment.",
+            )
 
 
 def _options(text: str) -> dict[str, messages.Scalar]:
@@ -158,11 +172,24 @@ def _arrive(
     lift: str,
     photo: str,
     shot: messages.Shot,
-) -> None:
-    """Keep the video, whichever file is open; place it where its lift is."""
+    folder: Path,
+    loads: int,
+    asked: lifts.Asked,
+) -> str:
+    """Keep the video, whatever is open and wherever there is room; place it where it belongs.
+
+    Args:
+        folder: where it goes if another file was opened since it was asked for.
+        loads: how many files had been opened then.
+        asked: the scene it was asked for in.
+
+    Returns:
+        What the artist should know, if anything.
+    """
+    if busy.loads() == loads:
+        folder = files.takes_folder()  # the file may have been saved since
     stem = strips.take_name(photo.removeprefix("LeviTor "), result.engine, result.seed, result.job)
-    path = files.free_path(files.takes_folder(), stem, ".mp4")
-    files.write(path, blobs[result.video.sha256])
+    path, note = files.keep_take(folder, stem, blobs[result.video.sha256])
     take = sequencer.Take(
         job=result.job,
         lift=lift,
@@ -173,9 +200,17 @@ def _arrive(
         seed=result.seed,
         options=result.options,
         shot=result.shot,
+        asked_in=asked,
     )
     pump.link().takes[take.job] = take
-    scene, _ = lifts.find(lift)
+    try:
+        scene = sequencer.scene_for(take)
+    except ShotError:
+        return f"Kept as {path}; open its file and use Place Take."
     if scene.levitor.place_automatically:
-        sequencer.place(take)
+        try:
+            sequencer.place(take)
+        except ShotError as error:
+            return f"Kept as {path}. {error.sentence} {error.fix}".strip()
         bpy.ops.ed.undo_push(message="Place Take")
+    return note

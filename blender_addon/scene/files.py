@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import bpy
@@ -10,6 +11,7 @@ import bpy
 from .. import prefs
 from ..link.wire import ShotError
 
+TAKES = "levitor_takes"
 MEDIA = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -71,17 +73,41 @@ def write(path: Path, data: bytes) -> None:
 
 
 def takes_folder() -> Path:
-    """Where takes go: the preference, else beside the saved .blend, else the extension's own."""
+    """Where takes go: the preference, else beside the saved .blend, else in the home folder."""
     if chosen := prefs.get().takes:
         return Path(bpy.path.abspath(chosen))
     if bpy.data.filepath:
-        return Path(bpy.data.filepath).parent / "levitor_takes"
-    return prefs.user_folder("takes")
+        return Path(bpy.data.filepath).parent / TAKES
+    return Path.home() / TAKES
+
+
+def keep_take(folder: Path, stem: str, data: bytes) -> tuple[Path, str]:
+    """Write a take that cost minutes to ``folder``, or else to where there is room for it.
+
+    Returns:
+        Its path, and a sentence where that is not in ``folder``; else an empty one.
+
+    Raises:
+        ShotError: neither ``folder`` nor the home folder nor the system's temporary one takes it.
+    """
+    trouble: ShotError | None = None
+    for place in (folder, Path.home() / TAKES, Path(tempfile.gettempdir()) / TAKES):
+        try:
+            path = free_path(place, stem, ".mp4")
+            write(path, data)
+        except ShotError as error:
+            trouble = trouble or error
+        else:
+            if trouble is None:
+                return path, ""
+            return path, f"Kept as {path}. {trouble.sentence} {trouble.fix}"
+    assert trouble is not None
+    raise trouble
 
 
 def free_path(folder: Path, stem: str, suffix: str) -> Path:
-    """A path in ``folder`` at which there is no file yet."""
+    """A path in ``folder`` at which there is no file yet, as far as one may look."""
     path, count = folder / f"{stem}{suffix}", 1
-    while path.exists():
+    while os.path.lexists(path):  # no error for a folder that may not be read; writing tells
         path, count = folder / f"{stem}_{count}{suffix}", count + 1
     return path

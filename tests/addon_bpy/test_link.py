@@ -86,19 +86,53 @@ def test_every_moment_raises_its_flag_and_drops_it(addon, flag, begin, end):
         assert busy.raised == wanted
 
 
-def test_nothing_is_placed_while_the_file_is_saved(connected, addon, flower):
-    busy, pump = module(addon, "scene.busy"), module(addon, "link.pump")
-    before = contents()
-    busy.raised.add("save")
+def test_a_real_save_load_undo_and_redo_raise_their_flags_and_drop_them(stage, tmp_path):
+    busy = module(stage.addon, "scene.busy")
+    seen = {}
+
+    def watch(event):
+        handler = bpy.app.handlers.persistent(lambda *_: seen.update({event: set(busy.raised)}))
+        getattr(bpy.app.handlers, event).append(handler)
+        return handler
+
+    events = ("save_pre", "load_pre", "undo_pre", "redo_pre")
+    watching = {event: watch(event) for event in events}
     try:
-        assert bpy.ops.levitor.lift(filepath=str(flower)) == {"FINISHED"}
-        assert pump.pump_until(lambda: bool(link(addon)._arrived), 60.0)
-        pump.pump()
-        assert contents() == before
-        assert [job.state for job in link(addon).jobs.open] != ["done"]
+        path = str(tmp_path / "real.blend")
+        bpy.ops.wm.save_as_mainfile(filepath=path)
+        bpy.ops.wm.open_mainfile(filepath=path)
+        bpy.ops.ed.undo_push(message="Opened")
+        bpy.context.scene.levitor.seed = 3
+        bpy.ops.ed.undo_push(message="Seed")
+        bpy.ops.ed.undo()
+        assert bpy.context.scene.levitor.seed == 0
+        bpy.ops.ed.redo()
     finally:
-        busy.raised.discard("save")
+        for event, handler in watching.items():
+            getattr(bpy.app.handlers, event).remove(handler)
+    assert seen == {event: {event.removesuffix("_pre")} for event in events}
+    assert busy.raised == set()
+
+
+def test_nothing_is_placed_while_the_file_is_saved(connected, addon, flower, tmp_path):
+    pump, owner = module(addon, "link.pump"), link(addon)
+    before, seen = contents(), []
+
+    def while_saving(*_):
+        assert pump.pump_until(lambda: owner.held, 60.0)
+        pump.pump()
+        seen.append((contents() == before, owner.jobs.get(task).state))
+
+    bpy.ops.levitor.lift(filepath=str(flower))
+    task = owner.under_way()[-1]
+    bpy.app.handlers.save_pre.append(while_saving)
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "saved.blend"))
+    finally:
+        bpy.app.handlers.save_pre.remove(while_saving)
+    assert seen == [(True, "running")]
     pump.pump()
+    assert owner.jobs.get(task).state == "done"
     assert "LeviTor flower" in bpy.data.collections
 
 
@@ -124,10 +158,11 @@ def test_the_pump_goes_on_after_an_error_and_logs_it_once(scene, addon, caplog):
     owner = link(addon)
     kept, owner.client = owner.client, Broken()
     try:
-        assert pump.pump() == 1.0
+        assert [pump.pump(), pump.pump()] == [1.0, 1.0]
     finally:
         owner.client = kept
     assert [record.message for record in caplog.records] == ["the pump failed"]
+    assert pump.pump() < 1.0
 
 
 def test_cancelling_nothing_is_said(scene, addon):
@@ -196,17 +231,43 @@ def test_a_backend_of_another_major_version_is_refused_with_both_versions(scene,
         context.destroy(linger=0)
 
 
-def test_results_wait_until_edit_mode_is_left(connected, addon, flower):
-    pump = module(addon, "link.pump")
-    mesh = bpy.data.objects.new("mine", bpy.data.meshes.new("mine"))
-    connected.collection.objects.link(mesh)
-    bpy.context.view_layer.objects.active = mesh
-    bpy.ops.object.mode_set(mode="EDIT")
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=160)
-    assert pump.pump_until(lambda: link(addon).held, 60.0)
-    pump.pump()
-    assert link(addon).held
-    bpy.ops.object.mode_set(mode="OBJECT")
-    pump.pump()
-    assert not link(addon).held
-    assert "LeviTor flower" in bpy.data.collections
+def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_written_elsewhere(addon):
+    prefs = module(addon, "prefs")
+    blocked = prefs.user_folder("identity").with_name("blocked")
+    blocked.write_text("a file where a folder should be")
+    try:
+        with pytest.raises(module(addon, "link.wire").ShotError) as told:
+            prefs.user_folder("blocked")
+    finally:
+        blocked.unlink()
+    assert told.value.sentence == f"The folder {blocked} cannot be made."
+    assert "writable" in told.value.fix
+
+
+def test_lifting_without_a_photo_says_where_to_choose_one(scene):
+    with pytest.raises(RuntimeError, match=r"No photo is chosen\. Choose one in the Photo field\."):
+        bpy.ops.levitor.lift()
+
+
+@pytest.mark.parametrize("far", [float("inf"), 1.0, float("nan")])
+def test_a_far_distance_that_is_none_is_refused(scene, flower, far):
+    with pytest.raises(RuntimeError, match=r"not 0 < near < far <= 1e\+06"):
+        bpy.ops.levitor.lift(filepath=str(flower), near=2.0, far=far)
+
+
+def test_of_25_jobs_that_ended_the_last_20_are_remembered(scene, addon):
+    owner, pump = link(addon), module(addon, "link.pump")
+    wire = module(addon, "link.wire")
+    owner.connect(f"tcp://127.0.0.1:{free_port()}")
+    try:
+        message = wire.messages.Lift(image=wire.content.blob_of(b"x", "image/png"))
+        for _ in range(25):
+            errand = pump.Errand(kind="lift", label="x", place=lambda *_: None)
+            task = owner.start(message, {}, errand)
+            owner.cancel(task)
+            pump.pump()
+            assert owner.jobs.get(task).state == "cancelled"
+    finally:
+        owner.disconnect()
+    assert len(owner.jobs) == len(owner._outcomes) == 20
+    assert owner.names == {}

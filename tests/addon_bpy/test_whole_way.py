@@ -9,6 +9,14 @@ import pytest
 from .conftest import contents, film_length, link, module
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A home folder of the test's own; takes of unsaved files go there."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 @pytest.fixture
 def animated(connected, flower):
     """The flower of flower.jpg, picked, made an instance, and keyed over 8 frames."""
@@ -28,6 +36,14 @@ def strips(addon):
     if scene.sequence_editor is None:
         return []
     return module(addon, "scene.sequencer").strips_of(scene)[1]
+
+
+def last_job(addon, task=""):
+    """The row of a task, by default the last one, once it is at its end."""
+    owner = link(addon)
+    task = task or list(owner.jobs)[-1].task
+    assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, 120.0)
+    return owner.jobs.get(task)
 
 
 def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, addon, flower):
@@ -129,10 +145,100 @@ def test_a_reopened_file_renders_the_same_shot_again(animated, addon, tmp_path):
     assert {first.channel, second.channel} == {1, 2}
 
 
-def test_an_unsaved_files_take_lies_in_the_extensions_own_folder(animated, addon):
+def test_an_unsaved_files_take_lies_in_the_home_folder(animated, addon, home):
     bpy.ops.levitor.render(frames=2, wait=120.0)
     (strip,) = strips(addon)
-    assert ".user" in bpy.path.abspath(strip.filepath)
+    (file,) = (home / "levitor_takes").iterdir()
+    assert bpy.path.abspath(strip.filepath) == str(file)
+
+
+def test_a_take_of_a_file_that_was_saved_meanwhile_lies_beside_it(animated, addon, tmp_path, home):
+    bpy.ops.levitor.render(frames=2)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flower.blend"))
+    last_job(addon)
+    (strip,) = strips(addon)
+    assert strip.filepath.startswith("//levitor_takes")
+    assert not home.exists()
+
+
+def test_the_first_click_on_render_after_opening_a_file_sends_the_shot(animated, addon, endpoint):
+    link(addon).disconnect()
+    preferences = module(addon, "prefs").get()
+    kept, preferences.endpoint = preferences.endpoint, endpoint
+    try:
+        assert bpy.ops.levitor.render(frames=2) == {"FINISHED"}
+    finally:
+        preferences.endpoint = kept
+    assert last_job(addon).state == "done"
+    assert len(strips(addon)) == 1
+
+
+def test_a_take_whose_folder_cannot_be_written_is_kept_elsewhere_and_placed(
+    animated, addon, tmp_path, home
+):
+    (tmp_path / "file").write_text("no folder")
+    preferences = module(addon, "prefs").get()
+    preferences.takes = str(tmp_path / "file")
+    try:
+        bpy.ops.levitor.render(frames=2)
+        job = last_job(addon)
+    finally:
+        preferences.takes = ""
+    (file,) = (home / "levitor_takes").iterdir()
+    assert job.state == "done"
+    assert job.sentence.startswith(f"Kept as {file}. {tmp_path / 'file'}")
+    assert [bpy.path.abspath(strip.filepath) for strip in strips(addon)] == [str(file)]
+
+
+def test_a_take_that_arrives_in_another_file_is_kept_until_its_own_is_open(
+    animated, addon, tmp_path
+):
+    path = str(tmp_path / "flower.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.levitor.render(frames=2)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    job = last_job(addon)
+    (file,) = (tmp_path / "levitor_takes").iterdir()
+    assert (job.state, job.sentence) == (
+        "done",
+        f"Kept as {file}; open its file and use Place Take.",
+    )
+    assert strips(addon) == []
+    bpy.ops.wm.open_mainfile(filepath=path)
+    bpy.ops.levitor.place_take()
+    assert [strip.filepath for strip in strips(addon)] == [f"//levitor_takes/{file.name}"]
+
+
+def test_a_second_photo_lifted_meanwhile_does_not_lose_the_first_ones_take(animated, addon, flower):
+    bpy.ops.levitor.render(frames=2)
+    render = link(addon).under_way()[-1]
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
+    assert last_job(addon, render).state == "done"
+    assert len(strips(addon)) == 1
+
+
+def test_renaming_the_scene_while_a_photo_is_lifted_does_not_matter(connected, addon, flower):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64)
+    task = link(addon).under_way()[-1]
+    connected.name = "renamed"
+    assert last_job(addon, task).state == "done"
+    assert connected.levitor.lift.name == "LeviTor flower"
+
+
+def test_a_script_gets_the_scenes_settings_and_what_it_gives_itself_wins(animated, addon, flower):
+    settings = animated.levitor
+    settings.seed, settings.frames, settings.options = 7, 3, '{"softness": 1.5}'
+    bpy.ops.levitor.render(wait=120.0)
+    bpy.ops.levitor.render(seed=0, frames=2, wait=120.0)
+    first, second = strips(addon)
+    assert [one["levitor_seed"] for one in (first, second)] == [7, 0]
+    labels = [job.label for job in list(link(addon).jobs)[-2:]]
+    assert labels == ["draft, 3 frames", "draft, 2 frames"]
+    assert json.loads(first["levitor_options"])["softness"] == 1.5
+    settings.max_side = 96
+    for given, width in (({}, 96), ({"max_side": 64}, 64)):
+        bpy.ops.levitor.lift(filepath=str(flower), wait=60.0, **given)
+        assert settings.lift.levitor.width == width
 
 
 def test_takes_are_not_placed_when_the_scene_says_so(animated, addon):
