@@ -24,6 +24,11 @@ MAX_SEGMENTS = 120
 SEGMENT_SIDE = 640
 SEARCH_SIDE = 720
 SEARCH_ITERATIONS = 5
+LEVELS = np.geomspace(4.0, 110.0, 22)
+"""Differences in CIE Lab (8-bit scale) that are tried for the region around a click."""
+SIZE_COUNTS = 0.35
+LEAST_REGION, MOST_REGION = 0.004, 0.6
+"""Share of the photo that such a region may have, and how much a larger one is preferred."""
 
 
 def ground_depth(height: int, width: int, horizon: float, near: float, far: float) -> Array:
@@ -88,12 +93,16 @@ def search_instance(
     clicks = np.minimum(points * per_pixel, [small.shape[1] - 1, small.shape[0] - 1])
     scaled_box = None if box is None else [*(np.array(box).reshape(2, 2) * per_pixel).ravel()]
     labels = _first_guess(small, clicks, positive, scaled_box)
-    if not np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any():
+    meant = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if meant.all():
         raise _covers_everything()
     cv2.setRNGSeed(0)  # the mixture models start from a random K-means
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, labels, (0, 0, 0, 0), *models, SEARCH_ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if mask.sum() < 0.2 * meant.sum():
+        mask = meant  # colours too alike to tell apart: the first guess is the better one
+    mask = mask.astype(np.uint8)
     on = positive.astype(bool)
     mask = _tidy(mask, clicks[on], clicks[~on])
     if scale < 1.0:
@@ -156,36 +165,79 @@ def _check_prompts(
 def _first_guess(
     image: Array, points: Array, positive: Array, box: Sequence[float] | None
 ) -> npt.NDArray[np.uint8]:
-    """Where GrabCut starts.
+    """Where GrabCut starts, and how far it may go.
 
-    A box says that all outside is background. Clicks alone say less: what is connected to one and
-    of a colour near it (in CIE Lab, up to the split of Otsu's method) probably belongs to it.
+    A box says that all outside is background. Clicks alone say less: each means the region around
+    it that stands out (see `_standing_out`), and the search may move that region's outline, but not
+    run away over the photo. A negative click takes the region it stands in.
     """
     height, width = image.shape[:2]
     radius = max(2, round(0.008 * max(height, width)))
-    labels = np.full((height, width), cv2.GC_BGD if box is not None else cv2.GC_PR_BGD, np.uint8)
+    on = positive.astype(bool)
+    labels = np.full((height, width), cv2.GC_BGD, np.uint8)
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.0), cv2.COLOR_RGB2LAB).astype(np.float32)
     if box is not None:
         x0, y0, x1, y1 = (round(value) for value in box)
         labels[y0:y1, x0:x1] = cv2.GC_PR_FGD
     else:
-        lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 1.5), cv2.COLOR_RGB2LAB)
-        for x, y in points[positive.astype(bool)]:
-            labels[_similar_region(lab, int(x), int(y), radius)] = cv2.GC_PR_FGD
+        meant = np.zeros((height, width), bool)
+        for x, y in points[on]:
+            meant |= _standing_out(lab, int(x), int(y), radius, points[~on])
+        labels[_grown(meant)] = cv2.GC_PR_BGD
+        labels[meant] = cv2.GC_PR_FGD
+    for x, y in points[~on]:
+        labels[_standing_out(lab, int(x), int(y), radius, points[on])] = cv2.GC_BGD
     for (x, y), inside in zip(points, positive, strict=True):
         label = cv2.GC_FGD if inside else cv2.GC_BGD
         cv2.circle(labels, (int(x), int(y)), radius, label, -1)
     return labels
 
 
-def _similar_region(lab: Array, x: int, y: int, radius: int) -> Array:
+def _standing_out(lab: Array, x: int, y: int, radius: int, others: Array) -> Array:
+    """The connected region around a click whose outline is the sharpest.
+
+    Regions grow as more of a difference in colour is let in. Where the region hardly grows though
+    much more is let in, there is an outline; the best such place is taken. A region never holds
+    one of the ``others``, the clicks of the opposite meaning.
+
+    Source: the stability of maximally stable extremal regions (Matas et al., 2002), on the
+    distance in CIE Lab from the click's own colours instead of on brightness.
+    """
     patch = lab[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
-    distance = np.linalg.norm(lab.astype(np.float32) - patch.mean((0, 1)), axis=2)
-    scaled = np.clip(distance, 0, 255).astype(np.uint8)
-    split, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    near = (distance <= max(split, 8.0)).astype(np.uint8)
-    near[y, x] = 1
-    _, components = cv2.connectedComponents(near)
-    return components == components[y, x]
+    colours = patch.reshape(-1, 3)
+    # The nearest of a few of the click's own colours, since a petal is not of one colour
+    samples = colours[:: max(1, len(colours) // 12)]
+    distance = np.min([np.linalg.norm(lab - colour, axis=2) for colour in samples], 0)
+    areas = np.empty(len(LEVELS))
+    regions: list[Array] = []
+    for n, level in enumerate(LEVELS):
+        near = (distance <= level).astype(np.uint8)
+        near[y, x] = 1
+        _, components = cv2.connectedComponents(near)
+        regions.append(components == components[y, x])
+        areas[n] = regions[-1].sum()
+    possible = areas <= MOST_REGION * distance.size
+    for other_x, other_y in others:
+        possible &= [not region[int(other_y), int(other_x)] for region in regions]
+    best, score = int(np.flatnonzero(possible)[-1]) if possible.any() else 0, -np.inf
+    for n in range(1, len(LEVELS) - 1):
+        share = areas[n] / distance.size
+        if not possible[n] or share < LEAST_REGION:
+            continue
+        growth = np.log(areas[n + 1] / areas[n - 1]) / (LEVELS[n + 1] - LEVELS[n - 1])
+        # A larger region is the more likely meaning of a click, other things being equal
+        value = SIZE_COUNTS * np.log(share) - np.log(growth + 2e-3)
+        if value > score:
+            best, score = n, value
+    return regions[best]
+
+
+def _grown(mask: Array) -> Array:
+    """The mask and a margin of a quarter of its size, in which its outline may lie."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    reach = max(3, round(0.25 * max(np.ptp(rows), np.ptp(columns))))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
 
 
 def _tidy(mask: Array, clicks: Array, negative: Array) -> Array:

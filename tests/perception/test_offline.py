@@ -62,6 +62,28 @@ def test_one_click_finds_the_dahlia(flower):
     assert 55_000 < mask.sum() < 63_000
 
 
+def test_one_click_on_a_disc_is_the_disc_although_the_background_is_a_gradient():
+    y, x = np.mgrid[:360, :640]
+    image = np.stack([x / 6 + 60, y / 4 + 60, 200 - x / 8], -1).astype(np.uint8)
+    disc = (y - 180) ** 2 + (x - 200) ** 2 < 60**2
+    image[disc] = (230, 210, 40)
+    mask = offline.search_instance(image, *clicks((200, 180, 1)), None)
+    assert (mask ^ disc).sum() < 0.02 * disc.sum()
+
+
+def test_negative_clicks_take_away_what_they_stand_in():
+    y, x = np.mgrid[:200, :300]
+    image = np.full((200, 300, 3), 60, np.uint8)
+    left = (y - 100) ** 2 + (x - 90) ** 2 < 50**2
+    right = (y - 100) ** 2 + (x - 180) ** 2 < 50**2
+    image[left], image[right] = (200, 80, 60), (210, 110, 60)
+    both = offline.search_instance(image, *clicks((90, 100, 1), (200, 100, 1)), None)
+    one = offline.search_instance(image, *clicks((60, 100, 1), (200, 100, 0)), None)
+    assert both[left | right].mean() > 0.97
+    assert one[left & ~right].mean() > 0.95
+    assert one[right & ~left].mean() < 0.05
+
+
 def test_the_same_clicks_give_the_same_mask(flower):
     first, second = (
         offline.search_instance(flower, *clicks((365, 400, 1)), None) for _ in range(2)
