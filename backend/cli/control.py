@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from backend import media, pipeline
+    from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.control.levitor import points_from_masks
     from backend.control.preview import control_frames
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.shotfile import read_shot
     from protocol.rules import problems
 
+    check_outputs([args.out], [args.shot])
     message, blobs = read_shot(args.shot)
     if found := problems(message):
         raise found[0]

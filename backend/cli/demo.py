@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from backend.cli.contact_sheet import contact_sheet
+    from backend.cli.outputs import check_outputs
     from backend.media import write_atomically
     from protocol.errors import ShotError
 
@@ -103,11 +105,14 @@ def run(args: argparse.Namespace) -> int:
             f"The demo needs a checkout with Blender's Python at {blender}.",
             "Run `make demo` in the checkout.",
         )
+    check_outputs([out / "contact_sheet.png"], [])
     out.mkdir(parents=True, exist_ok=True)
+    # Takes of earlier runs would pile up: each has a name of its own
+    shutil.rmtree(out / "levitor_takes", ignore_errors=True)
     started = time.monotonic()
     made: list[Made] = []
     photos = _photos()
-    with tqdm(total=1.0, bar_format="{percentage:3.0f}% |{bar:32}| {desc}") as bar:
+    with tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}% |{bar:32}| {desc}") as bar:
         bar.set_description("build the extension")
         extension = _build_extension()
         bar.set_description("start the server")
@@ -186,12 +191,18 @@ def _make(
             f"take on frames {result['start']}..{result['end']}, engine "
             f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
             f"shot {properties['levitor_shot'][:12]}",
-            f"`levitor render {paths['shot'].name}` gives the same bytes",
+            f"`.venv/bin/levitor render {shown(paths['shot'])} -o again.mp4` gives the same bytes",
         ),
     )
 
 
 _ENDINGS = {"blend": ".blend", "take": ".mp4", "control": "_control.mp4", "shot": ".shot"}
+
+
+def shown(path: Path) -> Path:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _photos() -> dict[str, Path]:
@@ -274,7 +285,7 @@ def _print_report(made: list[Made], sheet: Path, seconds: float) -> None:
     for item in made:
         print(f"\n{item.name} (Blender {item.blender}, {item.seconds:.1f} s)")
         for path in item.files:
-            print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
+            print(f"  {shown(path)}  {path.stat().st_size / 1e6:.2f} MB")
         for note in item.notes:
             print(f"  {note}")
-    print(f"\nLook at {sheet}  ({seconds:.1f} s in all)")
+    print(f"\nLook at {shown(sheet)}  ({seconds:.1f} s in all)")

@@ -35,9 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         from protocol.errors import ShotError
 
-        if not isinstance(error, ShotError):
+        if isinstance(error, OSError) and error.filename is not None:
+            print(f"levitor: {error.filename}: {error.strerror}.", file=sys.stderr)
+        elif isinstance(error, ShotError):
+            print(f"levitor: {error}", file=sys.stderr)
+        else:
             raise
-        print(f"levitor: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("levitor: stopped", file=sys.stderr)

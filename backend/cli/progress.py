@@ -11,7 +11,9 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error while the block runs; the value is the callback that moves it."""
     from tqdm import tqdm
 
-    with tqdm(total=1, leave=False, bar_format="{desc:<8} {bar:30} {n_fmt}/{total_fmt}") as bar:
+    # disable=None: a log file gets no bar
+    form = "{desc:<8} {bar:30} {n_fmt}/{total_fmt}"
+    with tqdm(total=1, leave=False, bar_format=form, disable=None) as bar:
 
         def on_step(phase: str, done: int, total: int) -> None:
             bar.set_description(phase, refresh=False)

@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from backend import media, pipeline
+    from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.control.preview import control_frames
     from backend.engines.registry import spec_of
@@ -29,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from backend.server.handlers import render_video
     from backend.shotfile import read_shot
 
+    outputs = [args.out] if args.control is None else [args.out, args.control]
+    check_outputs(outputs, [args.shot])
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
         shot = replace(shot, engine=args.engine, options={})

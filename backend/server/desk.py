@@ -51,6 +51,7 @@ class Desk:
         self._rests: ShotError | None = None  # why no job is started
         self._rests_until = 0.0
         self._pace: dict[str, tuple[str, float, float]] = {}  # job: phase, its start, last push
+        self._steps: dict[str, Stepped] = {}  # the last step of each running job
 
     def take_over(self) -> None:
         """Pick up what an earlier server left behind."""
@@ -112,7 +113,7 @@ class Desk:
         if found is None:
             return _unknown(job)
         rests = self._rests if found.state == "queued" else None
-        return _state(found, rests)
+        return self._state(found, rests)
 
     def cancel(self, client: str, job: str) -> messages.State:
         """Ask a job to stop, and say where it stands."""
@@ -124,7 +125,7 @@ class Desk:
             self._keep(asked)
             if asked.state == "cancel_requested":
                 self._workers.cancel(job)
-        return _state(asked)
+        return self._state(asked)
 
     def result(self, client: str, job: str) -> Any:
         """A finished job's result, or an error that says why there is none."""
@@ -254,9 +255,10 @@ class Desk:
         if job.final:
             self._live.pop(job.id, None)
             self._pace.pop(job.id, None)
+            self._steps.pop(job.id, None)
         else:
             self._live[job.id] = job
-        self._push(job.client, _state(job))
+        self._push(job.client, self._state(job))
 
     def _progress(self, job: Job, step: Stepped) -> None:
         now = time.monotonic()
@@ -265,6 +267,7 @@ class Desk:
             began = now
         due = phase != step.phase or step.done >= step.total or now - pushed >= PROGRESS_SECONDS
         self._pace[job.id] = (step.phase, began, now if due else pushed)
+        self._steps[job.id] = step
         if not due:
             return
         job = self._live[job.id] = job.pushed()
@@ -278,6 +281,22 @@ class Desk:
         )
         self._push(job.client, message)
 
+    def _state(self, job: Job, rests: ShotError | None = None) -> messages.State:
+        """The message for a job; of a queued one it may say why the queue rests."""
+        step = self._steps.get(job.id)
+        return messages.State(
+            job=job.id,
+            seq=job.seq,
+            state=job.state,
+            phase="" if step is None else step.phase,
+            done=0 if step is None else step.done,
+            total=0 if step is None else step.total,
+            place=jobs.place_of(job, self._live.values()) if job.state == "queued" else 0,
+            code=job.code if rests is None else rests.code,
+            sentence=job.sentence if rests is None else rests.sentence,
+            fix=job.fix if rests is None else rests.fix,
+        )
+
     def _fail_queued(self, event: GaveUp) -> None:
         for job in list(self._live.values()):
             if job.state == "queued" and job.role == event.role:
@@ -289,18 +308,6 @@ class Desk:
                         "Look into the server's log, then try again.",
                     )
                 )
-
-
-def _state(job: Job, rests: ShotError | None = None) -> messages.State:
-    """The message for a job; of a queued one it may say why the queue rests."""
-    return messages.State(
-        job=job.id,
-        seq=job.seq,
-        state=job.state,
-        code=job.code if rests is None else rests.code,
-        sentence=job.sentence if rests is None else rests.sentence,
-        fix=job.fix if rests is None else rests.fix,
-    )
 
 
 def _error(why: ShotError) -> messages.Error:

@@ -137,6 +137,27 @@ def test_a_file_that_is_no_shot_is_one_sentence(tmp_path, capsys, content_of_fil
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        pytest.param(["a.shot"], "a.shot is read by this command and would be lost", id="itself"),
+        pytest.param(["o.mp4", "--control", "o.mp4"], "is written twice", id="twice"),
+        pytest.param(["."], "is a folder", id="a folder"),
+        pytest.param(["a.shot/o.mp4"], "is not a folder to write in", id="under a file"),
+    ],
+)
+def test_outputs_are_checked_before_anything_is_rendered(
+    shot_file, tmp_path, monkeypatch, capsys, names, says
+):
+    path = shot_file()
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "a.shot", "-o", *names]) == 1
+    assert says in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["a.shot"]
+
+
 def test_without_a_command_the_help_is_shown(capsys):
     assert main([]) == 2
     assert "serve" in capsys.readouterr().out

@@ -166,11 +166,26 @@ def test_a_running_job_stops_at_its_next_step(shared_server, connect):
     assert shared_server.workers() == workers  # it stopped by itself: nobody was ended for it
 
 
+def test_a_late_client_learns_how_far_a_running_job_is(shared_server, connect):
+    peer = connect(shared_server)
+    job = peer.submit(steps=0).job
+    peer.until_running(job)
+    wait_for(lambda: peer.ask(messages.GetState(job=job)).done > 0, "a step to be told")
+    state = peer.ask(messages.GetState(job=job))
+    assert state.phase
+    peer.ask(messages.Cancel(job=job))
+    peer.until_state(job, "cancelled")
+
+
 def test_a_queued_job_is_cancelled_at_once_and_never_runs(shared_server, connect, tmp_path):
     peer, ran = connect(shared_server), tmp_path / "ran"
     first = peer.submit(steps=0).job
     peer.until_running(first)
     second = peer.submit(ran=str(ran)).job
+    third = peer.submit(ran=str(ran)).job
+    waiting = peer.ask(messages.GetState(job=third))
+    assert (waiting.state, waiting.place) == ("queued", 1)
+    peer.ask(messages.Cancel(job=third))
     assert peer.ask(messages.Cancel(job=second)).state == "cancelled"
     assert peer.ask(messages.GetState(job=first)).state == "running"
     peer.ask(messages.Cancel(job=first))
