@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import bpy
-from bpy.types import GeometryNodeTree, Material, Modifier, Object
+from bpy.types import GeometryNodeTree, Material, Modifier, Object, Scene
+
+from .changes import Changes
 
 NAME = "LeviTor Points"
 HIGHLIGHT = (1.0, 0.25, 0.02, 1.0)
 HIGHLIGHT_SHARE = 0.65
+
+
+def shared() -> list[Material | GeometryNodeTree]:
+    """The material and the node group that all clouds share, as far as they were made."""
+    known = bpy.data.materials.get(NAME), bpy.data.node_groups.get(NAME)
+    return [item for item in known if item is not None]
+
+
+def use_own_colours(scene: Scene, changes: Changes) -> bool:
+    """Show colours as they are; False where this Blender's colour management has no such view."""
+    settings = scene.view_settings
+    changes.keep(settings, "view_transform")
+    try:
+        settings.view_transform = "Standard"  # AgX and Filmic would bend them
+    except TypeError:
+        return False
+    return True
 
 
 def material() -> Material:

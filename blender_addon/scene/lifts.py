@@ -15,7 +15,8 @@ from ..core.coords import Array
 from ..core.lift import Cloud
 from ..core.shot import Photo
 from ..link.wire import ShotError
-from . import camera, cloud, display
+from . import camera, cloud, display, view
+from .changes import Changes
 
 BACKGROUND = "LeviTor Background"
 
@@ -23,8 +24,8 @@ BACKGROUND = "LeviTor Background"
 def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
     """Put a lifted photo into ``scene`` and make it the one that is worked on.
 
-    A lift that was there before is hidden, and so is what stands around the camera, since one
-    would see nothing but its inside. When anything goes wrong, all that was made is gone.
+    A lift that was there before is hidden, and so is, in the viewport, what stands between the
+    camera and the photo. When anything goes wrong, all is as it was.
 
     Args:
         scene: where it goes.
@@ -34,7 +35,10 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         facts: further properties of ``Collection.levitor``, such as ``depth_model``.
     """
     made: list[Any] = []
+    changes, shared = Changes(), display.shared()
     try:
+        layer = view.layer_of(scene)
+        blockers = camera.blockers(scene, layer, photo)
         collection = bpy.data.collections.new(f"LeviTor {name}")
         made.append(collection)
         eye = camera.make(photo.intrinsics, photo.width, photo.height, photo.far)
@@ -55,19 +59,29 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         for ob in (eye, background):
             collection.objects.link(ob)
         scene.collection.children.link(collection)
+        if (old := scene.levitor.lift) is not None:
+            changes.keep(old, "hide_viewport", "hide_render")
+            old.hide_viewport = old.hide_render = True
+        for ob in blockers:
+            changes.keep(ob, "hide_viewport")
+            ob.hide_viewport = True
+            _note(lift, f"'{ob.name}' stands before the photo and was hidden in the viewport.")
+        changes.keep(scene, "camera")
+        changes.keep(scene.render, *camera.USED)
+        changes.keep(scene.levitor, "lift")
+        scene.levitor.lift = collection
+        camera.use(scene, eye, photo.intrinsics, photo.width, photo.height)
+        if not display.use_own_colours(scene, changes):
+            _note(lift, "This Blender has no view 'Standard', so colours are not the photo's own.")
     except BaseException:
+        changes.undo()
+        made += [item for item in display.shared() if item not in shared]
         bpy.data.batch_remove(made)
         raise
-    if (old := scene.levitor.lift) is not None:
-        old.hide_viewport = old.hide_render = True
-    for ob in camera.around(scene, eye):
-        ob.hide_viewport = ob.hide_render = True
-        note = f"'{ob.name}' stands around the camera and was hidden."
-        lift.notes = f"{lift.notes}\n{note}".strip()
-    scene.levitor.lift = collection
-    camera.use(scene, eye, photo.intrinsics, photo.width, photo.height)
-    # Only this view shows the photo's own colours; AgX and Filmic would bend them.
-    scene.view_settings.view_transform = "Standard"
+
+
+def _note(lift: Any, sentence: str) -> None:
+    lift.notes = f"{lift.notes}\n{sentence}".strip()
 
 
 def lock(ob: Object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import bpy
-from bpy.types import Area, Context, Event, Region, Scene
+from bpy.types import Area, Context, Event, Region, Scene, ViewLayer
 from bpy_extras import view3d_utils
 
 
@@ -16,16 +16,30 @@ def _areas(scene: Scene | None = None) -> Iterator[Area]:
             yield from (area for area in window.screen.areas if area.type == "VIEW_3D")
 
 
-def look_through(scene: Scene) -> None:
-    """Point the 3D views of ``scene`` through its camera, with the points' own colours."""
-    if bpy.app.background:
+def layer_of(scene: Scene) -> ViewLayer:
+    """The view layer of ``scene`` that the artist works in, where that is known."""
+    layer = bpy.context.view_layer
+    return layer if layer is not None and layer.id_data == scene else scene.view_layers[0]
+
+
+def look_through(scene: Scene, area: Area | None = None, *, colours: bool = True) -> None:
+    """Point one 3D view of ``scene`` through its camera; the others stay as the artist has them.
+
+    Args:
+        scene: the scene.
+        area: the view; without it, the largest one that shows the scene.
+        colours: whether to show the points in their own colours, too.
+    """
+    if area is None or area.type != "VIEW_3D":
+        area = max(_areas(scene), key=lambda one: one.width * one.height, default=None)
+    if bpy.app.background or area is None:
         return
-    for area in _areas(scene):
-        space = area.spaces.active
-        space.camera = scene.camera
-        space.region_3d.view_perspective = "CAMERA"
+    space = area.spaces.active
+    space.camera = scene.camera
+    space.region_3d.view_perspective = "CAMERA"
+    if colours:
         space.shading.type = "MATERIAL"
-        area.tag_redraw()
+    area.tag_redraw()
 
 
 def redraw_sidebar() -> None:
@@ -48,6 +62,10 @@ def camera_position(context: Context, event: Event) -> tuple[float, float] | Non
     None where the mouse is not over a 3D view that looks through the camera; outside the frame
     the numbers go on. The frame's corners on screen are all that is needed: no ray is cast.
     """
+    scene = context.scene
+    eye = scene.camera
+    if eye is None or eye.type != "CAMERA":
+        return None
     for area in context.window.screen.areas:
         space = area.spaces.active
         if area.type != "VIEW_3D" or space.region_3d.view_perspective != "CAMERA":
@@ -55,8 +73,7 @@ def camera_position(context: Context, event: Event) -> tuple[float, float] | Non
         hit = [region for region in area.regions if _inside(region, event)]
         if [region.type for region in hit] != ["WINDOW"]:
             continue  # sidebar, tool bar and header lie over the view
-        scene, region = context.scene, hit[0]
-        eye = scene.camera
+        region = hit[0]
         corners = [
             view3d_utils.location_3d_to_region_2d(region, space.region_3d, eye.matrix_world @ v)
             for v in eye.data.view_frame(scene=scene)

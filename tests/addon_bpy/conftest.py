@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import Any
 
 os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="levitor_bpy_")  # before bpy
 
@@ -186,10 +187,56 @@ def stage(scene, addon) -> Stage:
     return Stage(addon)
 
 
-def contents() -> dict[str, list[str]]:
-    """The names of everything in the file that a failed operation could leave behind."""
-    kinds = ("collections", "objects", "meshes", "cameras", "node_groups", "materials", "scenes")
-    return {kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in kinds}
+def contents() -> dict[str, Any]:
+    """Everything that a failed operation could leave behind or change, to be compared."""
+    kinds = ("collections", "objects", "meshes", "cameras", "node_groups", "materials", "actions")
+    found: dict[str, Any] = {
+        kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in kinds
+    }
+    found["hidden"] = {
+        item.name: (item.hide_viewport, item.hide_render)
+        for item in [*bpy.data.objects, *bpy.data.collections]
+    }
+    found["placed"] = {
+        ob.name: (tuple(map(tuple, ob.matrix_basis)), ob.rotation_mode, _name(ob.parent))
+        for ob in bpy.data.objects
+    }
+    found["keys"] = {action.name: _keys(action) for action in bpy.data.actions}
+    found["scenes"] = {scene.name: _settings(scene) for scene in bpy.data.scenes}
+    return found
+
+
+def _name(item) -> str | None:
+    return item.name if item is not None else None
+
+
+def _keys(action) -> list[Any]:
+    return [
+        (curve.data_path, curve.array_index, [tuple(p.co) for p in curve.keyframe_points])
+        for layer in action.layers
+        for strip in layer.strips
+        for bag in strip.channelbags
+        for curve in bag.fcurves
+    ]
+
+
+def _settings(scene) -> Any:
+    render, editor, lift = scene.render, scene.sequence_editor, scene.levitor.lift
+    strips = []
+    if editor is not None:
+        strips = editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all
+    return {
+        "camera": _name(scene.camera),
+        "frame": (scene.frame_current, scene.frame_start, scene.frame_end),
+        "size": (render.resolution_x, render.resolution_y, render.resolution_percentage),
+        "aspect": (render.pixel_aspect_x, render.pixel_aspect_y),
+        "view": scene.view_settings.view_transform,
+        "lift": _name(lift),
+        "photo": scene.levitor.photo,
+        "instances": [item.name for item in lift.levitor.instances] if lift else [],
+        "picked": lift.levitor.picked if lift else 0,
+        "strips": [(strip.name, strip.channel) for strip in strips],
+    }
 
 
 def film_length(strip) -> int:

@@ -1,0 +1,80 @@
+"""Keys of an object's own channels, whatever its rotation mode; nothing else of it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bpy.types import ID, FCurve, Object
+
+from ..link.wire import ShotError
+
+_ROTATION = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
+
+
+def rotation(ob: Object) -> str:
+    """The channel that holds the object's rotation in the mode it has."""
+    return _ROTATION.get(ob.rotation_mode, "rotation_euler")
+
+
+def channels(ob: Object) -> tuple[str, str, str]:
+    """The channels that place the object."""
+    return "location", rotation(ob), "scale"
+
+
+def check(owner: ID) -> None:
+    """Raise :class:`ShotError` where Blender would not key ``owner``."""
+    if owner.library is not None or not owner.is_editable:
+        raise ShotError(
+            "linked",
+            f"'{owner.name}' comes from another file, so it cannot be moved or keyed here.",
+            "Make it local (Object > Relations > Make Local > All).",
+        )
+
+
+def insert(owner: ID, channel: str, frame: float, index: int = -1) -> None:
+    """Key ``channel`` as it stands; of a vector, all or the component ``index``.
+
+    Raises:
+        ShotError: Blender took no key.
+    """
+    if not owner.keyframe_insert(channel, index=index, frame=frame, group="LeviTor"):
+        raise ShotError(
+            "not_keyed",
+            f"Blender took no key for '{channel}' of '{owner.name}' at frame {frame:g}.",
+            "See that its action is not locked or linked, and that no driver holds the channel.",
+        )
+
+
+def curves(owner: ID, channel: str) -> Iterator[FCurve]:
+    """The curves of the owner's action that drive ``channel``."""
+    data = owner.animation_data
+    if data is None or data.action is None or data.action_slot is None:
+        return
+    for layer in data.action.layers:
+        for strip in layer.strips:
+            bag = strip.channelbag(data.action_slot)
+            for curve in bag.fcurves if bag is not None else ():
+                if curve.data_path == channel:
+                    yield curve
+
+
+def unkeyed(ob: Object, channel: str, frame: float) -> list[int]:
+    """The components of a vector channel that have no key at or before ``frame``."""
+    begun = {
+        curve.array_index
+        for curve in curves(ob, channel)
+        if any(point.co.x <= frame + 1e-3 for point in curve.keyframe_points)
+    }
+    return [index for index in range(len(getattr(ob, channel))) if index not in begun]
+
+
+@contextmanager
+def kept(ob: Object) -> Iterator[None]:
+    """Give the object its channels' values back afterwards, whole turns included."""
+    values = {channel: tuple(getattr(ob, channel)) for channel in channels(ob)}
+    try:
+        yield
+    finally:
+        for channel, value in values.items():
+            setattr(ob, channel, value)
