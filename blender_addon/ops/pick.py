@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from ..core import coords
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
-from ..scene import cloud, files, lifts, shots, view
+from ..scene import camera, cloud, files, lifts, shots, view
 from .common import Outcome, connect_lazily, reported, say
+
+log = logging.getLogger(__name__)
 
 Click = tuple[float, float, bool]
 
@@ -50,7 +53,7 @@ class LEVITOR_OT_pick(Operator):
         name="Mask",
         description="Image that is bright where the thing is; it replaces the search",
         subtype="FILE_PATH",
-        options={"SKIP_SAVE"},
+        options={"SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     extend: BoolProperty(
         name="Extend",
@@ -88,7 +91,7 @@ class LEVITOR_OT_pick(Operator):
             self.report({"ERROR"}, say(error))
             return {"CANCELLED"}
         self._gathered: list[Click] = []
-        view.look_through(context.scene)
+        view.look_through(context.scene, context.area, colours=False)
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set(
             "Click: pick  |  Alt or Ctrl Click: not this  |  Esc: end"
@@ -98,6 +101,16 @@ class LEVITOR_OT_pick(Operator):
 
     def modal(self, context: Context, event: Event) -> Outcome:
         """A click in the camera view is a pick; navigation and the sidebar go on as ever."""
+        try:
+            return self._modal(context, event)
+        except Exception as error:
+            # Blender would keep calling an operator that it has no way to end.
+            log.exception("picking ended")
+            self.cancel(context)
+            self.report({"ERROR"}, f"Picking ended: {error}.")
+            return {"CANCELLED"}
+
+    def _modal(self, context: Context, event: Event) -> Outcome:
         if event.type in {"ESC", "RIGHTMOUSE", "RET"} and event.value == "PRESS":
             self.cancel(context)
             return {"FINISHED"}
@@ -181,22 +194,23 @@ def _at_rest(context: Context) -> Any:
     lift = lifts.active(scene).levitor
     eye, render = scene.camera, scene.render
     if eye != lift.camera:
-        raise ShotError(
-            "camera", "The active camera is not the photo's.", "Make 'LeviTor Camera' active."
-        )
+        raise ShotError("camera", "The active camera is not the photo's.", "Use Reset Camera.")
+    if (wrong := camera.problem(scene, eye, lifts.photo_of(lifts.active(scene)))) is not None:
+        raise wrong
+    view.layer_of(scene).update()  # what was set by a script counts as well
     seen = coords.camera_from_world(np.array(eye.matrix_world)[None])[0]
     if not np.abs(seen - np.eye(4)).max() < 1e-4:
         raise ShotError(
             "camera",
             f"At frame {scene.frame_current} the camera is not where it took the photo.",
-            f"Go to frame {scene.frame_start}.",
+            f"Go to frame {scene.frame_start}, or use Reset Camera.",
         )
     if abs(render.resolution_x * lift.height - render.resolution_y * lift.width) > lift.width:
         raise ShotError(
             "size",
             f"The render size {render.resolution_x} x {render.resolution_y} has another shape than "
             f"the photo, {lift.width} x {lift.height}.",
-            "Set the render size back.",
+            "Use Reset Camera, or set the render size back.",
         )
     return lift
 

@@ -77,11 +77,3 @@ def floats(mesh: Mesh, name: str) -> Array | None:
     values = np.empty(len(mesh.vertices), np.float32)
     source.data.foreach_get("value", values)
     return values
-
-
-def forget(mesh: Mesh, *names: str) -> None:
-    """Remove attributes, where they are there."""
-    for name in names:
-        if (attribute := mesh.attributes.get(name)) is not None:
-            mesh.attributes.remove(attribute)
-    mesh.update()

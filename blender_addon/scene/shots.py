@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bpy.types import Collection, Scene
+from bpy.types import Collection, Object, Scene
 
+from ..core import lift as pure_lift
 from ..core import shot as pure
+from ..core.lift import Cloud
 from ..core.shot import Picked, Take
 from ..link.wire import ShotError, messages, rules
-from . import lifts, sampling
+from . import camera, lifts, sampling
+
+_MOVED = 1e-5
+"""How far a point may be off, relative to its depth: Blender keeps it as float32."""
 
 
 def read(
@@ -38,10 +44,14 @@ def read(
         raise ShotError(
             "camera",
             f"The camera '{eye.name}' is not a perspective camera.",
-            "Change its type in the camera settings.",
+            "Use Reset Camera, or change its type in the camera settings.",
         )
+    photo = lifts.photo_of(collection)
+    if (wrong := camera.pixel_aspect(scene, photo)) is not None:
+        raise wrong
+    _one_camera(scene, eye, take)
     background, clouds = lifts.clouds_of(scene, collection)
-    _untouched(collection)
+    _untouched(collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]
     times = pure.frame_times(take.frame_start, take.frame_end, count)
     matrices, views, lenses = sampling.sample(scene, handles, eye, times)
@@ -63,7 +73,6 @@ def read(
                 f"at frame {times[sample]:g}.",
                 "Switch Moving on, or clear the handle's keys and put it back.",
             )
-    photo = lifts.photo_of(collection)
     shot, blobs = pure.build(photo, background, picked, views, lenses, take)
     if found := rules.problems(shot, limits):
         raise found[0]
@@ -91,15 +100,56 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     return _latest[0][1]
 
 
-def _untouched(collection: Collection) -> None:
+def _one_camera(scene: Scene, eye: Object, take: Take) -> None:
+    """A shot has one camera; markers may bind others, which Blender switches to on their frames."""
+    bound = sorted((m for m in scene.timeline_markers if m.camera), key=lambda m: m.frame)
+    begun = [m for m in bound if m.frame <= take.frame_start][-1:]
+    for marker in [*begun, *(m for m in bound if take.frame_start < m.frame <= take.frame_end)]:
+        if marker.camera != eye:
+            raise ShotError(
+                "camera",
+                f"The marker '{marker.name}' at frame {marker.frame} switches to the camera "
+                f"'{marker.camera.name}', but a shot has one camera, '{eye.name}'.",
+                "Delete the marker, or unbind its camera.",
+            )
+
+
+def _untouched(collection: Collection, clouds: Sequence[Cloud]) -> None:
     """Points may only be moved by their handles: what is rendered is what the lift fixed."""
-    lift = collection.levitor
+    lift, photo = collection.levitor, lifts.photo_of(collection)
     parts = [(lift.background, None), *((item.points, item.handle) for item in lift.instances)]
-    for ob, handle in parts:
+    for (ob, handle), cloud in zip(parts, clouds, strict=True):
         local = np.array(ob.matrix_parent_inverse) @ np.array(ob.matrix_basis)
-        if ob.parent != handle or np.abs(local - np.eye(4)).max() > 1e-5:
+        if ob.parent != handle or np.abs(local - np.eye(4)).max() > _MOVED:
             raise ShotError(
                 "points_moved",
                 f"The points '{ob.name}' were moved or re-parented themselves.",
                 "Clear their transform (Alt G, Alt R, Alt S) and move their handle instead.",
             )
+        if (what := _driven(ob)) is not None:
+            raise ShotError(
+                "points_moved",
+                f"The points '{ob.name}' have {what} of their own, which no shot can hold.",
+                "Remove it from the points and move their handle instead.",
+            )
+        right = pure_lift.positions(cloud.pixel, cloud.depth, photo.intrinsics, photo.width)
+        if handle is not None:
+            right -= lifts.rest_of(handle)[:3, 3].astype(np.float32)
+        far = np.abs(cloud.position - right).max(axis=1) > _MOVED * np.maximum(cloud.depth, 1)
+        if count := int(np.count_nonzero(far)):
+            raise ShotError(
+                "points_moved",
+                f"{count} of the {len(cloud)} points of '{ob.name}' were moved in edit mode.",
+                "Undo that edit, or lift the photo again.",
+            )
+
+
+def _driven(ob: Object) -> str | None:
+    """What else than its handle moves an object, in words."""
+    active = [constraint for constraint in ob.constraints if not constraint.mute]
+    if active:
+        return f"a constraint '{active[0].name}'"
+    data = ob.animation_data
+    if data is not None and (data.action is not None or data.drivers or data.nla_tracks):
+        return "an animation"
+    return None

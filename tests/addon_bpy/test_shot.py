@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import contents
+from .conftest import contents, module
 
 
 @pytest.fixture
@@ -188,9 +188,49 @@ def test_an_orthographic_camera_is_refused(stage, box):
 
 def test_sampling_that_fails_leaves_no_scene_behind(stage, box):
     before = contents()
-    box.location.x = float("nan")
-    problem(stage)
+    sampling, scene = module(stage.addon, "scene.sampling"), bpy.context.scene
+    with pytest.raises(ValueError, match="NaN"):
+        sampling.sample(scene, [box], scene.camera, [1.0, float("nan")])
     assert contents() == before
+
+
+def test_a_pixel_aspect_that_is_not_the_photos_is_named_with_both(stage, box):
+    bpy.context.scene.render.pixel_aspect_y = 2
+    assert "pixel aspect is 1 to 2, but the photo was lifted with 1 to 1" in problem(stage)
+
+
+def test_points_with_a_constraint_of_their_own_are_named(stage, box):
+    points = bpy.context.scene.levitor.lift.levitor.instances["Box"].points
+    points.constraints.new("COPY_LOCATION").name = "Follow"
+    assert "The points 'Box' have a constraint 'Follow' of their own" in problem(stage)
+    points.constraints[0].mute = True
+    assert "Nothing moves" in problem(stage)
+
+
+def test_points_with_keys_of_their_own_are_named(stage, box):
+    background = bpy.context.scene.levitor.lift.levitor.background
+    background.keyframe_insert("location", frame=1)
+    assert "The points 'LeviTor Background' have an animation of their own" in problem(stage)
+
+
+@pytest.mark.parametrize(("name", "total"), [("LeviTor Background", 3072 - 100), ("Box", 100)])
+def test_points_moved_in_edit_mode_are_counted(stage, box, name, total):
+    mesh = bpy.data.objects[name].data
+    for vertex in list(mesh.vertices)[3:8]:
+        vertex.co.z += 0.01
+    assert f"5 of the {total} points of '{name}' were moved in edit mode" in problem(stage)
+
+
+def test_a_marker_that_switches_the_camera_during_the_shot_is_named(stage, box):
+    scene = bpy.context.scene
+    other = bpy.data.objects.new("Other", bpy.data.cameras.new("Other"))
+    scene.collection.objects.link(other)
+    markers = {frame: scene.timeline_markers.new(f"m{frame}", frame=frame) for frame in (1, 5, 12)}
+    markers[1].camera, markers[12].camera = scene.camera, other
+    assert "Nothing moves" in problem(stage)  # frame 12 comes after the shot
+    markers[5].camera = other
+    said = problem(stage)
+    assert "marker 'm5' at frame 5 switches to the camera 'Other', but a shot has one" in said
 
 
 def test_a_shot_is_saved_to_a_file_that_holds_it_whole(stage, box, tmp_path):
