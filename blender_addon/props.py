@@ -22,6 +22,12 @@ from bpy.types import Context, PropertyGroup
 
 from .core import names
 from .link import pump
+from .link.wire import messages
+from .scene import handles
+
+LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
+"""How a photo is lifted unless the artist says otherwise."""
+LIMITS = messages.Limits()
 
 
 def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
@@ -29,6 +35,13 @@ def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
     others = [item.name for item in items if item != self]
     if (unique := names.unique(self.name, others)) != self.name:
         self.name = unique  # calls this again, with nothing left to do
+
+
+def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
+    if 0 <= self.active_instance < len(self.instances):
+        handle = self.instances[self.active_instance].handle
+        if handle is not None:
+            handles.select(context.scene, handle)
 
 
 class LEVITOR_PG_instance(PropertyGroup):
@@ -83,7 +96,9 @@ class LEVITOR_PG_lift(PropertyGroup):
         description="Stand a picked instance upright at the depth of its lowest row",
     )
     instances: CollectionProperty(type=LEVITOR_PG_instance)
-    active_instance: IntProperty(name="Instance", description="Instance chosen in the list")
+    active_instance: IntProperty(
+        name="Instance", description="Instance chosen in the list", update=_select_chosen
+    )
     clicks: CollectionProperty(type=LEVITOR_PG_click)
     box: FloatVectorProperty(
         name="Box",
@@ -101,32 +116,36 @@ class LEVITOR_PG_scene(PropertyGroup):
     """Settings of the next lift, instance and render."""
 
     photo: StringProperty(
-        name="Photo", description="Photo to lift into a point cloud", subtype="FILE_PATH"
+        name="Photo",
+        description="Photo to lift into a point cloud",
+        subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     horizontal_fov: FloatProperty(
         name="Field Of View",
         description="Horizontal field of view of the photo in degrees",
-        default=50.0,
+        default=LIFT.horizontal_fov,
         min=1.0,
-        max=170.0,
+        max=175.0,
     )
     horizon: FloatProperty(
         name="Horizon",
         description="Height of the horizon, from 0 at the top of the photo to 1 at the bottom",
-        default=0.35,
+        default=LIFT.horizon,
         min=0.0,
-        max=1.0,
+        max=0.95,
     )
     near: FloatProperty(
-        name="Near", description="Distance of the nearest points", default=2.0, min=0.001
+        name="Near", description="Distance of the nearest points", default=LIFT.near, min=0.001
     )
     far: FloatProperty(
-        name="Far", description="Distance of the farthest points", default=20.0, min=0.001
+        name="Far", description="Distance of the farthest points", default=LIFT.far, min=0.001
     )
     depth_path: StringProperty(
         name="Depth Map",
         description="Depth map to use instead of the backend's: 8 or 16-bit PNG, EXR or .npy",
         subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     nearer_is_larger: BoolProperty(
         name="Nearer Is Larger",
@@ -136,9 +155,9 @@ class LEVITOR_PG_scene(PropertyGroup):
     max_side: IntProperty(
         name="Longest Side",
         description="A longer photo is scaled down to this many pixels",
-        default=1280,
+        default=LIFT.max_side,
         min=16,
-        max=8192,
+        max=LIMITS.max_side,
     )
     lift: PointerProperty(
         name="Lift", description="The lifted photo that is worked on", type=bpy.types.Collection

@@ -8,6 +8,7 @@ from .make_instance import LEVITOR_OT_make_instance
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
 from .render import LEVITOR_OT_render
+from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle
 from .save_shot import LEVITOR_OT_save_shot
 
 OPERATORS = (
@@ -17,6 +18,8 @@ OPERATORS = (
     LEVITOR_OT_pick,
     LEVITOR_OT_make_instance,
     LEVITOR_OT_key_handle,
+    LEVITOR_OT_reset_handle,
+    LEVITOR_OT_reset_camera,
     LEVITOR_OT_render,
     LEVITOR_OT_cancel,
     LEVITOR_OT_place_take,

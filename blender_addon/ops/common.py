@@ -46,3 +46,12 @@ def fill_from_scene(operator: Operator, settings: Any, names: tuple[str, ...]) -
     for name in names:
         if not operator.properties.is_property_set(name):
             setattr(operator, name, getattr(settings, name))
+
+
+def has_instances(operator: type[Operator], context: Context) -> bool:
+    """For ``poll``: whether the lift that is worked on has an instance."""
+    collection = context.scene.levitor.lift
+    if collection is None or not collection.levitor.instances:
+        operator.poll_message_set("Make an instance first")
+        return False
+    return True

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from bpy.props import FloatProperty, FloatVectorProperty, IntProperty, StringProperty
 from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
-from ..scene import handles, lifts
-from .common import Outcome, reported
+from ..scene import handles, keys
+from .common import Outcome, has_instances, reported
+
+_ENDLESS = 1e30
+"""Blender makes the largest float32 of infinity."""
 
 
 class LEVITOR_OT_key_handle(Operator):
@@ -19,7 +23,7 @@ class LEVITOR_OT_key_handle(Operator):
 
     instance: StringProperty(
         name="Instance",
-        description="Name of the instance; empty is the one chosen in the list",
+        description="Name of the instance; empty is the selected one, or the one of the list",
         options={"SKIP_SAVE"},
     )
     frame: IntProperty(
@@ -51,11 +55,7 @@ class LEVITOR_OT_key_handle(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """There is an instance."""
-        collection = context.scene.levitor.lift
-        if collection is None or not collection.levitor.instances:
-            cls.poll_message_set("Make an instance first")
-            return False
-        return True
+        return has_instances(cls, context)
 
     def execute(self, context: Context) -> Outcome:
         """Key the handle."""
@@ -63,18 +63,23 @@ class LEVITOR_OT_key_handle(Operator):
 
     def _key(self, context: Context) -> str:
         scene = context.scene
-        given = [self.properties.is_property_set(name) for name in ("move", "turn", "scale")]
+        posed = any(self.properties.is_property_set(name) for name in ("move", "turn", "scale"))
         frame = self.frame if self.properties.is_property_set("frame") else scene.frame_current
-        if any(given) and self.scale <= 0:
+        values = np.array([*self.move, *self.turn, self.scale])
+        if not (np.abs(values) < _ENDLESS).all():
+            raise ShotError(
+                "not_a_number",
+                f"Move {tuple(self.move)}, turn {tuple(self.turn)} and scale {self.scale} "
+                "are not all finite numbers.",
+                "Give a number for each.",
+            )
+        if self.scale <= 0:
             raise ShotError(
                 "scale", f"A handle cannot be scaled by {self.scale:g}.", "Give a scale above 0."
             )
-        handle = handles.find(lifts.active(scene), self.instance)
-        if frame > scene.frame_start and not handles.is_keyed(handle):
-            handles.key_rest(handle, scene.frame_start)
-        if any(given):
-            handles.pose(handle, self.move, self.turn, self.scale)
-        handles.key(handle, frame)
-        if frame != scene.frame_current:
-            scene.frame_set(scene.frame_current)  # shows the handle where this frame has it
+        handle = handles.find(scene, self.instance)
+        keys.check(handle)
+        if frame > scene.frame_start:
+            handles.key_rest(scene, handle, scene.frame_start)
+        handles.key_at(scene, handle, frame, (self.move, self.turn, self.scale) if posed else None)
         return f"Keyed '{handle.name}' at frame {frame}."

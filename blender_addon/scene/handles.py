@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import bpy
 import numpy as np
 from bpy.types import Collection, Object, Scene
+from mathutils import Euler, Matrix, Vector
 
 from ..core import lift as pure
 from ..core import names
 from ..core.coords import Array
 from ..link.wire import ShotError
-from . import cloud, display, lifts
-
-CHANNELS = ("location", "rotation_euler", "scale")
+from . import cloud, display, keys, lifts, view
 
 
 def make_instance(scene: Scene, collection: Collection, name: str, moving: bool) -> str:
@@ -62,14 +65,28 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
         bpy.data.batch_remove(made)
         raise
     old, background.data = background.data, left
-    bpy.data.meshes.remove(old)
+    if old.users == 0:  # an object of the artist's may show it too
+        bpy.data.meshes.remove(old)
     item = lift.instances.add()
     item.name, item.moving, item.handle, item.points = name, moving, handle, ob
     lift.active_instance = len(lift.instances) - 1
     lift.clicks.clear()
     lift.box = (0.0,) * 4
     lift.picked = 0
+    select(scene, handle)
     return name
+
+
+def select(scene: Scene, handle: Object) -> None:
+    """Make ``handle`` the selected and active object, where the artist is free to select."""
+    layer = view.layer_of(scene)
+    now = layer.objects.active
+    if handle.name not in layer.objects or (now is not None and now.mode != "OBJECT"):
+        return
+    for ob in layer.objects.selected:
+        ob.select_set(False, view_layer=layer)
+    handle.select_set(True, view_layer=layer)
+    layer.objects.active = handle
 
 
 def _empty(name: str, rest: Array, extent: Array) -> Object:
@@ -82,54 +99,142 @@ def _empty(name: str, rest: Array, extent: Array) -> Object:
     return handle
 
 
-def find(collection: Collection, name: str) -> Object:
-    """The handle of the instance called ``name``, or of the one chosen in the list if empty.
+def find(scene: Scene, name: str) -> Object:
+    """A handle of the lift that is worked on.
+
+    Args:
+        scene: where it must be.
+        name: of the instance; empty is the one whose handle or points are selected and active,
+            else the one chosen in the list.
 
     Raises:
-        ShotError: there is no such instance.
+        ShotError: there is no such instance, or its handle was deleted.
     """
-    lift = collection.levitor
+    lift = lifts.active(scene).levitor
     if not lift.instances:
         raise ShotError("no_instance", "There is no instance yet.", "Pick one and make it first.")
-    if name:
-        item = lift.instances.get(name)
-    else:
-        item = lift.instances[min(max(lift.active_instance, 0), len(lift.instances) - 1)]
+    item = lift.instances.get(name) if name else _chosen(scene, lift)
     if item is None:
         known = ", ".join(f"'{other.name}'" for other in lift.instances)
         raise ShotError("no_instance", f"There is no instance '{name}'; there are {known}.")
-    if item.handle is None:
+    if not lifts.in_scene(item.handle, scene):
         raise ShotError(
             "deleted", f"The handle of '{item.name}' was deleted.", "Undo its deletion."
         )
     return item.handle
 
 
+def _chosen(scene: Scene, lift: Any) -> Any:
+    layer = view.layer_of(scene)
+    now = layer.objects.active
+    if now is not None and now.select_get(view_layer=layer):
+        for item in lift.instances:
+            if now in (item.handle, item.points):
+                return item
+    return lift.instances[min(max(lift.active_instance, 0), len(lift.instances) - 1)]
+
+
 def pose(handle: Object, move: Array, turn: Array, scale: float) -> None:
-    """Set the handle ``move`` world units from rest, turned and scaled as given."""
-    handle.rotation_mode = "XYZ"
-    handle.location = lifts.rest_of(handle)[:3, 3] + np.asarray(move, np.float64)
-    handle.rotation_euler = turn
-    handle.scale = (scale, scale, scale)
+    """Set the handle ``move`` world units from rest, turned about X, Y, Z and scaled as given."""
+    rest = lifts.rest_of(handle)
+    place = rest[:3, 3] + np.asarray(move, np.float64)
+    turned, size = Euler(turn), (scale, scale, scale)
+    if not _is_plain(handle):
+        linear = Matrix(rest.tolist())
+        linear.translation = (0, 0, 0)
+        # Blender works out the channels that, below parent and deltas, come out there.
+        handle.matrix_world = Matrix.LocRotScale(Vector(place), turned, Vector(size)) @ linear
+        return
+    handle.location, handle.scale = place, size
+    mode = handle.rotation_mode
+    if mode == "XYZ":
+        handle.rotation_euler = turned  # as it is: a matrix would forget whole turns
+    elif mode == "QUATERNION":
+        now = turned.to_quaternion()
+        now.make_compatible(handle.rotation_quaternion)
+        handle.rotation_quaternion = now
+    elif mode == "AXIS_ANGLE":
+        axis, angle = turned.to_quaternion().to_axis_angle()
+        handle.rotation_axis_angle = (angle, *axis)
+    else:
+        handle.rotation_euler = turned.to_matrix().to_euler(mode)
 
 
-def key(handle: Object, frame: int) -> None:
-    """Key the handle as it stands."""
-    if handle.rotation_mode != "XYZ":
-        handle.rotation_mode = "XYZ"  # keeps the orientation
-    for channel in CHANNELS:
-        handle.keyframe_insert(channel, frame=frame, group="LeviTor")
+def _is_plain(handle: Object) -> bool:
+    """Whether the handle's channels are its place in the world: no parent, no deltas."""
+    quaternion = handle.rotation_mode in ("QUATERNION", "AXIS_ANGLE")
+    delta = handle.delta_rotation_quaternion if quaternion else handle.delta_rotation_euler
+    return (
+        handle.parent is None
+        and not any(handle.delta_location)
+        and tuple(delta) == ((1, 0, 0, 0) if quaternion else (0, 0, 0))
+        and tuple(handle.delta_scale) == (1, 1, 1)
+        and bool((lifts.rest_of(handle)[:3, :3] == np.eye(3)).all())
+    )
 
 
-def is_keyed(handle: Object) -> bool:
-    """Whether an action drives the handle."""
-    data = handle.animation_data
-    return data is not None and data.action is not None and data.action_slot is not None
+def key_at(
+    scene: Scene, handle: Object, frame: int, posed: tuple[Array, Array, float] | None
+) -> None:
+    """Key the handle on ``frame``, in the rotation mode it has.
+
+    Args:
+        scene: where it is.
+        handle: the handle.
+        frame: may be another one than the current.
+        posed: move, turn and scale from rest; None keys it as it stands.
+    """
+    with _frame(scene, frame if handle.parent is not None and posed else scene.frame_current):
+        if posed is not None:
+            pose(handle, *posed)
+        for channel in keys.channels(handle):
+            keys.insert(handle, channel, frame)
+    if frame != scene.frame_current:
+        # Shows the handle where this frame has it.
+        scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
 
 
-def key_rest(handle: Object, frame: int) -> None:
-    """Key the handle at rest on ``frame``; how it stands now is not changed."""
-    now = handle.location.copy(), handle.rotation_euler.copy(), handle.scale.copy()
+def key_rest(scene: Scene, handle: Object, frame: int) -> None:
+    """Key at rest on ``frame`` what has no key until then; how the handle stands stays."""
+    missing = {name: keys.unkeyed(handle, name, frame) for name in keys.channels(handle)}
+    if not any(missing.values()):
+        return
+    elsewhere = handle.parent is not None
+    with keys.kept(handle), _frame(scene, frame if elsewhere else scene.frame_current):
+        pose(handle, np.zeros(3), np.zeros(3), 1.0)
+        for name, components in missing.items():
+            for index in components:
+                keys.insert(handle, name, frame, index)
+
+
+@contextmanager
+def _frame(scene: Scene, frame: int) -> Iterator[None]:
+    """Be on ``frame`` for a while: a place in the world needs the parent where it is then."""
+    current, part = scene.frame_current, scene.frame_subframe
+    view.layer_of(scene).update()
+    if frame != current:
+        scene.frame_set(frame)
+    try:
+        yield
+    finally:
+        if frame != current:
+            scene.frame_set(current, subframe=part)
+
+
+def reset(scene: Scene, handle: Object, *, clear_keys: bool) -> None:
+    """Put the handle back to rest.
+
+    Args:
+        scene: where it is.
+        handle: the handle.
+        clear_keys: whether its keys go as well; otherwise what is keyed is keyed at rest on the
+            current frame, since the next change of frame would move it away again.
+    """
+    keys.check(handle)
+    if clear_keys:
+        handle.animation_data_clear()
+    view.layer_of(scene).update()
     pose(handle, np.zeros(3), np.zeros(3), 1.0)
-    key(handle, frame)
-    handle.location, handle.rotation_euler, handle.scale = now
+    for channel in keys.channels(handle):
+        if next(keys.curves(handle, channel), None) is not None:
+            keys.insert(handle, channel, scene.frame_current)
