@@ -106,8 +106,11 @@ def splat_frame(
     # A point of radius r reaches the pixels of a window of ceil(2 r) centres a side; points are
     # grouped by that window, so that the few large ones do not make all others slow.
     side = torch.ceil(2 * radius).to(torch.int64)
-    sizes: list[int] = torch.unique(side).tolist()
+    sizes: list[int] = torch.nonzero(torch.bincount(side))[:, 0].tolist()
     for size in sizes:
+        if len(sizes) == 1:
+            _splat_group(buffer, pixel, radius, key, size, height, width)
+            break
         group = torch.nonzero(side == size)[:, 0]
         _splat_group(buffer, pixel[group], radius[group], key[group], size, height, width)
     empty = buffer == _NOTHING
