@@ -426,8 +426,17 @@ def test_clicks_in_a_camera_view_that_is_not_the_photo_are_refused(stage, addon,
 
 def test_a_mouse_over_a_scene_without_camera_is_nowhere(stage, addon):
     stage.lift()
-    bpy.context.scene.camera = None
-    assert module(addon, "scene.view").camera_position(bpy.context, None) is None
+    scene = bpy.context.scene
+    scene.camera = None
+    # There is no window here; of a view only this is asked before its camera.
+    space = SimpleNamespace(region_3d=SimpleNamespace(view_perspective="CAMERA"))
+    region = SimpleNamespace(type="WINDOW", x=0, y=0, width=100, height=80)
+    spaces = SimpleNamespace(active=space)
+    area = SimpleNamespace(type="VIEW_3D", spaces=spaces, regions=[region])
+    window = SimpleNamespace(screen=SimpleNamespace(areas=[area]))
+    context = SimpleNamespace(scene=scene, window=window)
+    event = SimpleNamespace(mouse_x=50, mouse_y=40)
+    assert module(addon, "scene.view").camera_position(context, event) is None
 
 
 def test_picking_that_breaks_gives_the_cursor_back_and_says_so_once(stage, addon, caplog):

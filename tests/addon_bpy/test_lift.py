@@ -1,5 +1,8 @@
 """A lifted photo in the scene: seen exactly, held exactly, undone whole."""
 
+import struct
+import zlib
+
 import bpy
 import numpy as np
 import pytest
@@ -197,6 +200,78 @@ def test_a_real_photo_is_lifted_and_undo_brings_back_the_empty_scene(connected, 
     assert bpy.context.scene.camera is None
     bpy.ops.ed.redo()
     assert bpy.context.scene.levitor.lift.levitor.width == 640
+
+
+def png(width: int, height: int, rows: bytes = b"") -> bytes:
+    """An RGB PNG; without ``rows`` it has a header and no pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(rows)) if rows else b""
+    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+
+
+def animation() -> bytes:
+    """A GIF of two frames, each 16 x 16 pixels of one colour."""
+    # Codes of three bits: 4 clears, then two pixels of colour 0, again and again; 5 ends.
+    bits = "".join(f"{code:03b}"[::-1] for code in [4, 0, 0] * 128 + [5])
+    packed = bytes(int(bits[n : n + 8][::-1], 2) for n in range(0, len(bits), 8))
+    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, 16, 16, 0)
+    picture += bytes([2, len(packed)]) + packed + b"\x00"
+    header = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0x80, 0, 0) + bytes(3) + b"\xff" * 3
+    return header + (b"\x21\xf9\x04\x00\x0a\x00\x00\x00" + picture) * 2 + b"\x3b"
+
+
+BAD = {
+    "missing.jpg": (lambda flower: None, "cannot be read: no such file"),
+    "empty.jpg": (lambda flower: b"", "is empty"),
+    "text.jpg": (
+        lambda flower: b"not a photo at all",
+        "The photo (18 bytes) is not an image that can be read",
+    ),
+    "truncated.jpg": (
+        lambda flower: flower[: len(flower) // 3],
+        "The photo cannot be read: image file is truncated",
+    ),
+    "one.png": (lambda flower: png(1, 1, b"\x00abc"), "The photo has 1 x 1 pixels"),
+    "animated.gif": (lambda flower: animation(), "an animation of 2 frames, not a photo"),
+    "huge.png": (lambda flower: png(20_000, 20_000), "the limit is 64 million"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_is_no_photo_gets_one_sentence_and_changes_nothing(
+    connected, flower, tmp_path, name
+):
+    data, sentence = BAD[name]
+    if (content := data(flower.read_bytes())) is not None:
+        (tmp_path / name).write_bytes(content)
+    before = contents()
+    with pytest.raises(RuntimeError) as raised:
+        bpy.ops.levitor.lift(filepath=str(tmp_path / name), wait=30.0)
+    assert sentence in str(raised.value)
+    assert "Traceback" not in str(raised.value)
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(0, "Nothing was found there: the mask has 0 pixels"), (255, "covers the whole photo")],
+)
+def test_a_mask_of_nothing_or_of_everything_gets_one_sentence_and_changes_nothing(
+    connected, flower, tmp_path, value, sentence
+):
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
+    lift = connected.levitor.lift.levitor
+    row = b"\x00" + bytes([value] * 3 * lift.width)
+    (tmp_path / "mask.png").write_bytes(png(lift.width, lift.height, row * lift.height))
+    before = contents()
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=30.0)
+    assert contents() == before
 
 
 def test_a_far_distance_below_the_near_one_is_refused_with_both_numbers(connected, flower):
