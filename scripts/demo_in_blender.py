@@ -22,8 +22,14 @@ MODULE = "bl_ext.user_default.levitor"
 def main() -> None:
     """Run the plan."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    # Before bpy is imported: preferences and extensions of its own, so that nothing leaks.
-    os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="levitor_demo_")
+    with tempfile.TemporaryDirectory(prefix="levitor_demo_", ignore_cleanup_errors=True) as folder:
+        # Before bpy is imported: preferences and extensions of its own, so that nothing leaks.
+        os.environ["BLENDER_USER_RESOURCES"] = folder
+        run(plan)
+
+
+def run(plan: dict[str, Any]) -> None:
+    """Run the plan in a Blender that starts now."""
     import bpy
 
     steps = [
@@ -33,7 +39,7 @@ def main() -> None:
         *[(f"pick {item['name']}", lambda item=item: pick(bpy, item)) for item in plan["picks"]],
         ("key the handles", lambda: key(bpy, plan)),
         ("save the shot", lambda: bpy.ops.levitor.save_shot(filepath=plan["shot"])),
-        ("render and place the take", lambda: render(bpy, plan)),
+        ("render and place the take", lambda: render(bpy)),
         ("save the .blend", lambda: bpy.ops.wm.save_mainfile()),
     ]
     for done, (what, step) in enumerate(steps):
@@ -83,22 +89,24 @@ def key(bpy: Any, plan: dict[str, Any]) -> None:
     bpy.context.scene.frame_set(1)
 
 
-def render(bpy: Any, plan: dict[str, Any]) -> None:
+def render(bpy: Any) -> None:
     """Render the draft; the extension places the take in the sequencer."""
     bpy.ops.levitor.render(engine="draft", seed=0, wait=600.0)
-    del plan
 
 
 def report(bpy: Any) -> dict[str, Any]:
-    """What stands in the sequencer now."""
-    editor = bpy.context.scene.sequence_editor
-    strips = editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all
-    strip = list(strips)[-1]
+    """How the take that was just rendered stands in the sequencer."""
+    # The extension's own helpers know how each Blender names a strip's ends.
+    sequencer, pump = (sys.modules[f"{MODULE}.{name}"] for name in ("scene.sequencer", "link.pump"))
+    job = list(pump.link().takes)[-1]
+    _, strips = sequencer.strips_of(bpy.context.scene)
+    strip = next(strip for strip in strips if strip.get("levitor_job") == job)
+    span = sequencer.span_of(strip)
     return {
         "blender": bpy.app.version_string,
         "take": bpy.path.abspath(strip.filepath),
-        "start": int(strip.frame_final_start),
-        "end": int(strip.frame_final_end) - 1,
+        "start": span.start,
+        "end": span.end - 1,
         "properties": {name: value for name, value in strip.items() if name.startswith("levitor_")},
     }
 
