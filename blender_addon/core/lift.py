@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -34,13 +34,17 @@ class Cloud:
     def take(self, chosen: Array) -> Cloud:
         """The points that ``chosen``, (n,) bool, names."""
         index = np.flatnonzero(chosen)  # found once for all five fields
-        # Four floats go as one value of sixteen bytes; numpy copies rows of floats far slower.
-        colour = np.ascontiguousarray(self.colour).view(np.complex128).take(index)
-        others = [f.name for f in fields(self) if f.name != "colour"]
-        return Cloud(
-            colour=colour.view(np.float32).reshape(-1, 4),
-            **{name: getattr(self, name).take(index, axis=0) for name in others},
-        )
+        return Cloud(**{f.name: rows(getattr(self, f.name), index) for f in fields(self)})
+
+
+def rows(values: Array, index: Array, out: Array | None = None) -> Array:
+    """``values[index]`` of (n,) or C-ordered (n, k) values of 32 bits, into ``out`` if given."""
+    if values.ndim == 2 and values.shape[1] == 4:
+        # As one value of sixteen bytes; numpy copies rows of four far slower.
+        whole = values.view(np.complex128)[:, 0]
+        target = None if out is None else out.view(np.complex128)[:, 0]
+        return whole.take(index, out=target, mode="clip").view(values.dtype).reshape(-1, 4)
+    return values.take(index, axis=0, out=out, mode="clip")
 
 
 def _linear_table() -> Array:
@@ -79,21 +83,52 @@ def to_bytes(linear: Array) -> Array:
 
 def positions(pixel: Array, depth: Array, intrinsics: Array, width: int) -> Array:
     """(n, 3) float32 points in Blender's world of the pixels' centres at ``depth``."""
-    pixel, depth = np.asarray(pixel, np.int32), np.asarray(depth)
+    found = np.empty((len(pixel), 3), np.float32)
+    for part, points in _placed(pixel, depth, intrinsics, width):
+        found[part] = points
+    return found
+
+
+def _placed(
+    pixel: Array, depth: Array, intrinsics: Array, width: int
+) -> Iterator[tuple[slice, Array]]:
+    """The positions in pieces that stay in the processor's cache, each with its place."""
     height = int(pixel.max(initial=-1)) // width + 1
     # A ray's slopes depend on its column and on its row alone: few divisions for many points.
     across = (np.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
     down = (np.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
-    found = np.empty((len(pixel), 3), np.float32)
     for start in range(0, len(pixel), _CHUNK):
         part = slice(start, start + _CHUNK)
         row = pixel[part] // width
         z = depth[part].astype(np.float64)
+        points = np.empty((len(z), 3), np.float32)
         # coords.to_blender, without the detour over an array of its own.
-        found[part, 0] = across[pixel[part] - row * width] * z
-        found[part, 1] = z
-        found[part, 2] = -(down[row] * z)
-    return found
+        points[:, 0] = across[pixel[part] - row * width] * z
+        points[:, 1] = z
+        points[:, 2] = -(down[row] * z)
+        yield part, points
+
+
+def moved_points(
+    cloud: Cloud, intrinsics: Array, width: int, offset: Array, tolerance: float
+) -> int:
+    """How many points are not on their ray at their depth.
+
+    Args:
+        cloud: points relative to ``offset``, (3,).
+        intrinsics: (3, 3), pixels.
+        width: of the photo.
+        offset: where their handle rests.
+        tolerance: how far a point may be off; of its depth where that is more than 1.
+    """
+    count = 0
+    for part, points in _placed(cloud.pixel, cloud.depth, intrinsics, width):
+        room = tolerance * np.maximum(cloud.depth[part], 1)
+        points -= offset.astype(np.float32)
+        points -= cloud.position[part]
+        near = [np.abs(points[:, axis]) <= room for axis in range(3)]  # not so for no number
+        count += len(room) - int(np.count_nonzero(near[0] & near[1] & near[2]))
+    return count
 
 
 def cloud_of(image: Array, depth: Array, segments: Array, intrinsics: Array) -> Cloud:

@@ -29,29 +29,29 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
     """
     lift, photo = collection.levitor, lifts.photo_of(collection)
     background = lift.background
-    points = cloud.read(background)
+    cloud.check(background)
+    total = len(background.data.vertices)
     pick = cloud.floats(background.data, cloud.PICK)
     depth = cloud.floats(background.data, cloud.PICK_DEPTH)
-    chosen = np.zeros(len(points), bool) if pick is None else pick > 0.5
+    chosen = np.zeros(total, bool) if pick is None else pick > 0.5
     if depth is None or not chosen.any():
         raise ShotError("nothing_picked", "No pixel of the photo is picked.", "Pick one first.")
     if chosen.all():
         raise ShotError(
             "all_picked",
-            f"All {len(points)} points of the background are picked, so nothing would stay.",
+            f"All {total} points of the background are picked, so nothing would stay.",
             "Pick again, with a negative click on what shall stay.",
         )
-    mine = pure.at_depth(points.take(chosen), depth[chosen], photo.intrinsics, photo.width)
-    rest = np.eye(4)
-    # Blender keeps the Empty's location as float32; the points must be relative to just that.
-    rest[:3, 3] = mine.position.mean(axis=0, dtype=np.float64).astype(np.float32)
-    name = names.unique(name, [item.name for item in lift.instances])
-    made = []
+    taken, left = cloud.split(background, chosen, lifts.BACKGROUND)
+    made: list[Any] = [left]
     try:
+        mine = pure.at_depth(taken, depth[chosen], photo.intrinsics, photo.width)
+        rest = np.eye(4)
+        # Blender keeps the Empty's location as float32; the points must be relative to just that.
+        rest[:3, 3] = mine.position.mean(axis=0, dtype=np.float64).astype(np.float32)
+        name = names.unique(name, [item.name for item in lift.instances])
         mesh = cloud.make(name, mine, offset=rest[:3, 3])
         made.append(mesh)
-        left = cloud.make(lifts.BACKGROUND, points.take(~chosen))
-        made.append(left)
         ob = bpy.data.objects.new(name, mesh)
         made.append(ob)
         handle = _empty(f"{name} Handle", rest, np.ptp(mine.position, axis=0))

@@ -132,11 +132,8 @@ def _untouched(collection: Collection, clouds: Sequence[Cloud]) -> None:
                 f"The points '{ob.name}' have {what} of their own, which no shot can hold.",
                 "Remove it from the points and move their handle instead.",
             )
-        right = pure_lift.positions(cloud.pixel, cloud.depth, photo.intrinsics, photo.width)
-        if handle is not None:
-            right -= lifts.rest_of(handle)[:3, 3].astype(np.float32)
-        far = np.abs(cloud.position - right).max(axis=1) > _MOVED * np.maximum(cloud.depth, 1)
-        if count := int(np.count_nonzero(far)):
+        rest = np.zeros(3) if handle is None else lifts.rest_of(handle)[:3, 3]
+        if count := pure_lift.moved_points(cloud, photo.intrinsics, photo.width, rest, _MOVED):
             raise ShotError(
                 "points_moved",
                 f"{count} of the {len(cloud)} points of '{ob.name}' were moved in edit mode.",

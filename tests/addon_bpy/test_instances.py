@@ -78,6 +78,33 @@ def test_a_pick_of_everything_is_refused_with_the_number_of_points(stage):
         stage.instance(rows=slice(0, 16), columns=slice(0, 32))
 
 
+def test_points_in_edit_mode_are_not_split(stage):
+    background = stage.lift().levitor.background
+    values = np.ones(64 * 48, np.float32)
+    stage.cloud.set_floats(background.data, "Pick", values)
+    stage.cloud.set_floats(background.data, "pick_depth", values)
+    bpy.context.view_layer.objects.active = background
+    bpy.ops.object.mode_set(mode="EDIT")
+    before = contents()
+    with pytest.raises(RuntimeError, match="'LeviTor Background' are in edit mode"):
+        bpy.ops.levitor.make_instance(name="Box")
+    assert contents() == before
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def test_splitting_that_goes_wrong_leaves_nothing(stage, addon, monkeypatch):
+    stage.lift()
+    before = contents()
+
+    def fail(*values, **more):
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(stage.cloud, "make", fail)
+    with pytest.raises(MemoryError):
+        stage.instance("Box")
+    assert contents() == before
+
+
 def test_the_first_key_puts_rest_on_the_first_frame(stage):
     stage.lift()
     handle = stage.instance("Box", depth=6.0)

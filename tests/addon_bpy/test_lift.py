@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -200,6 +201,39 @@ def test_a_real_photo_is_lifted_and_undo_brings_back_the_empty_scene(connected, 
     assert bpy.context.scene.camera is None
     bpy.ops.ed.redo()
     assert bpy.context.scene.levitor.lift.levitor.width == 640
+
+
+def test_a_blender_without_the_view_standard_lifts_all_the_same(stage, addon, monkeypatch):
+    class Settings:
+        view_transform = property(lambda self: "Raw", lambda self, value: self.refuse())
+
+        def refuse(self):
+            raise TypeError("enum 'Standard' not found")
+
+    display, changes = module(addon, "scene.display"), module(addon, "scene.changes").Changes()
+    assert not display.use_own_colours(SimpleNamespace(view_settings=Settings()), changes)
+    monkeypatch.setattr(display, "use_own_colours", lambda scene, changes: False)
+    lift = stage.lift().levitor
+    assert lift.notes == "This Blender has no view 'Standard', so colours are not the photo's own."
+
+
+def test_settings_offer_what_the_backend_takes_and_the_operators_default(stage, addon):
+    messages = module(addon, "link.wire").messages
+    lift = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
+    settings = bpy.context.scene.levitor.bl_rna.properties
+    operator = bpy.ops.levitor.lift.get_rna_type().properties
+    for name in ("horizontal_fov", "horizon", "near", "far", "max_side"):
+        default = getattr(lift, name)
+        assert settings[name].default == operator[name].default == pytest.approx(default)
+    assert settings["horizontal_fov"].hard_max == 175
+    assert settings["horizon"].hard_max == pytest.approx(0.95)
+    assert settings["max_side"].hard_max == messages.Limits().max_side == 4096
+
+
+def test_paths_of_the_scene_may_be_relative_to_its_file(scene):
+    for name in ("photo", "depth_path"):
+        prop = scene.levitor.bl_rna.properties[name]
+        assert prop.is_path_supports_blend_relative
 
 
 def png(width: int, height: int, rows: bytes = b"") -> bytes:

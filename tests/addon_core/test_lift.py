@@ -112,3 +112,13 @@ def test_eleven_million_points_are_placed_and_read_back_within_three_seconds():
     back, _ = lift.photo_of([cloud], height, width)
     assert time.process_time() - start < 3.0
     assert (back == image).all()
+
+
+def test_points_off_their_rays_are_counted_and_those_without_a_place_too():
+    cloud = lift.cloud_of(*photo(30, 40), K)
+    offset = np.array([0.5, -3.0, 1.25])
+    cloud.position[:] -= offset.astype(np.float32)
+    assert lift.moved_points(cloud, K, 40, offset, 1e-5) == 0
+    cloud.position[[3, 500, 1199], [0, 1, 2]] += 0.01
+    cloud.position[7, 0] = np.nan
+    assert lift.moved_points(cloud, K, 40, offset, 1e-5) == 4
