@@ -71,7 +71,7 @@ def read(
                 "static_moves",
                 f"'{item.name}' is set to stay, but its handle is not at rest "
                 f"at frame {times[sample]:g}.",
-                "Switch Moving on, or clear the handle's keys and put it back.",
+                "Switch Moving on, or use Reset Handle, which clears its keys as well.",
             )
     shot, blobs = pure.build(photo, background, picked, views, lenses, take)
     if found := rules.problems(shot, limits):
