@@ -40,13 +40,27 @@ def run(plan: dict[str, Any]) -> None:
         ("key the handles", lambda: key(bpy, plan)),
         ("save the shot", lambda: bpy.ops.levitor.save_shot(filepath=plan["shot"])),
         ("render and place the take", lambda: render(bpy)),
-        ("save the .blend", lambda: bpy.ops.wm.save_mainfile()),
+        ("save the .blend", lambda: save(bpy)),
     ]
     for done, (what, step) in enumerate(steps):
         print(f"STEP {done} {len(steps)} {what}", flush=True)
         step()
     print(f"STEP {len(steps)} {len(steps)} done", flush=True)
     print("RESULT " + json.dumps(report(bpy)), flush=True)
+
+
+def save(bpy: Any) -> None:
+    """Save the file as one would like to open it: through the camera, the take below."""
+    for screen in bpy.data.screens:
+        views = [area for area in screen.areas if area.type == "VIEW_3D"]
+        for area in views:
+            space = area.spaces.active
+            space.region_3d.view_perspective = "CAMERA"
+            space.shading.type = "MATERIAL"
+        for area in screen.areas:
+            if views and area.type == "DOPESHEET_EDITOR":
+                area.type = "SEQUENCE_EDITOR"
+    bpy.ops.wm.save_mainfile()
 
 
 def install(bpy: Any, path: str) -> None:

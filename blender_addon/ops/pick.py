@@ -16,16 +16,17 @@ from ..core import coords
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
-from ..scene import camera, cloud, files, lifts, shots, view
+from ..scene import camera, cloud, files, lifts, rubber, shots, view
 from .common import Outcome, connect_lazily, reported, say
 
 log = logging.getLogger(__name__)
 
 Click = tuple[float, float, bool]
+Box = tuple[float, ...] | None
 
 
 class LEVITOR_OT_pick(Operator):
-    """Pick something in the photo: click on it, Alt or Ctrl click on what is not it, Esc to end"""
+    """Pick something: click on it or drag a box around it, Alt or Ctrl click on what is not it"""
 
     bl_idname = "levitor.pick"
     bl_label = "Pick"
@@ -78,7 +79,9 @@ class LEVITOR_OT_pick(Operator):
 
     def execute(self, context: Context) -> Outcome:
         """Send the clicks; with a wait, show the mask."""
-        return reported(self, lambda: self._pick(context, self._clicks(context)))
+        return reported(
+            self, lambda: self._pick(context, self._clicks(context), self._asked_box(context))
+        )
 
     def invoke(self, context: Context, event: Event) -> Outcome:
         """With arguments, pick at once; without, wait for clicks in the camera view."""
@@ -94,8 +97,10 @@ class LEVITOR_OT_pick(Operator):
         view.look_through(context.scene, context.area, colours=False)
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set(
-            "Click: pick  |  Alt or Ctrl Click: not this  |  Esc: end"
+            "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  Esc: end"
         )
+        self._drag: rubber.Band | None = None
+        self._box: Box = None
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -114,28 +119,50 @@ class LEVITOR_OT_pick(Operator):
         if event.type in {"ESC", "RIGHTMOUSE", "RET"} and event.value == "PRESS":
             self.cancel(context)
             return {"FINISHED"}
-        if event.type != "LEFTMOUSE" or event.value != "PRESS":
+        if event.type == "MOUSEMOVE" and self._drag is not None:
+            self._drag.to(event.mouse_x, event.mouse_y)
+            return {"RUNNING_MODAL"}
+        if event.type != "LEFTMOUSE" or event.value not in {"PRESS", "RELEASE"}:
             return {"PASS_THROUGH"}
-        position = view.camera_position(context, event)
-        if position is None:
+        if event.value == "PRESS":
+            place = view.camera_place(context, event.mouse_x, event.mouse_y)
+            if place is None:
+                return {"PASS_THROUGH"}
+            self._negative = event.alt or event.ctrl  # some desktops keep Alt-clicks themselves
+            self._drag = rubber.Band(place, event.mouse_x, event.mouse_y)
+            return {"RUNNING_MODAL"}
+        if self._drag is None:
             return {"PASS_THROUGH"}
+        band, self._drag = self._drag, None
+        band.end()
         try:
-            lift = _at_rest(context)
-            negative = event.alt or event.ctrl  # some desktops keep Alt-clicks for themselves
-            click = (position[0] * lift.width, position[1] * lift.height, not negative)
-            if not lift.clicks and not pump.link().pending("segment"):
-                self._gathered.clear()  # an instance was made of them: this is the next thing
-            elif negative and not self._gathered:
-                self._gathered = [(c.x, c.y, c.positive) for c in lift.clicks]
-            self._pick(context, [*self._gathered, click])
+            self._released(context, band)
         except ShotError as error:
             self.report({"WARNING"}, say(error))
-        else:
-            self._gathered.append(click)
         return {"RUNNING_MODAL"}
+
+    def _released(self, context: Context, band: rubber.Band) -> None:
+        """A drag is a box, and begins the pick anew; less than a drag is a click."""
+        lift = _at_rest(context)
+        if not (lift.clicks or any(lift.box)) and not pump.link().pending("segment"):
+            self._gathered, self._box = [], None  # an instance was made of them: the next thing
+        elif self._negative and not self._gathered:
+            self._gathered = [(c.x, c.y, c.positive) for c in lift.clicks]
+            self._box = tuple(lift.box) if any(lift.box) else None
+        clicks, box = list(self._gathered), self._box
+        if band.dragged:
+            clicks, box = [], _within(band.corners, lift.width, lift.height)
+        else:
+            x, y = band.corners[0]
+            clicks.append((x * lift.width, y * lift.height, not self._negative))
+        self._pick(context, clicks, box)
+        self._gathered, self._box = clicks, box
 
     def cancel(self, context: Context) -> None:
         """Give cursor and status bar back; Blender calls this too when the window closes."""
+        if self._drag is not None:
+            self._drag.end()
+            self._drag = None
         context.window.cursor_modal_restore()
         context.workspace.status_text_set(None)
 
@@ -147,7 +174,12 @@ class LEVITOR_OT_pick(Operator):
             raise ShotError("no_click", "No click, box or mask was given.", "Give one of them.")
         return [*kept, (self.x, self.y, self.positive)] if clicked else kept
 
-    def _pick(self, context: Context, clicks: Sequence[Click]) -> str | None:
+    def _asked_box(self, context: Context) -> Box:
+        kept = lifts.active(context.scene).levitor.box if self.extend else self.box
+        box = tuple(self.box if any(self.box) else kept)
+        return box if any(box) else None
+
+    def _pick(self, context: Context, clicks: Sequence[Click], box: Box) -> str | None:
         link, scene = pump.link(), context.scene
         collection = lifts.active(scene)
         photo = lifts.photo_of(collection)
@@ -165,9 +197,6 @@ class LEVITOR_OT_pick(Operator):
             mask = content.blob_of(data, media)
             blobs[mask.sha256] = data
         whole, scene_blobs = shots.scene_of(scene, collection)
-        kept = collection.levitor.box if self.extend else self.box
-        box = tuple(self.box if any(self.box) else kept)
-        box = box if any(box) else None
         connect_lazily(context)
         message = messages.Segment(
             scene=whole,
@@ -186,6 +215,17 @@ class LEVITOR_OT_pick(Operator):
             return None
         link.wait(task, self.wait)
         return f"Picked {collection.levitor.picked} pixels."
+
+
+def _within(corners: Sequence[tuple[float, float]], width: int, height: int) -> Box:
+    """The box between two corners of the unit frame, in pixels, cut at the photo's edges."""
+    (x0, y0), (x1, y1) = corners
+    left, right = sorted((x0 * width, x1 * width))
+    top, bottom = sorted((y0 * height, y1 * height))
+    box = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ShotError("outside", "The box lies outside the photo.", "Drag it over the photo.")
+    return box
 
 
 def _at_rest(context: Context) -> Any:

@@ -53,6 +53,13 @@ def read(
     background, clouds = lifts.clouds_of(scene, collection)
     _untouched(collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]
+    for item in lift.instances:
+        if item.handle.hide_viewport:
+            raise ShotError(
+                "hidden",
+                f"The handle of '{item.name}' is disabled in viewports, so it does not move.",
+                "Enable it in the Outliner (monitor icon); hide it with the eye icon instead.",
+            )
     times = pure.frame_times(take.frame_start, take.frame_end, count)
     matrices, views, lenses = sampling.sample(scene, handles, eye, times)
     picked = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import bpy
-from bpy.types import Area, Context, Event, Region, Scene, ViewLayer
+from bpy.types import Area, Context, Region, Scene, ViewLayer
 from bpy_extras import view3d_utils
 
 
@@ -56,11 +57,31 @@ def redraw_points() -> None:
         area.tag_redraw()
 
 
-def camera_position(context: Context, event: Event) -> tuple[float, float] | None:
-    """Where the mouse is in the camera's frame: (0, 0) is its top-left corner, (1, 1) the opposite.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A 3D view that looks through the camera, and where the camera's frame lies in the window.
 
-    None where the mouse is not over a 3D view that looks through the camera; outside the frame
-    the numbers go on. The frame's corners on screen are all that is needed: no ray is cast.
+    Attributes:
+        area: the view.
+        left: of the frame, pixels of the window; likewise right, bottom and top.
+    """
+
+    area: Area
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def of(self, x: float, y: float) -> tuple[float, float]:
+        """A window position in the frame: (0, 0) is its top-left corner, (1, 1) the opposite."""
+        return (x - self.left) / (self.right - self.left), (self.top - y) / (self.top - self.bottom)
+
+
+def camera_place(context: Context, x: int, y: int) -> Place | None:
+    """The camera's frame under a window position.
+
+    None where there is no 3D view that looks through the camera. The frame's corners on screen are
+    all that is needed: no ray is cast.
     """
     scene = context.scene
     eye = scene.camera
@@ -70,7 +91,7 @@ def camera_position(context: Context, event: Event) -> tuple[float, float] | Non
         space = area.spaces.active
         if area.type != "VIEW_3D" or space.region_3d.view_perspective != "CAMERA":
             continue
-        hit = [region for region in area.regions if _inside(region, event)]
+        hit = [region for region in area.regions if _inside(region, x, y)]
         if [region.type for region in hit] != ["WINDOW"]:
             continue  # sidebar, tool bar and header lie over the view
         region = hit[0]
@@ -80,15 +101,11 @@ def camera_position(context: Context, event: Event) -> tuple[float, float] | Non
         ]
         if any(corner is None for corner in corners):
             continue
-        left, right = (f(corner.x for corner in corners) for f in (min, max))
-        bottom, top = (f(corner.y for corner in corners) for f in (min, max))
-        x = (event.mouse_x - region.x - left) / (right - left)
-        y = (top - event.mouse_y + region.y) / (top - bottom)
-        return x, y
+        across, up = [region.x + c.x for c in corners], [region.y + c.y for c in corners]
+        return Place(area=area, left=min(across), right=max(across), bottom=min(up), top=max(up))
     return None
 
 
-def _inside(region: Region, event: Event) -> bool:
-    across = region.x <= event.mouse_x < region.x + region.width
-    up = region.y <= event.mouse_y < region.y + region.height
-    return region.width > 1 and across and up
+def _inside(region: Region, x: int, y: int) -> bool:
+    across = region.x <= x < region.x + region.width
+    return region.width > 1 and across and region.y <= y < region.y + region.height

@@ -48,6 +48,7 @@ class LEVITOR_PT_photo(_Tab, Panel):
         layout.prop(settings, "photo")
         if settings.lift is not None:
             lift = settings.lift.levitor
+            layout.operator("levitor.reset_camera", icon="CAMERA_DATA")
             column = layout.column(align=True)
             column.label(text=f"{settings.lift.name}: {lift.width} x {lift.height}")
             column.label(text=f"Depth: {lift.depth_model}")
@@ -106,7 +107,9 @@ class LEVITOR_PT_instances(_Tab, Panel):
             layout.template_list(
                 "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
             )
-        layout.operator("levitor.key_handle", icon="KEY_HLT")
+        row = layout.row(align=True)
+        row.operator("levitor.key_handle", icon="KEY_HLT")
+        row.operator("levitor.reset_handle", icon="LOOP_BACK")
 
 
 class LEVITOR_PT_render(_Tab, Panel):

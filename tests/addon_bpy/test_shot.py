@@ -176,6 +176,17 @@ def test_a_deleted_handle_is_named(stage, box):
     assert "The handle of 'Box' is not in the scene any more" in problem(stage)
 
 
+def test_a_handle_that_is_disabled_in_viewports_is_named_since_it_would_stand_still(stage, box):
+    rest = box.location.copy()
+    key(box, 1, location=rest)
+    key(box, 9, location=rest + type(rest)((0, -1, 0.5)))
+    box.hide_viewport = True
+    assert "'Box' is disabled in viewports" in problem(stage)
+    box.hide_viewport = False
+    box.hide_set(True)  # the eye icon hides it from sight alone
+    assert stage.read()[0].moved_from_rest.shape[1] == 1
+
+
 def test_points_that_were_moved_themselves_are_named(stage, box):
     bpy.context.scene.levitor.lift.levitor.background.location.x = 1
     assert "'LeviTor Background' were moved" in problem(stage)

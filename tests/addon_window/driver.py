@@ -13,6 +13,7 @@ at the sidebar and asking Blender which operator is under the pointer, not by co
 import ast
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from pathlib import Path
 
 CONTROL = "/share/blw/ctl.py"
 SIZE = (1600, 900)
+DRAGGED = ((0.22, 0.14), (0.76, 0.88))
+"""Two corners of a box around the flower, as shares of the photo."""
 MODULE = "bl_ext.user_default.levitor"
 ROW = 9  # pixels between two looks; a row of buttons is about 26 high
 
@@ -158,13 +161,21 @@ def screenshot(path: Path) -> str:
     return path.name
 
 
-def contrast(path: Path, frame: tuple[int, int, int, int]) -> float:
-    """Standard deviation, 0 to 0.5, of a part of a screenshot taken now into ``path``."""
+def likeness(path: Path, frame: tuple[int, int, int, int], photo: Path) -> float:
+    """Correlation of the photo with a part of a screenshot taken now into ``path``."""
     screenshot(path)
     left, top, right, bottom = frame
     crop = ["-crop", f"{right - left}x{bottom - top}+{left}+{top}", "+repage"]
-    command = ["convert", str(path), *crop, "-format", "%[fx:standard_deviation]", "info:"]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    seen, wanted = small(path, crop), small(photo, [])
+    if min(len(set(seen)), len(set(wanted))) < 2:
+        return 0.0
+    return statistics.correlation(seen, wanted)
+
+
+def small(path: Path, options: list[str]) -> list[float]:
+    """The picture's values at 24 x 16 pixels."""
+    command = ["convert", str(path), *options, "-resize", "24x16!", "-depth", "8", "rgb:-"]
+    return [float(b) for b in subprocess.run(command, check=True, capture_output=True).stdout]
 
 
 def install(package: str, user: str) -> str:
@@ -210,8 +221,40 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     facts["frame"] = frame = ast.literal_eval(blender.run(CAMERA_FRAME))
     after = folder / "after.png"
     # Blender compiles shaders first, which takes a software renderer a while: grey until then.
-    wait_until(lambda: contrast(after, frame) > 0.05, 240, "something to see through the camera")
-    facts["after"] = screenshot(after)
+    photo = Path(plan["photo"])
+    wait_until(lambda: likeness(after, frame, photo) > 0.9, 240, "the photo to be seen")
+    facts["after"] = after.name
+
+
+def pick_by_mouse(blender: Blender, folder: Path, facts: dict) -> None:
+    """Click Pick, drag a box around the flower, take a click away, leave with Esc."""
+    sidebar = blender.open_tab("LeviTor")
+    blender.point_at_button("bpy.ops.levitor.pick(", sidebar)
+    subprocess.run(["xdotool", "click", "1"], check=True)
+    lift = "bpy.context.scene.levitor.lift.levitor"
+    blender.wait("[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
+    left, top, right, bottom = facts["frame"]
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        return round(left + x * (right - left)), round(top + y * (bottom - top))
+
+    begin, end = at(*DRAGGED[0]), at(*DRAGGED[1])
+    move_pointer(begin[0] - 4, begin[1])
+    move_pointer(*begin)
+    blender.run("pass")  # an answer means that what came before it was handled
+    subprocess.run(["xdotool", "mousedown", "1"], check=True)
+    blender.run("pass")
+    for part in range(1, 5):
+        move_pointer(*(a + (b - a) * part // 4 for a, b in zip(begin, end, strict=True)))
+        blender.run("pass")
+    facts["dragging"] = screenshot(folder / "dragging.png")
+    subprocess.run(["xdotool", "mouseup", "1"], check=True)
+    blender.wait(f"{lift}.picked > 0", limit=60)
+    facts["picked"] = blender.value(f"{lift}.picked")
+    facts["box"] = blender.value(f"tuple({lift}.box)")
+    facts["picture"] = screenshot(folder / "picked.png")
+    subprocess.run(["xdotool", "key", "Escape"], check=True)
+    blender.wait("not [w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
 
 
 def main() -> int:
@@ -225,6 +268,7 @@ def main() -> int:
         facts["install"] = install(plan["zip"], user)
         blender = Blender(user, folder / "blender.log")
         lift_by_mouse(blender, plan, folder, facts)
+        pick_by_mouse(blender, folder, facts)
     except Exception as error:  # noqa: BLE001 - told in full to the test outside, which fails
         facts["error"] = f"{type(error).__name__}: {error}"
         if blender is not None:

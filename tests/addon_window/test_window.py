@@ -123,3 +123,15 @@ def test_what_the_camera_shows_is_the_photo(seen):
     photo = picture("flower.jpg")
     alike = np.corrcoef(shown.ravel(), photo.ravel())[0, 1]
     assert alike > 0.9
+
+
+def test_a_box_dragged_with_the_mouse_picks_the_flower_in_it(seen):
+    expected = [0.22 * 240, 0.14 * 160, 0.76 * 240, 0.88 * 160]
+    assert all(abs(a - b) < 1.0 for a, b in zip(seen["box"], expected, strict=True))
+    # The whole photo's dahlia has 58,500 of 640 x 426 pixels
+    assert 0.18 < seen["picked"] / (240 * 160) < 0.25
+
+
+def test_nothing_went_wrong_in_blender_on_the_way(seen):
+    assert seen["new_objects"] > 0
+    assert "Traceback" not in (RESULTS / "blender.log").read_text()
