@@ -102,7 +102,8 @@ def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
     kind = type(option.default)
     if kind is float and type(value) is int:
         value = float(value)
-    what = f"Option '{option.name}' is {value!r:.60}"
+    shown = f"{value:g}" if type(value) is float else f"{value!r:.60}"
+    what = f"Option '{option.name}' is {shown}"
     if type(value) is not kind:
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
         raise ShotError("option", f"{what}, which is not {words}.", f"Give it {words}.")

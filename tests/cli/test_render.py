@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from backend.cli.main import main
+from backend.media import decode_depth_map
 from backend.server.handlers import render_video
 from protocol import content
 from protocol.messages import Instance, Scene, Shot
@@ -135,6 +138,30 @@ def test_a_file_that_is_no_shot_is_one_sentence(tmp_path, capsys, content_of_fil
         path.write_bytes(content_of_file)
     assert main(["render", str(path), "-o", str(tmp_path / "o.mp4")]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_a_shot_is_exported_in_every_format(shot_file, tmp_path):
+    shot = str(shot_file())
+    for name in ("wan-move", "ati", "boxes", "masks"):
+        assert main(["export", shot, "--format", name, "-o", str(tmp_path / name)]) == 0
+        about = json.loads((tmp_path / name / "about.json").read_text())
+        assert (about["width"], about["height"], about["frames"]) == (WIDTH, HEIGHT, FRAMES)
+    tracks = np.load(tmp_path / "wan-move" / "tracks.npy")
+    assert tracks.shape == (1, FRAMES, 8 + 16, 2)
+    points = json.loads((tmp_path / "ati" / "tracks.json").read_text())
+    np.testing.assert_allclose([points[0][3]["x"], points[0][3]["y"]], tracks[0, 3, 0], atol=1e-3)
+    # The square of 10 x 10 at (10, 10) slides by 4 pixels
+    assert np.load(tmp_path / "boxes" / "boxes.npy")[0, -1].round(3).tolist() == [14, 10, 24, 20]
+    depth = decode_depth_map((tmp_path / "masks" / "depth_0003.exr").read_bytes())
+    assert (depth[np.isfinite(depth)] == 5.0).all()
+    ids = np.asarray(Image.open(tmp_path / "masks" / "ids_0003.png"))
+    assert (ids[10:20, 14:20] == 1).all()  # beyond, it ties with the wall, whose id is smaller
+
+
+def test_an_export_never_writes_over_what_is_there(shot_file, tmp_path, capsys):
+    assert main(["export", str(shot_file()), "--format", "ati", "-o", str(tmp_path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert [item.name for item in tmp_path.iterdir()] == ["a.shot"]
 
 
 @pytest.mark.parametrize(
