@@ -48,7 +48,7 @@ def draft_rows() -> list[tuple[str, float, str, str]]:
         taken = seconds(lambda s=subject: pipeline.render(s, engine, quiet))
         rows.append((f"draft, {name}: whole render", taken, "s", target))
         masks = seconds(lambda s=subject: pipeline.render_shot_masks(s, quiet))
-        rows.append((f"draft, {name}: of it the id and depth maps", masks, "s", ""))
+        rows.append((f"id and depth maps of that shot, {name}", masks, "s", ""))
     frames = pipeline.render(subject, engine, quiet).frames
     rows.append(
         ("encode 16 frames as H.264", seconds(lambda: media.encode_video(frames, 24)), "s", "")
@@ -156,6 +156,9 @@ def main() -> None:
         return
     from tests.benchmarks import control
 
+    if "--growth" in sys.argv:
+        control.print_growth()
+        return
     rows = [
         *command_rows(),
         *control.rows(seconds),
