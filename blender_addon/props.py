@@ -183,6 +183,12 @@ class LEVITOR_PG_scene(PropertyGroup):
         default=0,
         min=0,
     )
+    anchors: BoolProperty(
+        name="Static Anchors",
+        description="Let what stays in place hold the scene and carry the camera; "
+        "engines with control points use it, the draft does not need it",
+        default=True,
+    )
     options: StringProperty(
         name="Options", description='Settings of the engine as JSON, like {"softness": 1.5}'
     )

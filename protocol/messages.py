@@ -172,6 +172,8 @@ class Shot:
         intrinsics: of every frame, so that an animated lens is exact.
         frame_start: Blender frame of sample 0.
         frame_end: Blender frame of sample F - 1; the take spans both ends.
+        anchors: what stays in place gives control points too; they hold the scene and carry the
+            camera.
     """
 
     scene: Scene
@@ -185,6 +187,7 @@ class Shot:
     fps: float
     engine: str
     seed: int = 0
+    anchors: bool = True
     options: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
 
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     moving = shot.motion.moved_from_rest.shape[1]
     near, far = shot.lift.near, shot.lift.far
     points = points_from_masks(
-        masks, moving, near, far, anchors=not args.no_anchors, exact=args.exact
+        masks, moving, near, far, anchors=message.anchors and not args.no_anchors, exact=args.exact
     )
     frames = control_frames(masks, len(message.instances), near, far, under=under, points=points)
     length = message.frame_end - message.frame_start + 1

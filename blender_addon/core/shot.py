@@ -52,6 +52,7 @@ class Take:
     fps: float
     engine: str
     seed: int = 0
+    anchors: bool = True
     options: Mapping[str, messages.Scalar] = field(default_factory=dict[str, messages.Scalar])
 
 
@@ -179,6 +180,7 @@ def build(
         fps=take.fps,
         engine=take.engine,
         seed=take.seed,
+        anchors=take.anchors,
         options=dict(take.options),
     )
     return shot, blobs

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Operator
 
 from ..core import shot as pure
@@ -20,7 +20,7 @@ from ..link.wire import ShotError, messages
 from ..scene import busy, files, lifts, sequencer, shots
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
-SETTINGS = ("engine", "seed", "frames", "options")
+SETTINGS = ("engine", "seed", "frames", "anchors", "options")
 MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
 """How long the backend has to answer: Blender stands still for it, longer only in scripts."""
 
@@ -44,6 +44,12 @@ class ShotSettings:
         name="Frames",
         description="Samples of the shot; 0 takes every frame, or as many as the engine makes",
         min=0,
+        options={"SKIP_SAVE"},
+    )
+    anchors: BoolProperty(
+        name="Static Anchors",
+        description="What stays in place holds the scene and carries the camera",
+        default=True,
         options={"SKIP_SAVE"},
     )
     options: StringProperty(
@@ -79,6 +85,7 @@ class ShotSettings:
             fps=scene.render.fps / scene.render.fps_base,
             engine=self.engine,
             seed=self.seed,
+            anchors=self.anchors,
             options=_options(self.options),
         )
         return shots.read(scene, take, count, link.limits)

@@ -134,6 +134,7 @@ class LEVITOR_PT_render(_Tab, Panel):
         column.prop(scene, "frame_end", text="End")
         column.prop(settings, "frames", text="Samples")
         layout.prop(settings, "seed")
+        layout.prop(settings, "anchors")
         layout.prop(settings, "options")
         layout.prop(settings, "place_automatically")
         draw_kind(layout, "submit")

@@ -128,6 +128,14 @@ def test_equal_shots_have_equal_hashes_and_another_seed_another():
     assert first == second != third
 
 
+def test_anchors_are_on_unless_they_are_switched_off():
+    background, (a,) = split(cloud(), (0, 1))
+    built = [
+        build(background, [picked("Cat", a, rise=1)], **t)[0] for t in ({}, {"anchors": False})
+    ]
+    assert [one.anchors for one in built] == [True, False]
+
+
 def test_a_static_handle_that_strays_is_told_from_one_that_stays():
     a = cloud()
     assert shot.strayed(picked("Vase", a)) is None

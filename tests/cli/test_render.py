@@ -20,12 +20,14 @@ from protocol.messages import Instance, Scene, Shot
 HEIGHT, WIDTH, FRAMES = 32, 48, 4
 
 
-def a_shot(depth=5.0, map_id=1, **changes):
+def a_shot(depth=5.0, map_id=1, segment=False, **changes):
     """A grey wall with a white square that slides to the right by 4 pixels."""
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ids = np.zeros((HEIGHT, WIDTH), np.int32)
     ids[10:20, 10:20] = map_id
     image[ids == 1] = 255
+    if segment:
+        ids[24:28, 4:8] = 2
     depths = np.full((HEIGHT, WIDTH), 5.0, np.float32)
     depths[0, 0] = depth
     arrays = (image, depths, ids)
@@ -89,6 +91,16 @@ def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
     control = tmp_path / "control.mp4"
     main(["render", str(shot_file()), "-o", str(tmp_path / "o.mp4"), "--control", str(control)])
     assert frames_of(control)[0].shape == (HEIGHT, 2 * WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("anchors", "points"), [pytest.param(True, 4, id="on"), pytest.param(False, 3, id="off")]
+)
+def test_anchors_of_a_shot_are_points_on_what_stays(shot_file, tmp_path, capsys, anchors, points):
+    # A segment of 4 x 4 pixels, which gives one point; the square that moves gives three
+    shot = shot_file(segment=True, anchors=anchors)
+    assert main(["control", str(shot), "-o", str(tmp_path / "c.mp4"), "--over", "photo"]) == 0
+    assert f"{points} points a frame" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("over", ["draft", "photo"])
