@@ -46,13 +46,11 @@ class Photo:
 
     Attributes:
         pixels: uint8 (H, W, 3) sRGB; H and W are even, as video needs.
-        original: (height, width) on disk, upright.
         scale: working pixels per pixel on disk.
         notes: what was done to it, a sentence each.
     """
 
     pixels: Array
-    original: tuple[int, int]
     scale: float
     notes: tuple[str, ...]
 
@@ -97,7 +95,6 @@ def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) 
         )
     return Photo(
         pixels=np.ascontiguousarray(pixels[:height, :width]),
-        original=original,
         scale=scale,
         notes=tuple(notes),
     )

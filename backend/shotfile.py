@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.media import write_atomically
-from protocol.content import pack_shot, unpack_shot
+from protocol.content import unpack_shot
 from protocol.errors import ProtocolError, ShotError
 from protocol.messages import Shot
 
@@ -26,8 +25,3 @@ def read_shot(path: Path) -> tuple[Shot, dict[str, bytes]]:
         raise ShotError(
             "shot_file", f"{path} is no usable shot: {error.sentence}", "Save the shot again."
         ) from error
-
-
-def write_shot(path: Path, shot: Shot, blobs: dict[str, bytes]) -> None:
-    """Write a shot so that it is never seen half written."""
-    write_atomically(path, pack_shot(shot, blobs))

@@ -493,8 +493,5 @@ class Rendered:
     notes: tuple[str, ...] = ()
 
 
-REQUESTS: frozenset[type[Any]] = frozenset(
-    {Hello, Ping, BlobOffer, BlobPut, BlobGet, Lift, Segment, Submit, GetState, Fetch, Cancel}
-)
 JOB_REQUESTS: frozenset[type[Any]] = frozenset({Lift, Segment, Submit})
 RESULTS: frozenset[type[Any]] = frozenset({Lifted, Segmented, Rendered})

@@ -27,7 +27,6 @@ class EngineSpec:
         label: for people.
         help: one sentence.
         num_frames: frames of a take; 0 is any number.
-        sizes: (height, width) it was made for; empty is any size.
         needs: names of the weights without which it cannot run.
         stochastic: whether another seed gives other frames.
         options: settings, with ranges.
@@ -37,7 +36,6 @@ class EngineSpec:
     label: str
     help: str
     num_frames: int = 0
-    sizes: tuple[tuple[int, int], ...] = ()
     needs: tuple[str, ...] = ()
     stochastic: bool = True
     options: tuple[EngineOption, ...] = ()

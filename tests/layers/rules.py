@@ -102,7 +102,7 @@ ZONES = (
         name="shot files",
         files=("backend/shotfile.py",),
         libraries=NUMPY,
-        own=("backend.media", "protocol"),
+        own=("protocol",),
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
     Zone(
