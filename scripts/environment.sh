@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 name=${1:?which environment: backend, blender, blender45 or blender52}
 case $name in
-backend) folder=.venv python=3.11 about="torch and the rest of the backend, about 350 MB to download" ;;
+backend) folder=.venv python=3.11 about="torch and the rest of the backend, about 400 MB to download" ;;
 blender) folder=.venv-blender python=3.11 bpy=5.0.1 ;;
 blender45) folder=.venv-blender45 python=3.11 bpy=4.5.15 ;;
 blender52) folder=.venv-blender52 python=3.13 bpy=5.2.3 ;;
