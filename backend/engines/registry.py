@@ -6,6 +6,7 @@ import importlib
 
 from backend.engines.base import Engine, EngineSpec, find
 from backend.engines.draft.spec import SPEC as DRAFT
+from backend.resources import Resources
 from protocol.messages import EngineInfo
 
 _ENGINES: dict[str, tuple[EngineSpec, str]] = {
@@ -32,8 +33,12 @@ def spec_of(name: str) -> EngineSpec:
     return find(name, specs())
 
 
-def load(name: str) -> Engine:
-    """Make an engine, importing what it needs only now."""
+def load(name: str, resources: Resources | None = None) -> Engine:
+    """Make an engine, importing what it needs only now.
+
+    Raises:
+        ShotError: there is none of that name, or its weights are not there.
+    """
     spec_of(name)
     module, _, cls = _ENGINES[name][1].partition(":")
-    return getattr(importlib.import_module(module), cls)()
+    return getattr(importlib.import_module(module), cls)(resources or Resources())

@@ -11,6 +11,7 @@ from backend import media, pipeline
 from backend.engines import registry
 from backend.engines.base import Engine
 from backend.pipeline import LiftOptions, OnPhase
+from backend.resources import Resources
 from backend.server import convert
 from protocol import content, messages
 from protocol.arrays import Array
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_SIDE = messages.Limits().max_side
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
+_resources = Resources()
 
 
 class Blobs(Protocol):
@@ -34,6 +36,12 @@ class Blobs(Protocol):
     def put(self, data: bytes) -> None:
         """Keep bytes under their hash."""
         ...
+
+
+def start(resources: Resources) -> None:
+    """What this process' models may use; called once, before the first job."""
+    global _resources
+    _resources = resources
 
 
 def warm_up() -> None:
@@ -185,5 +193,5 @@ def _put(array: Array, blobs: Blobs) -> messages.ArrayBlob:
 
 def _engine(name: str) -> Engine:
     if name not in _engines:
-        _engines[name] = registry.load(name)
+        _engines[name] = registry.load(name, _resources)
     return _engines[name]

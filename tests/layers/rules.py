@@ -9,9 +9,10 @@ NUMPY = frozenset({"numpy"})
 TENSORS = NUMPY | {"torch"}
 FITTING = TENSORS | {"sklearn", "scipy"}
 IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
-MODELS = FITTING | IMAGING
+MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transformers"}
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
+RESOURCES = "backend.resources"
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
 
@@ -49,6 +50,12 @@ ZONES = (
     ),
     Zone(name="the answer to stop", files=("backend/cancelled.py",), banned=PURE),
     Zone(
+        name="what a model may use",
+        files=("backend/resources.py",),
+        own=("protocol",),
+        banned=PURE,
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
@@ -74,21 +81,21 @@ ZONES = (
         name="perception",
         files=("backend/perception/*",),
         libraries=MODELS,
-        own=(*VALUES, "backend.perception", "protocol"),
+        own=(*VALUES, RESOURCES, "backend.perception", "protocol"),
         banned=PURE,
     ),
     Zone(
         name="engines",
         files=("backend/engines/*",),
         libraries=MODELS,
-        own=(*VALUES, "backend.engines", "protocol"),
+        own=(*VALUES, RESOURCES, "backend.engines", "protocol"),
         banned=PURE,
     ),
     Zone(
         name="the pipeline",
         files=("backend/pipeline.py",),
         libraries=MODELS,
-        own=(*VALUES, "backend.engines", "backend.perception", "protocol"),
+        own=(*VALUES, RESOURCES, "backend.engines", "backend.perception", "protocol"),
         banned=PURE,
     ),
     Zone(
@@ -128,6 +135,7 @@ ZONES = (
             "backend.engines.base",
             "backend.engines.registry",
             "backend.perception.info",
+            "backend.resources",
             "backend.server",
             "protocol",
         ),

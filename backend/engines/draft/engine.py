@@ -24,6 +24,7 @@ from backend.control.fill import blur, pull_push
 from backend.engines.base import Scalar
 from backend.engines.draft.spec import SPEC
 from backend.engines.draft.warp import Cutout, View
+from backend.resources import Resources
 
 CONTACT = 0.02
 """Of its depth, how far something may be behind a surface and still be seen before it: what stands
@@ -34,6 +35,9 @@ class DraftEngine:
     """Composes frames from the photo's own pixels."""
 
     spec = SPEC
+
+    def __init__(self, resources: Resources | None = None) -> None:
+        del resources  # every engine is handed them; this one needs no weights and no device
 
     def encode(self, control: Control, options: Mapping[str, Scalar]) -> DraftSignal:
         """Cut the photo into plate and layers."""

@@ -1,0 +1,37 @@
+"""What a model may use on this machine: where its weights lie, and what it computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.errors import ShotError
+
+MEMORY = ("auto", "low", "balanced", "high")
+"""How much of the device's memory an engine may take; ``auto`` looks at what is free."""
+
+
+def no_weights(name: str) -> Path:
+    """The answer where no weights were ever configured."""
+    raise ShotError(
+        "weights",
+        f"The weights '{name}' are not here.",
+        f"Run `levitor weights fetch {name}`; `levitor doctor` says where they are looked for.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Handed to every engine and perception model when it is made.
+
+    Attributes:
+        device: torch's name of what to compute on.
+        memory: one of :data:`MEMORY`.
+        weights: gives the folder or file of the weights of that name; raises a ``ShotError`` that
+            says what is missing and where it was looked for.
+    """
+
+    device: str = "cpu"
+    memory: str = "auto"
+    weights: Callable[[str], Path] = no_weights
