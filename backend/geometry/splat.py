@@ -11,12 +11,13 @@ The ids equal those of PyTorch3D's nearest-point rasteriser.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from backend.contracts import Camera, MaskSequence, Motion, PointCloud
+from backend.geometry import splat_pytorch3d
 from backend.geometry.camera import project
 from backend.geometry.motion import camera_from_rest, magnification, moved_frame
 
@@ -29,7 +30,11 @@ _NOTHING = torch.iinfo(torch.int64).max
 
 
 def render_masks(
-    points: Tensor, instance: Tensor, camera: Camera, radius: float | Tensor
+    points: Tensor,
+    instance: Tensor,
+    camera: Camera,
+    radius: float | Tensor,
+    rasteriser: str = "own",
 ) -> MaskSequence:
     """Splat points frame by frame.
 
@@ -38,20 +43,30 @@ def render_masks(
         instance: ``(P,)`` int ids, 0 or more.
         camera: where they are seen.
         radius: pixels; one number, ``(P,)`` or ``(F, P)``.
+        rasteriser: "own", or "pytorch3d" where that is installed, to compare with.
+
+    Returns:
+        Masks on the device of ``points``.
 
     Raises:
-        ValueError: shapes do not fit, or an id is negative.
+        ValueError: shapes do not fit, an id is negative, a radius is negative or not finite, or the
+            rasteriser is not one of the two or not installed.
     """
-    if points.ndim != 3 or points.shape[-1] != 3 or instance.shape != points.shape[1:2]:
+    if rasteriser not in RASTERISERS:
+        raise ValueError(f"rasteriser {rasteriser!r} is not one of {', '.join(RASTERISERS)}")
+    fits = points.ndim == 3 and points.shape[-1] == 3 and instance.shape == points.shape[1:2]
+    if not fits or not len(points):
         raise ValueError(
             f"points {tuple(points.shape)} and instance {tuple(instance.shape)} "
-            "must be (F, P, 3) and (P,)"
+            "must be (F, P, 3) and (P,), with a frame at least"
         )
+    _check_ids(instance)
     radii = torch.as_tensor(radius, dtype=points.dtype, device=points.device)
-    radii = radii.expand(points.shape[:2])
-    frames = [
-        splat_frame(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)
-    ]
+    if bad := int((~((radii >= 0) & torch.isfinite(radii))).sum()):
+        raise ValueError(f"{bad} radii are negative or not finite; a radius is a size in pixels")
+    radii, instance = radii.expand(points.shape[:2]), instance.to(points.device)
+    one = RASTERISERS[rasteriser]
+    frames = [one(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)]
     return MaskSequence(
         instance=torch.stack([ids for ids, _ in frames]),
         depth=torch.stack([depth for _, depth in frames]),
@@ -65,6 +80,7 @@ def render_motion(
 
     The radius follows the magnification: what comes nearer has no holes.
     """
+    _check_ids(cloud.instance)
     matrices = camera_from_rest(motion, camera)
     rest_z = cloud.xyz[:, 2]
     for frame in matrices:
@@ -88,8 +104,6 @@ def splat_frame(
     Returns:
         ``(H, W)`` int32 ids, -1 where nothing landed, and ``(H, W)`` float32 z, +inf there.
     """
-    if instance.numel() and int(instance.min()) < 0:
-        raise ValueError(f"instance ids must be 0 or more, got {int(instance.min())}")
     height, width = camera.height, camera.width
     pixel = project(points, camera)
     inside = (
@@ -120,6 +134,11 @@ def splat_frame(
     return ids.reshape(height, width), depth.reshape(height, width)
 
 
+def _check_ids(instance: Tensor) -> None:
+    if instance.numel() and int(instance.min()) < 0:
+        raise ValueError(f"instance ids must be 0 or more, got {int(instance.min())}")
+
+
 def _keys(z: Tensor, instance: Tensor) -> Tensor:
     """Depth and id in one int64 that sorts by depth, then id: bits of positive floats sort so."""
     bits = z.to(torch.float32).contiguous().view(torch.int32).to(torch.int64)
@@ -145,3 +164,9 @@ def _splat_group(
             at = torch.nonzero(hit)[:, 0]
             index = start[at] + across[at].to(torch.int64)
             buffer.scatter_reduce_(0, index, key[at], "amin")
+
+
+RASTERISERS: dict[str, Callable[[Tensor, Tensor, Camera, Tensor], tuple[Tensor, Tensor]]] = {
+    "own": splat_frame,
+    "pytorch3d": splat_pytorch3d.splat_frame,
+}

@@ -63,6 +63,13 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="the reference rasteriser",
+        files=("backend/geometry/splat_pytorch3d.py",),
+        libraries=TENSORS | {"pytorch3d"},  # optional: imported when a frame is asked for
+        own=("backend.contracts", "backend.geometry"),
+        banned=PURE,
+    ),
+    Zone(
         name="geometry",
         files=("backend/geometry/*",),
         libraries=TENSORS,

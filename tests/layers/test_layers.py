@@ -67,6 +67,7 @@ def test_every_zone_is_lived_in():
         ("backend/geometry/lift.py", "import cv2", "cv2"),
         ("backend/geometry/lift.py", "from protocol.messages import Lift", "protocol.messages"),
         ("backend/geometry/lift.py", "def f():\n    import sklearn", "sklearn"),
+        ("backend/geometry/splat.py", "import pytorch3d", "pytorch3d"),
         ("backend/control/points.py", "from ..engines import base", "backend.engines.base"),
         ("backend/engines/base.py", "import backend.server.app", "backend.server.app"),
         ("backend/server/app.py", "import torch", "torch"),
