@@ -30,9 +30,9 @@ def wan_move(tracks: Tracks) -> dict[str, Array]:
         (F, N), z in scene units.
     """
     return {
-        "tracks": tracks.xy.numpy().astype(np.float32)[None],
-        "visibility": tracks.visible.numpy()[None],
-        "depth": tracks.depth.numpy().astype(np.float32),
+        "tracks": tracks.xy.cpu().numpy().astype(np.float32)[None],
+        "visibility": tracks.visible.cpu().numpy()[None],
+        "depth": tracks.depth.cpu().numpy().astype(np.float32),
     }
 
 
@@ -58,9 +58,9 @@ def instance_boxes(shot: Shot, masks: MaskSequence) -> tuple[Tensor, Tensor]:
     moving = shot.motion.moved_from_rest.shape[1]
     matrices = camera_from_rest(shot.motion, camera)
     picked = [*range(1, moving + 1), *shot.static]
-    boxes = torch.zeros(len(picked), frames, 4)
-    visible = torch.zeros(len(picked), frames, dtype=torch.bool)
-    high = torch.tensor([camera.width, camera.height], dtype=torch.float32)
+    boxes = cloud.xyz.new_zeros(len(picked), frames, 4)
+    visible = masks.instance.new_zeros((len(picked), frames), dtype=torch.bool)
+    high = cloud.xyz.new_tensor([camera.width, camera.height])
     for n, item in enumerate(picked):
         own = cloud.xyz[cloud.instance == item]
         for f in range(frames):
@@ -87,4 +87,4 @@ def drag_trajectories(boxes: Tensor) -> Array | None:
         return None
     centres = (boxes[..., 2:] + boxes[..., :2]) / 2
     corners = boxes[:, 0].reshape(-1, 2, 2)
-    return torch.cat([corners, centres], 1).double().numpy()
+    return torch.cat([corners, centres], 1).double().cpu().numpy()

@@ -33,7 +33,7 @@ def shot_tracks(
     visible = (masks.instance[0] == shot.instance).reshape(-1)
     picked = [*range(1, moving + 1), *shot.static]
     groups = [(item, (cloud.instance == item) & visible, per_instance) for item in picked]
-    rest = visible & ~torch.isin(cloud.instance, torch.tensor(picked, dtype=torch.int32))
+    rest = visible & ~torch.isin(cloud.instance, cloud.instance.new_tensor(picked))
     groups.append((0, rest, anchors))
     chosen: list[Tensor] = []
     owner: list[int] = []
@@ -44,7 +44,7 @@ def shot_tracks(
         seeds = flat[farthest_points(pixels, count)]
         chosen.append(seeds)
         owner += [item] * len(seeds)
-    points, instance = cloud.xyz[torch.cat(chosen)], torch.tensor(owner, dtype=torch.int32)
+    points, instance = cloud.xyz[torch.cat(chosen)], cloud.instance.new_tensor(owner)
     # Only what moves has a matrix of its own
     matrix = torch.where(instance <= moving, instance, 0).long()
     xyz = torch.stack(
@@ -65,13 +65,13 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     """
     count = min(count, len(points))
     if count == 0:
-        return torch.zeros(0, dtype=torch.int64)
+        return torch.zeros(0, dtype=torch.int64, device=points.device)
     chosen = [int(((points - points.mean(0)) ** 2).sum(1).argmin())]
     distance = ((points - points[chosen[0]]) ** 2).sum(1)
     for _ in range(count - 1):
         chosen.append(int(distance.argmax()))
         distance = torch.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
-    return torch.tensor(chosen)
+    return torch.tensor(chosen, device=points.device)
 
 
 def _moved(points: Tensor, matrix: Tensor, frame: Tensor) -> Tensor:
@@ -87,6 +87,6 @@ def _seen(xy: Tensor, z: Tensor, depth: Tensor) -> Tensor:
     height, width = depth.shape[1:]
     column, row = xy.floor().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (z > 0)
-    frame = torch.arange(len(depth))[:, None].expand_as(row)
+    frame = torch.arange(len(depth), device=depth.device)[:, None].expand_as(row)
     nearest = depth[frame, row.clamp(0, height - 1), column.clamp(0, width - 1)]
     return inside & (z <= nearest * DEPTH_TOLERANCE)

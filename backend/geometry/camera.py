@@ -69,7 +69,7 @@ def unproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
     )
     pixel = torch.stack([x, y, torch.ones_like(x)], -1)
     inverse: Tensor = torch.linalg.inv(intrinsics.to(torch.float64))
-    rays = torch.einsum("...ij,hwj->...hwi", inverse, pixel)
+    rays = torch.einsum("...ij,hwj->...hwi", inverse.to(pixel), pixel)
     return (rays * depth[..., None]).to(depth.dtype)
 
 

@@ -26,7 +26,7 @@ def camera_from_rest(motion: Motion, camera: Camera) -> Tensor:
     still = torch.eye(4, dtype=torch.float64, device=device).expand(frames, 1, 4, 4)
     world = torch.cat([still, motion.moved_from_rest.to(torch.float64)], 1)
     lens = torch.eye(4, dtype=torch.float64, device=device).repeat(frames, 1, 1)
-    inverse: Tensor = torch.linalg.inv(camera.intrinsics.to(torch.float64))
+    inverse: Tensor = torch.linalg.inv(camera.intrinsics.to(lens))
     lens[:, :3, :3] = inverse @ motion.intrinsics.to(torch.float64)
     view = lens @ motion.camera_from_world.to(torch.float64)
     return view[:, None] @ world
