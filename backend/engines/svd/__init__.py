@@ -1,0 +1,1 @@
+"""What every engine on Stable Video Diffusion shares: networks, sampler, loading, codecs."""
