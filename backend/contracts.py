@@ -12,8 +12,9 @@ Legend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -22,6 +23,19 @@ from backend.cancelled import Cancelled as Cancelled
 Scalar = str | int | float | bool
 OnStep = Callable[[int, int], None]
 """Called with (done, total) after every step; may raise :class:`Cancelled`."""
+
+
+class Frames(Protocol):
+    """``(F, 3, H, W)`` float32 frames in [0, 1] that are made when they are asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """F, 3, H, W."""
+        ...
+
+    def __getitem__(self, index: int) -> Tensor:
+        """``(3, H, W)``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

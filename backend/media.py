@@ -25,7 +25,7 @@ import OpenEXR
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from backend.contracts import OnStep
+from backend.contracts import Frames, OnStep
 from protocol.errors import ShotError
 from protocol.messages import Limits
 
@@ -144,7 +144,7 @@ def decode_mask(data: bytes, height: int, width: int) -> Array:
 
 
 def encode_video(
-    frames: Tensor,
+    frames: Tensor | Frames,
     fps: float,
     length: int | None = None,
     on_frame: OnStep = lambda done, total: None,
@@ -152,7 +152,7 @@ def encode_video(
     """H.264 in MP4, as Blender's sequencer and every player reads it.
 
     Args:
-        frames: ``(F, 3, H, W)`` float in [0, 1]; H and W are even.
+        frames: ``(F, 3, H, W)`` float in [0, 1], or what makes one at a time; H and W are even.
         fps: frames per second of the video.
         length: frames of the video; the given ones are repeated evenly to fill it.
         on_frame: called with (done, total) after each; may raise ``Cancelled``.
@@ -169,8 +169,11 @@ def encode_video(
         context = stream.codec_context
         context.color_range, context.colorspace = 1, 1  # limited range, BT.709, as tagged below
         context.color_primaries, context.color_trc = 1, 1
+        last, pixels = -1, np.empty(0, np.uint8)
         for done, index in enumerate(shown, 1):
-            picture = av.VideoFrame.from_ndarray(to_uint8(frames[index]), format="rgb24")
+            if index != last:
+                last, pixels = index, to_uint8(frames[index])
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
             container.mux(stream.encode(picture))
             on_frame(done, len(shown))

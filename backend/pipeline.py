@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from backend.contracts import Camera, Control, Lift, MaskSequence, Shot, Take
+from backend.control.levitor import points_from_masks
+from backend.control.preview import ControlFrames, control_frames
 from backend.engines.base import Engine
 from backend.geometry.camera import intrinsics_from_focal, intrinsics_from_fov, scaled_intrinsics
 from backend.geometry.lift import cloud_from_lift, depth_from_map
@@ -53,6 +55,22 @@ class Lifted:
     depth_model: str
     segment_model: str
     upright: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewOptions:
+    """What a control preview shows; see ``protocol.messages.Preview``.
+
+    Attributes:
+        anchors: whether what stays in place gives points.
+        exact: the network's own points instead of the quick ones.
+    """
+
+    masks: bool = True
+    points: bool = True
+    depth: bool = True
+    anchors: bool = True
+    exact: bool = False
 
 
 def lift(
@@ -134,6 +152,49 @@ def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
         lambda done, total: on_phase(engine.spec.name, done, total),
     )
     return Take(frames=frames, options=options)
+
+
+def preview(
+    shot: Shot, draft: Engine | None, options: PreviewOptions, on_phase: OnPhase
+) -> ControlFrames:
+    """Shot -> masks -> points, drawn over the photo or over the take of ``draft``.
+
+    Raises:
+        ShotError: an instance is seen in none of the frames.
+    """
+    under = shot.lift.image
+    if draft is not None:
+        under = render(replace(shot, options={}), draft, on_phase).frames
+    masks = render_shot_masks(shot, on_phase)
+    moving, near, far = shot.motion.moved_from_rest.shape[1], shot.lift.near, shot.lift.far
+    points = []
+    if options.points:
+        try:
+            points = points_from_masks(
+                masks,
+                moving,
+                near,
+                far,
+                anchors=options.anchors,
+                exact=options.exact,
+                on_step=lambda done, total: on_phase("points", done, total),
+            )
+        except ValueError as error:
+            raise ShotError(
+                "instances",
+                f"{str(error).capitalize()}.",
+                "Move it into the picture, or remove it.",
+            ) from error
+    return control_frames(
+        masks,
+        moving + len(shot.static),
+        near,
+        far,
+        under=under,
+        points=points,
+        tinted=options.masks,
+        depth=options.depth,
+    )
 
 
 def render_shot_masks(shot: Shot, on_phase: OnPhase) -> MaskSequence:

@@ -47,7 +47,9 @@ class Envelope:
     version: tuple[int, int] = VERSION
 
 
-def encode(message: Any, *, id: str = "", re: str = "") -> list[bytes | memoryview]:
+def encode(
+    message: Any, *, id: str = "", re: str = "", version: tuple[int, int] = VERSION
+) -> list[bytes | memoryview]:
     """The frames of ``message``; raises :class:`ProtocolError` where it breaks its own schema."""
     if type(message) not in NAMES:
         raise ProtocolError("type", f"{type(message).__name__} is not a message.")
@@ -55,7 +57,7 @@ def encode(message: Any, *, id: str = "", re: str = "") -> list[bytes | memoryvi
     table: list[dict[str, Any]] = []
     body = _pack(message, type(message), frames, table, {}, "")
     header = {
-        "levitor": list(VERSION),
+        "levitor": list(version),
         "type": NAMES[type(message)],
         "id": id,
         "re": re,

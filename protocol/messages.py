@@ -24,15 +24,18 @@ FINAL_STATES: frozenset[str] = frozenset({"cancelled", "done", "failed", "interr
 
 MESSAGES: dict[str, type[Any]] = {}
 NAMES: dict[type[Any], str] = {}
+MINORS: dict[type[Any], int] = {}
+"""The minor version that brought a message; an older peer does not know it."""
 T = TypeVar("T")
 
 
-def message(name: str) -> Callable[[type[T]], type[T]]:
-    """Register a dataclass as the message called ``name`` on the wire."""
+def message(name: str, minor: int = 0) -> Callable[[type[T]], type[T]]:
+    """Register a dataclass as the message called ``name`` on the wire, since ``minor``."""
 
     def register(cls: type[T]) -> type[T]:
         MESSAGES[name] = cls
         NAMES[cls] = name
+        MINORS[cls] = minor
         return cls
 
     return register
@@ -361,10 +364,29 @@ class Submit:
     shot: Shot
 
 
+@message("preview", minor=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Request: show what an engine would be told of a shot; its engine and seed play no part.
+
+    Attributes:
+        over: what the masks and points lie on.
+        masks: colour what was picked.
+        points: draw the control points, clustered the quick way.
+        depth: show the depth in a second picture to the right.
+    """
+
+    shot: Shot
+    over: Literal["draft", "photo"] = "draft"
+    masks: bool = True
+    points: bool = True
+    depth: bool = True
+
+
 @message("accepted")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """Reply to lift, segment and submit: the job's name and its place in the queue (0 = next)."""
+    """Reply to a job's request: the job's name and its place in the queue (0 = next)."""
 
     job: str
     place: int
@@ -493,5 +515,28 @@ class Rendered:
     notes: tuple[str, ...] = ()
 
 
-JOB_REQUESTS: frozenset[type[Any]] = frozenset({Lift, Segment, Submit})
-RESULTS: frozenset[type[Any]] = frozenset({Lifted, Segmented, Rendered})
+@message("previewed", minor=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """Result of a preview: the control as a video.
+
+    Attributes:
+        video: H.264 MP4 of ``frames`` frames, one a Blender frame of the shot's range.
+        width: of the video: twice the shot's where the depth stands beside it.
+        points: control points a frame, on average.
+        shot: content hash of the shot that is shown.
+    """
+
+    job: str
+    video: Blob
+    frames: int
+    height: int
+    width: int
+    fps: float
+    shot: str
+    points: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+JOB_REQUESTS: frozenset[type[Any]] = frozenset({Lift, Segment, Submit, Preview})
+RESULTS: frozenset[type[Any]] = frozenset({Lifted, Segmented, Rendered, Previewed})

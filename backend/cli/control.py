@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+PARTS = ("masks", "points", "depth")
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
@@ -18,43 +20,34 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--over", choices=("draft", "photo"), default="draft", help="what the points lie on"
     )
     parser.add_argument("--no-anchors", action="store_true", help="no points on what stays")
+    for part in PARTS:
+        parser.add_argument(f"--no-{part}", action="store_true", help=f"leave out the {part}")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the masks, cluster the points, write the video."""
+    """Render the masks, cluster the points, write the video; as a server does it for Blender."""
     from dataclasses import replace
 
-    from backend import media, pipeline
+    from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.control.levitor import points_from_masks
-    from backend.control.preview import control_frames
-    from backend.engines import registry
-    from backend.server import convert
+    from backend.server.handlers import preview_video
     from backend.shotfile import read_shot
-    from protocol.rules import problems
+    from protocol.messages import Preview
 
     check_outputs([args.out], [args.shot])
-    message, blobs = read_shot(args.shot)
-    if found := problems(message):
-        raise found[0]
-    shot = convert.shot_from_message(message, blobs.__getitem__)
-    with progress_bar() as on_step:
-        under = shot.lift.image
-        if args.over == "draft":
-            draft = registry.load("draft")
-            under = pipeline.render(replace(shot, options={}), draft, on_step).frames
-        masks = pipeline.render_shot_masks(shot, on_step)
-    moving = shot.motion.moved_from_rest.shape[1]
-    near, far = shot.lift.near, shot.lift.far
-    points = points_from_masks(
-        masks, moving, near, far, anchors=message.anchors and not args.no_anchors, exact=args.exact
+    shot, blobs = read_shot(args.shot)
+    wanted = Preview(
+        shot=replace(shot, anchors=shot.anchors and not args.no_anchors),
+        over=args.over,
+        **{part: not getattr(args, f"no_{part}") for part in PARTS},
     )
-    frames = control_frames(masks, len(message.instances), near, far, under=under, points=points)
-    length = message.frame_end - message.frame_start + 1
-    media.write_atomically(args.out, media.encode_video(frames, message.fps, length))
+    with progress_bar() as on_step:
+        video, frames = preview_video(wanted, blobs.__getitem__, on_step, exact=args.exact)
+    media.write_atomically(args.out, video)
     print(
-        f"{args.out}: {length} frames, {sum(map(len, points)) / len(points):.0f} points a frame, "
-        f"{moving} moving instances"
+        f"{args.out}: {shot.frame_end - shot.frame_start + 1} frames, "
+        f"{frames.points_a_frame:.0f} points a frame, "
+        f"{shot.moved_from_rest.shape[1]} moving instances"
     )
     return 0

@@ -12,6 +12,7 @@ section 3, and the behaviour of its reference implementation where the paper is 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -21,13 +22,14 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from backend.contracts import MaskSequence
+from backend.contracts import MaskSequence, OnStep
 from backend.control.clusters import (
     STRIDE,
     Array,
     FastClusters,
     InstancePixels,
     cluster_counts,
+    instance_areas,
     instance_pixels,
 )
 from backend.geometry.lift import disparity_from_depth
@@ -71,7 +73,7 @@ def cluster_points(
         ValueError: a shape, an id, a depth or the ratio is out of range, or an id in
             1..``moving`` is in no frame.
     """
-    ids, depth = np.asarray(instance_maps), np.asarray(depth_maps, np.float64)
+    ids, depth = _array(instance_maps), _array(depth_maps).astype(np.float64)
     if ids.shape != depth.shape:
         raise ValueError(f"instance maps {ids.shape} and depth maps {depth.shape} differ")
     if ids.ndim == 3 and (ids.shape[1] % 8 or ids.shape[2] % 8):
@@ -93,8 +95,11 @@ def points_from_masks(
     ratio: float = 1.0,
     anchors: bool = True,
     exact: bool = True,
+    on_step: OnStep = lambda done, total: None,
 ) -> list[list[Point]]:
-    """:func:`cluster_points` for what our splatter shows.
+    """:func:`cluster_points` for what our splatter shows, of any size.
+
+    An engine whose network needs sides that are multiples of 8 fits the shot to them before.
 
     Args:
         masks: ids and z of every frame.
@@ -104,14 +109,28 @@ def points_from_masks(
         ratio: more or fewer points.
         anchors: whether what stays gives points too, which hold the scene and carry the camera.
         exact: as in :func:`cluster_points`.
+        on_step: called after every frame; may raise ``Cancelled``.
+
+    Raises:
+        ValueError: as in :func:`cluster_points`; or a depth is no positive number where a point
+            landed, or it is not 0 < near < far.
     """
+    if masks.instance.shape != masks.depth.shape:
+        raise ValueError(
+            f"instance maps {tuple(masks.instance.shape)} and depth maps "
+            f"{tuple(masks.depth.shape)} differ"
+        )
+    if not 0 < near < far:
+        raise ValueError(f"near {near:g} and far {far:g} are not 0 < near < far")
+    if bad := int((~(masks.depth > 0) & (masks.instance >= 0)).sum()):
+        raise ValueError(f"{bad} of {masks.depth.numel()} depths are not positive numbers")
     ids = masks.instance.clamp(min=0)
     if not anchors:
         ids = torch.where(ids > moving, 0, ids)
     points: list[list[Point]] = []
-    centres = _centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact)
+    centres = _centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact, on_step)
     for frame, found in zip(masks.depth, centres, strict=True):
-        at = torch.tensor(found, dtype=torch.int64).reshape(-1, 3)
+        at = torch.tensor(found, dtype=torch.int64, device=frame.device).reshape(-1, 3)
         z = frame[at[:, 0], at[:, 1]].double()
         disparity = (255 * disparity_from_depth(z, near, far)).round().long()
         # Disparities 0 and 1 are both "far away" to the network
@@ -121,16 +140,24 @@ def points_from_masks(
 
 
 def _centres(
-    ids: Array, moving: int, ratio: float, alpha: float, k_max: int, exact: bool
+    ids: Array,
+    moving: int,
+    ratio: float,
+    alpha: float,
+    k_max: int,
+    exact: bool,
+    on_step: OnStep = lambda done, total: None,
 ) -> list[list[tuple[int, int, int]]]:
     """(row, col, id) of every cluster of every frame."""
-    _check(ids, moving, ratio)
-    frames = [instance_pixels(frame) for frame in ids]
-    counts = cluster_counts(frames, ids[0].size, moving, alpha, k_max)
+    _check(ids, moving, ratio, alpha, k_max)
+    areas = instance_areas(ids)
+    if missing := [i for i in range(1, moving + 1) if not areas[:, i : i + 1].any()]:
+        raise ValueError(f"instance {missing[0]} is in none of the {len(ids)} frames")
+    counts = cluster_counts(areas, ids[0].size, moving, alpha, k_max)
     clusters = ExactClusters(ratio) if exact else FastClusters(ratio)
     found: list[list[tuple[int, int, int]]] = []
-    for pixels in frames:
-        centres = clusters.next_frame(pixels, counts)
+    for done, frame in enumerate(ids, 1):
+        centres = clusters.next_frame(instance_pixels(frame), counts)
         found.append(
             [
                 (int(row), int(column), item)
@@ -138,6 +165,7 @@ def _centres(
                 for row, column in centres[item].tolist()
             ]
         )
+        on_step(done, len(ids))
     return found
 
 
@@ -186,8 +214,19 @@ def stamp_points(
         radius: half the side of the square, pixels.
 
     Returns:
-        ``(F, 3, H, W)`` float32, raw values 0..255: heat, id, depth.
+        ``(F, 3, H, W)`` float32, raw values 0..255: heat, id, depth. A frame without points is
+        zero.
+
+    Raises:
+        ValueError: there is no frame, a point is not four numbers, or a size is below 1.
     """
+    if not len(points):
+        raise ValueError("there are no frames to draw points in; a frame may be an empty list")
+    if height < 1 or width < 1 or radius < 1:
+        raise ValueError(f"height {height}, width {width} and radius {radius} must be at least 1")
+    odd = [(f, point) for f, frame in enumerate(points) for point in frame if len(point) != 4]
+    if odd:
+        raise ValueError(f"frame {odd[0][0]}: {odd[0][1]} is not (row, col, id, depth)")
     template, patches = gaussian_template(), dict[tuple[int, int], Array]()
     maps = np.zeros((len(points), 3, height, width), np.uint8)
     clamped = 0
@@ -238,18 +277,24 @@ def _depth_value(depth: float) -> int:
     return 0 if value == 1 else value
 
 
-def _check(ids: Array, moving: int, ratio: float) -> None:
-    if ids.ndim != 3:
-        raise ValueError(f"instance maps must be (F, H, W), got {ids.shape}")
+def _array(maps: Tensor | Array) -> Array:
+    """An array, wherever the tensor was."""
+    return maps.detach().cpu().numpy() if isinstance(maps, Tensor) else np.asarray(maps)
+
+
+def _check(ids: Array, moving: int, ratio: float, alpha: float, k_max: int) -> None:
+    if ids.ndim != 3 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"instance maps must be (F, H, W) integers, got {ids.shape} {ids.dtype}")
     frames = len(ids)
     if frames < 2:
         raise ValueError(f"the control needs at least 2 frames, got {frames}")
+    if not ids.size:
+        raise ValueError(f"instance maps of {ids.shape[1]} x {ids.shape[2]} hold no pixel")
     if ids.min() < 0 or ids.max() > MAX_ID:
         raise ValueError(f"instance ids must be 0..{MAX_ID}, got {ids.min()}..{ids.max()}")
     if not 0 <= moving <= MAX_ID:
         raise ValueError(f"{moving} moving instances; the limit is {MAX_ID}")
-    if not ratio > 0:
-        raise ValueError(f"the point ratio must be above 0, got {ratio}")
-    present = np.bincount(ids.ravel(), minlength=moving + 1)[1 : moving + 1]
-    if missing := [i + 1 for i in np.flatnonzero(present == 0)]:
-        raise ValueError(f"instance {missing[0]} is in none of the {frames} frames")
+    if not 0 < ratio < math.inf:
+        raise ValueError(f"the point ratio must be above 0 and finite, got {ratio}")
+    if not (0 < alpha < math.inf and k_max >= 1):
+        raise ValueError(f"alpha {alpha} must be above 0 and k_max {k_max} at least 1")

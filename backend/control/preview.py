@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,7 +24,79 @@ def palette(count: int) -> Tensor:
     """``(count + 2, 3)`` colours for ids -1..count: nothing is black, the background dark grey."""
     colours = [(0.0, 0.0, 0.0), (0.16, 0.16, 0.18)]
     colours += [colorsys.hsv_to_rgb((0.05 + i * GOLDEN) % 1.0, 0.75, 0.95) for i in range(count)]
-    return torch.tensor(colours)
+    return torch.tensor(colours, device="cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlFrames:
+    """The control as pictures, each made when it is asked for: a long shot's would fill the memory.
+
+    What was picked is on the left, the depth on the right.
+
+    Attributes:
+        masks: of a shot.
+        picked: how many ids the artist picked; automatic segments after them are shown dimmed.
+        near: z shown white.
+        far: z shown black.
+        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take that shows through the ids.
+        points: (row, col, id, depth) of every frame, drawn as discs.
+        colours: ``(ids + 2, 3)`` of ids -1 and up.
+        tinted: whether ids are coloured where something lies under them.
+        depth: whether the depth stands beside.
+    """
+
+    masks: MaskSequence
+    picked: int
+    near: float
+    far: float
+    colours: Tensor
+    under: Tensor | None = None
+    points: Sequence[Sequence[Sequence[int]]] = ()
+    tinted: bool = True
+    depth: bool = True
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """F, 3, H, W of the frames."""
+        frames, height, width = self.masks.instance.shape
+        return frames, 3, height, (1 + self.depth) * width
+
+    @property
+    def points_a_frame(self) -> float:
+        """How many points a frame has, on average."""
+        return sum(map(len, self.points)) / len(self)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> Tensor:
+        """``(3, H, W)`` float32 in [0, 1]."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        left = self._ids(index)
+        halves = [left]
+        if self.depth:
+            z = disparity_from_depth(self.masks.depth[index], self.near, self.far)
+            halves.append(z.expand_as(left).clone())
+        for row, column, item, _ in self.points[index] if self.points else ():
+            _disc(left, row, column, DISC + 1.5, left.new_zeros(3))
+            for half in halves:
+                _disc(half, row, column, DISC, self.colours[item + 1])
+        return torch.cat(halves, -1)
+
+    def _ids(self, index: int) -> Tensor:
+        instance = self.masks.instance[index]
+        under = self.under
+        if under is not None and under.ndim == 4:
+            under = under[index]
+        if under is not None and not self.tinted:
+            return under.clone()
+        ids = self.colours[(instance + 1).long()].movedim(-1, 0).contiguous()
+        if under is None:
+            return ids
+        # Where nothing was picked, what lies under is seen as it is
+        chosen = (instance >= 1) & (instance <= self.picked)
+        return torch.lerp(under, ids, TINT * chosen.float())
 
 
 def control_frames(
@@ -32,41 +105,30 @@ def control_frames(
     near: float,
     far: float,
     under: Tensor | None = None,
-    points: Sequence[Sequence[Sequence[int]]] | None = None,
-) -> Tensor:
-    """Ids on the left, depth on the right.
-
-    Args:
-        masks: of a shot.
-        picked: how many ids the artist picked; automatic segments after them are shown dimmed.
-        near: z shown white.
-        far: z shown black.
-        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take that shows through the ids.
-        points: (row, col, id, depth) of every frame, drawn as discs.
-
-    Returns:
-        ``(F, 3, H, 2 W)`` float32 in [0, 1].
-    """
+    points: Sequence[Sequence[Sequence[int]]] = (),
+    tinted: bool = True,
+    depth: bool = True,
+) -> ControlFrames:
+    """The frames of a shot's control; the arguments are :class:`ControlFrames`'."""
     colours = palette(max(int(masks.instance.max()), picked, 0)).to(masks.depth)
     colours[picked + 2 :] = 0.25 + 0.2 * colours[picked + 2 :]
-    ids = colours[(masks.instance + 1).long()].movedim(-1, 1)
-    if under is not None:
-        # Where nothing was picked, what lies under is seen as it is
-        chosen = (masks.instance >= 1) & (masks.instance <= picked)
-        ids = torch.lerp(under.expand_as(ids), ids, TINT * chosen[:, None].float())
-    depth = disparity_from_depth(masks.depth, near, far)[:, None].expand_as(ids).clone()
-    for frame, found in enumerate(points or ()):
-        for row, column, item, _ in found:
-            _disc(ids[frame], row, column, DISC + 1.5, torch.zeros(3))
-            _disc(ids[frame], row, column, DISC, colours[item + 1])
-            _disc(depth[frame], row, column, DISC, colours[item + 1])
-    return torch.cat([ids, depth], -1)
+    return ControlFrames(
+        masks=masks,
+        picked=picked,
+        near=near,
+        far=far,
+        colours=colours,
+        under=under,
+        points=points,
+        tinted=tinted,
+        depth=depth,
+    )
 
 
 def _disc(image: Tensor, row: int, column: int, radius: float, colour: Tensor) -> None:
     reach = int(radius) + 1
     top, left = max(row - reach, 0), max(column - reach, 0)
     part = image[:, top : row + reach + 1, left : column + reach + 1]
-    y = torch.arange(part.shape[1])[:, None] + top - row
-    x = torch.arange(part.shape[2])[None] + left - column
+    y = torch.arange(part.shape[1], device=image.device)[:, None] + top - row
+    x = torch.arange(part.shape[2], device=image.device)[None] + left - column
     part[:, (y**2 + x**2) <= radius**2] = colour[:, None]

@@ -64,7 +64,7 @@ class Desk:
                 self._live[job.id] = found
 
     def accept(self, client: str, request: str, message: Any) -> Any:
-        """The reply to lift, segment or submit: accepted, or an error and nothing started.
+        """The reply to a job's request: accepted, or an error and nothing started.
 
         A request that came before gets the reply it got before. A refusal is not kept: it started
         nothing, so the same request may be asked again once its cause is mended.

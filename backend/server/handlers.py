@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from backend import media, pipeline
+from backend.control.preview import ControlFrames
 from backend.engines import registry
 from backend.engines.base import Engine
-from backend.pipeline import LiftOptions, OnPhase
+from backend.pipeline import LiftOptions, OnPhase, PreviewOptions
 from backend.resources import Resources
 from backend.server import convert
 from protocol import content, messages
@@ -21,6 +22,8 @@ from protocol.rules import problems
 log = logging.getLogger(__name__)
 
 MAX_SIDE = messages.Limits().max_side
+DRAFT = "draft"
+"""The engine whose take a preview may lie on."""
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
 _resources = Resources()
@@ -51,12 +54,12 @@ def warm_up() -> None:
 
 
 def run(
-    message: messages.Lift | messages.Segment | messages.Submit,
+    message: messages.Lift | messages.Segment | messages.Submit | messages.Preview,
     *,
     job: str,
     blobs: Blobs,
     on_step: OnPhase,
-) -> messages.Lifted | messages.Segmented | messages.Rendered:
+) -> messages.Lifted | messages.Segmented | messages.Rendered | messages.Previewed:
     """Do one job.
 
     Raises:
@@ -70,6 +73,8 @@ def run(
             return segment(message, job, blobs, on_step)
         case messages.Submit():
             return render(message.shot, job, blobs, on_step)
+        case messages.Preview():
+            return preview(message, job, blobs, on_step)
 
 
 def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Lifted:
@@ -178,6 +183,47 @@ def render_video(shot: messages.Shot, get: convert.GetBlob, on_step: OnPhase) ->
         take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )
     return video, take
+
+
+def preview(
+    message: messages.Preview, job: str, blobs: Blobs, on_step: OnPhase
+) -> messages.Previewed:
+    """Shot in, its control as a video out."""
+    video, shown = preview_video(message, blobs.get, on_step)
+    blobs.put(video)
+    _, _, height, width = shown.shape
+    return messages.Previewed(
+        job=job,
+        video=content.blob_of(video, "video/mp4"),
+        frames=_length(message.shot),
+        height=height,
+        width=width,
+        fps=message.shot.fps,
+        shot=content.shot_hash(message.shot),
+        points=shown.points_a_frame,
+    )
+
+
+def preview_video(
+    message: messages.Preview, get: convert.GetBlob, on_step: OnPhase, exact: bool = False
+) -> tuple[bytes, ControlFrames]:
+    """A shot's control as MP4 bytes, and its frames; the command line calls it too."""
+    shot = message.shot
+    if found := problems(shot):
+        raise found[0]
+    options = PreviewOptions(
+        masks=message.masks,
+        points=message.points,
+        depth=message.depth,
+        anchors=shot.anchors,
+        exact=exact,
+    )
+    draft = _engine(DRAFT) if message.over == "draft" else None
+    frames = pipeline.preview(convert.shot_from_message(shot, get), draft, options, on_step)
+    video = media.encode_video(
+        frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
+    )
+    return video, frames
 
 
 def _length(shot: messages.Shot) -> int:

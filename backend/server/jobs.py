@@ -35,6 +35,7 @@ ROLE_OF_KIND: dict[str, Role] = {
     "lift": "interactive",
     "segment": "interactive",
     "submit": "render",
+    "preview": "interactive",
 }
 
 

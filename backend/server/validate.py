@@ -23,7 +23,7 @@ def refusal(
     """Why ``message`` cannot become a job, or None."""
     try:
         match message:
-            case messages.Submit(shot=shot):
+            case messages.Submit(shot=shot) | messages.Preview(shot=shot):
                 _check_shot(shot, engines, limits)
             case messages.Segment():
                 _check_scene(message.scene, limits)
@@ -43,7 +43,7 @@ def refusal(
 
 def _references(message: Any) -> tuple[Reference, ...]:
     match message:
-        case messages.Submit(shot=shot):
+        case messages.Submit(shot=shot) | messages.Preview(shot=shot):
             return content.blobs_of(shot)
         case messages.Segment(scene=scene, mask=mask):
             return (scene.image, scene.depth, *((mask,) if mask else ()))

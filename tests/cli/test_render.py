@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,9 +14,9 @@ from PIL import Image
 
 from backend.cli.main import main
 from backend.media import decode_depth_map
-from backend.server.handlers import render_video
+from backend.server.handlers import preview_video, render_video
 from protocol import content
-from protocol.messages import Instance, Scene, Shot
+from protocol.messages import Instance, Preview, Scene, Shot
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 4
 
@@ -109,6 +110,47 @@ def test_the_control_of_a_shot_is_a_video_with_points(shot_file, tmp_path, capsy
     assert main(["control", str(shot_file()), "-o", str(out), "--over", over]) == 0
     assert len(frames_of(out)) == 8
     assert "3 points a frame, 1 moving" in capsys.readouterr().out
+
+
+def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
+    out = tmp_path / "control.mp4"
+    assert main(["control", str(shot_file()), "-o", str(out), "--no-depth"]) == 0
+    shot, blobs = a_shot()
+    wanted = Preview(shot=shot, depth=False)
+    video, shown = preview_video(wanted, blobs.__getitem__, lambda *step: None)
+    assert out.read_bytes() == video
+    assert shown.shape == (FRAMES, 3, HEIGHT, WIDTH)
+    assert shown.points_a_frame == 3
+
+
+def test_a_control_of_the_photo_alone_is_the_photo(shot_file, tmp_path):
+    out = tmp_path / "control.mp4"
+    without = ["--no-masks", "--no-points", "--no-depth"]
+    assert main(["control", str(shot_file()), "-o", str(out), "--over", "photo", *without]) == 0
+    (photo, *others) = frames_of(out)
+    assert abs(int(photo[15, 15, 0]) - 255) <= 4
+    assert abs(int(photo[25, 40, 0]) - 90) <= 4
+    assert all(np.abs(other.astype(int) - photo).max() <= 4 for other in others)
+
+
+def test_a_preview_of_a_shot_with_an_empty_range_is_one_sentence(shot_file, tmp_path, capsys):
+    out = tmp_path / "control.mp4"
+    assert main(["control", str(shot_file(frame_end=10)), "-o", str(out)]) == 1
+    assert "from frame 10 to 10" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_an_instance_that_is_never_seen_is_named_by_its_number(tmp_path, capsys):
+    # One pixel, so near that even what counts as standing still (1e-4) takes it out of the picture
+    shot, blobs = a_shot(depth=1e-4)
+    ids, data = content.array_blob_of(np.eye(1, HEIGHT * WIDTH, dtype=np.int32).reshape(HEIGHT, -1))
+    moved = shot.moved_from_rest.copy()
+    moved[:, 0, 0, 3] = np.linspace(-9e-5, -0.5, FRAMES)
+    shot = replace(shot, instance_map=ids, moved_from_rest=moved)
+    path = tmp_path / "near.shot"
+    path.write_bytes(content.pack_shot(shot, {**blobs, ids.sha256: data}))
+    assert main(["control", str(path), "-o", str(tmp_path / "c.mp4"), "--over", "photo"]) == 1
+    assert "Instance 1 is in none of the 4 frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A handler module whose jobs do what the test says: step, wait, fail, hang, exit.
 
-The script is a dict: a submit carries it as its options, a lift as the JSON bytes of its image.
+The script is a dict: a submit or a preview carries it as its options, a lift as the JSON of its image.
 
     steps   how many steps to make; 0 goes on until cancelled
     until   path of a file; after its steps a job goes on stepping until it exists
@@ -51,7 +51,7 @@ def run(message, *, job, blobs, on_step):
 
 
 def _script(message, blobs):
-    if isinstance(message, messages.Submit):
+    if isinstance(message, messages.Submit | messages.Preview):
         return message.shot.options
     return json.loads(blobs.get(message.image.sha256)) if hasattr(message, "image") else {}
 
@@ -96,6 +96,18 @@ def _result(message, job, blobs):
             fps=24.0,
             engine=message.shot.engine,
             seed=message.shot.seed,
+            shot=content.shot_hash(message.shot),
+        )
+    if isinstance(message, messages.Preview):
+        video = b"preview"
+        blobs.put(video)
+        return messages.Previewed(
+            job=job,
+            video=content.blob_of(video, "video/mp4"),
+            frames=2,
+            height=4,
+            width=8,
+            fps=24.0,
             shot=content.shot_hash(message.shot),
         )
     plane, data = content.array_blob_of(np.zeros((4, 4), np.float32))

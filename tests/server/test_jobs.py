@@ -236,3 +236,48 @@ def test_a_client_that_left_finds_its_result(shared_server, connect):
     peer = connect(shared_server, "leaver")
     wait_for(lambda: peer.ask(messages.GetState(job=job)).state == "done", "the job to be done")
     assert peer.ask(messages.Fetch(job=job)).job == job
+
+
+def test_a_preview_does_not_wait_behind_a_render(shared_server, connect):
+    peer = connect(shared_server)
+    render = peer.submit(steps=0)
+    peer.until_running(render.job)
+    shown = peer.ask(messages.Preview(shot=scripted_shot()))
+    assert shown.place == 0
+    peer.until_state(shown.job, "done")
+    assert peer.ask(messages.GetState(job=render.job)).state == "running"
+    (previewed,) = [m for m in peer.pushes if isinstance(m, messages.Previewed)]
+    assert peer.ask(messages.Fetch(job=shown.job)) == previewed
+    peer.ask(messages.Cancel(job=render.job))
+    peer.until_state(render.job, "cancelled")
+
+
+def test_a_preview_stops_when_it_is_told_and_the_render_beside_it_goes_on(
+    shared_server, connect, tmp_path
+):
+    peer, go = connect(shared_server), tmp_path / "go"
+    render = peer.submit(until=str(go))
+    shown = peer.ask(messages.Preview(shot=scripted_shot(steps=0)))
+    peer.until_running(shown.job)
+    peer.ask(messages.Cancel(job=shown.job))
+    peer.until_state(shown.job, "cancelled")
+    go.touch()
+    peer.until_state(render.job, "done")
+
+
+def test_a_preview_of_a_bad_shot_gets_the_sentence_a_submit_gets(shared_server, connect):
+    peer = connect(shared_server)
+    peer.submit()
+    moved = SHOT.moved_from_rest.copy()
+    moved[1, 0, 0, 3] = np.nan
+    for wrong in (
+        dataclasses.replace(SHOT, frame_end=1),
+        dataclasses.replace(SHOT, moved_from_rest=moved),
+        dataclasses.replace(SHOT, moved_from_rest=np.tile(np.eye(4), (2, 1, 1, 1))),
+        dataclasses.replace(SHOT, engine="dream"),
+        dataclasses.replace(SHOT, instance_map=dataclasses.replace(SHOT.instance_map, sha256="x")),
+    ):
+        submitted = peer.ask(messages.Submit(shot=wrong))
+        previewed = peer.ask(messages.Preview(shot=wrong))
+        assert isinstance(previewed, messages.Error)
+        assert previewed == submitted

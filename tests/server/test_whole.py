@@ -133,3 +133,54 @@ def test_an_engine_option_out_of_range_is_refused_by_name(artist):
     shot = dataclasses.replace(shot, options={"softness": 1e9})
     end = artist.until_end(artist.client.start(messages.Submit(shot=shot), blobs))
     assert (end.code, "softness" in end.sentence) == ("option", True)
+
+
+def test_a_preview_has_the_very_bytes_that_the_command_line_writes(artist, tmp_path):
+    shot, blobs = shot_of(lift(artist, photo()))
+    for over in ("draft", "photo"):
+        task = artist.client.start(messages.Preview(shot=shot, over=over), blobs)
+        end = artist.until_end(task)
+        assert isinstance(end, TaskFinished)
+        result = end.result
+        assert (result.frames, result.height, result.width) == (FRAMES, 64, 192)
+        assert result.points >= 3
+        assert result.shot == content.shot_hash(shot)
+        (tmp_path / "a.shot").write_bytes(content.pack_shot(shot, blobs))
+        command = ["control", str(tmp_path / "a.shot"), "-o", str(tmp_path / "a.mp4")]
+        subprocess.run(
+            [sys.executable, "-m", "backend", *command, "--over", over],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        assert (tmp_path / "a.mp4").read_bytes() == end.blobs[result.video.sha256]
+        phases = {event.phase for event in artist.of(task, TaskProgress)}
+        assert {"control", "points", "video"} <= phases
+        assert ("draft" in phases) == (over == "draft")
+
+
+def test_a_preview_comes_while_a_long_draft_is_being_rendered(artist):
+    lifted = lift(artist, photo())
+    shot, blobs = shot_of(lifted, frames=512)
+    render = artist.client.start(messages.Submit(shot=shot), blobs)
+    artist.until(
+        lambda: any(e.phase == "draft" for e in artist.of(render, TaskProgress)), "a drafted frame"
+    )
+    shot, blobs = shot_of(lifted, frames=2)
+    shown = artist.until_end(artist.client.start(messages.Preview(shot=shot), blobs))
+    assert isinstance(shown, TaskFinished)
+    assert not artist.of(render, TaskFinished, TaskFailed)
+    artist.client.cancel(render)
+    artist.until_end(render)
+
+
+def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, artist):
+    shot, blobs = shot_of(lift(artist, photo()), frames=400)
+    workers = workers_of(server)
+    task = artist.client.start(messages.Preview(shot=shot, over="photo"), blobs)
+    artist.until(
+        lambda: any(e.phase == "control" for e in artist.of(task, TaskProgress)), "a splatted frame"
+    )
+    artist.client.cancel(task)
+    assert isinstance(artist.until_end(task), TaskCancelled)
+    assert workers_of(server) == workers

@@ -1,4 +1,4 @@
-"""The golden frames: what protocol 1.0 looks like in bytes. Run to write them after a wire change.
+"""The golden frames: what the protocol looks like in bytes. Run to write them after a wire change.
 
     python -m tests.wire.golden
 

@@ -12,7 +12,7 @@ import pytest
 
 from protocol import VERSION, ProtocolError, VersionError, decode, encode
 from protocol.codec import MAX_HEADER_BYTES
-from protocol.messages import MESSAGES, Hello, Ping, Progress, Segment
+from protocol.messages import MESSAGES, MINORS, Hello, Ping, Progress, Segment
 from tests.wire.golden import FOLDER, pack, unpack
 from tests.wire.samples import SAMPLES, SCENE
 
@@ -79,8 +79,23 @@ def test_a_field_with_a_default_may_be_missing():
     assert decode(edited("progress", body=body)).message.eta_seconds is None
 
 
+@pytest.mark.parametrize("name", [name for name, cls in MESSAGES.items() if not MINORS[cls]])
+def test_what_a_1_0_peer_sends_is_still_read(name):
+    frames = [bytes(frame) for frame in encode(SAMPLES[name], version=(1, 0))]
+    assert json.loads(frames[0])["levitor"] == [1, 0]
+    envelope = decode(frames)
+    assert envelope.version == (1, 0)
+    assert_equal(envelope.message, SAMPLES[name])
+
+
+def test_each_message_says_which_minor_brought_it():
+    newer = {name: MINORS[cls] for name, cls in MESSAGES.items() if MINORS[cls]}
+    assert newer == {"preview": 1, "previewed": 1}
+    assert max(MINORS.values()) == VERSION[1]
+
+
 def test_another_major_is_refused_with_both_versions():
-    with pytest.raises(VersionError, match=r"1\.0, the other 2\.3") as caught:
+    with pytest.raises(VersionError, match=r"1\.1, the other 2\.3") as caught:
         decode(edited("ping", levitor=[2, 3]))
     assert (caught.value.ours, caught.value.theirs) == (VERSION, (2, 3))
 
@@ -115,6 +130,7 @@ def test_hello_and_refusal_are_read_whatever_the_version(name):
         pytest.param(with_body("progress", done=1 << 80), "64-bit integer", id="huge integer"),
         pytest.param(with_body("lift", near=1 << 2000), "finite number", id="huge float"),
         pytest.param(with_body("state", state="busy"), "must be one of queued", id="not a state"),
+        pytest.param(with_body("preview", over="sea"), "one of draft, photo", id="not a ground"),
         pytest.param(with_body("lift", focal=[1, "a"]), r"focal\[1\]", id="text in numbers"),
         pytest.param(with_body("error", missing="abc"), "must be a list", id="text for a list"),
         pytest.param(with_body("rendered", options={"a": [1]}), "options.a", id="list option"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from protocol import ProtocolError, content
+from protocol import ProtocolError, content, encode
+from protocol.messages import Submit
 from tests.wire.samples import BLOBS, IDS, moved, shot
 
 
@@ -32,6 +35,14 @@ def test_equal_shots_have_equal_hashes_and_any_change_changes_them():
         for item in (shot(), shot(seed=8), shot(moved_from_rest=other), shot(options={}))
     }
     assert len(hashes) == 4
+
+
+def test_a_minor_version_of_the_protocol_changes_no_shots_hash():
+    of_1_0 = hashlib.sha256()
+    for frame in encode(Submit(shot=shot()), version=(1, 0)):
+        of_1_0.update(struct.pack("<Q", len(frame)))
+        of_1_0.update(frame)
+    assert content.shot_hash(shot()) == of_1_0.hexdigest()
 
 
 def test_a_shot_file_comes_back_whole():
