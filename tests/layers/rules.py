@@ -56,6 +56,12 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="where weights lie",
+        files=("backend/config.py", "backend/weights.py", "backend/weights_table.py"),
+        own=(RESOURCES, "backend.config", "backend.weights_table", "protocol"),
+        banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,

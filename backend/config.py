@@ -1,0 +1,141 @@
+"""``levitor.toml``, and where this user's data and settings lie. No torch: the server reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backend.resources import MEMORY
+from backend.weights_table import weights_of
+from protocol.errors import ShotError
+
+FILE = "levitor.toml"
+AUTO = "auto"
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_KEYS = {"server": ("device", "memory"), "weights": ("folder", "NAME of weights")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What ``levitor.toml`` says; without one, the defaults.
+
+    Attributes:
+        file: where it was found.
+        folder: where weights lie.
+        weights: where single sets of weights lie, by name.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        memory: one of ``backend.resources.MEMORY``.
+    """
+
+    file: Path | None = None
+    folder: Path | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    device: str = AUTO
+    memory: str = AUTO
+
+
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for this user's data, as the system has it."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "levitor"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "levitor"
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "levitor"
+
+
+def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for this user's settings, as the system has it."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "levitor"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "levitor"
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "levitor"
+
+
+def read_config(environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the file that ``LEVITOR_CONFIG`` names, or the first of working and user's folder.
+
+    Raises:
+        ShotError: the file is not there, is no TOML, or says something unknown.
+    """
+    if named := environ.get("LEVITOR_CONFIG"):
+        file = Path(named).expanduser()
+    else:
+        places = (Path(FILE).absolute(), config_folder(environ) / FILE)
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            return Config()
+        file = found
+    try:
+        given = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise _wrong(file, f"cannot be read ({error.strerror})", "Mend LEVITOR_CONFIG.") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise _wrong(file, f"is no TOML: {error}", "Mend that place.") from error
+    return _parsed(file, given)
+
+
+def _parsed(file: Path, given: Mapping[str, Any]) -> Config:
+    for section, content in given.items():
+        if section not in _KEYS or not isinstance(content, dict):
+            raise _wrong(file, f"has '{section:.40}'", "Its sections are [server] and [weights].")
+        for key, value in content.items():
+            if section == "server" and key not in _KEYS[section]:
+                known = " and ".join(_KEYS[section])
+                raise _wrong(file, f"has '{key:.40}' in [server]", f"That section has {known}.")
+            if not isinstance(value, str):
+                raise _wrong(file, f"has no text for {section}.{key:.40}", "Put it in quotes.")
+    server, weights = given.get("server", {}), dict(given.get("weights", {}))
+    folder = weights.pop("folder", None)
+    for name in weights:
+        weights_of(name)
+    return Config(
+        file=file,
+        folder=None if folder is None else _path(file, folder),
+        weights={name: _path(file, value) for name, value in weights.items()},
+        device=checked_device(server.get("device", AUTO)),
+        memory=checked_memory(server.get("memory", AUTO)),
+    )
+
+
+def _path(file: Path, text: str) -> Path:
+    """Relative to the file that says so."""
+    return file.absolute().parent / Path(text).expanduser()
+
+
+def _wrong(file: Path, what: str, fix: str) -> ShotError:
+    return ShotError("config", f"{file} {what}.", fix)
+
+
+def checked_device(device: str) -> str:
+    """``device``, if it is one that may be asked for.
+
+    Raises:
+        ShotError: it is none.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise ShotError(
+            "device", f"There is no device '{device:.40}'.", "Choose auto, cpu, cuda or cuda:1."
+        )
+    return device
+
+
+def checked_memory(memory: str) -> str:
+    """``memory``, if it is one that may be asked for.
+
+    Raises:
+        ShotError: it is none.
+    """
+    if memory not in MEMORY:
+        raise ShotError(
+            "memory", f"There is no memory '{memory:.40}'.", f"Choose {', '.join(MEMORY)}."
+        )
+    return memory

@@ -1,0 +1,307 @@
+"""Where weights lie on this computer, and one sentence for what is missing. No torch, no network.
+
+Looked for in this order: what an option names, ``levitor.toml``, the environment, the model hub's
+cache, the default folder. A place that names one set of weights alone is final: if they are not
+there, no other place is asked, so that nobody works with other weights than they said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backend.config import Config, data_folder, read_config
+from backend.weights_table import Weights, human, weights_of
+from protocol.errors import ShotError
+
+_POINTER = b"version https://git-lfs"
+_HEAVY = (".safetensors", ".bin", ".pth", ".pt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Weights, or a part of them, at a place.
+
+    Attributes:
+        path: the folder, or the original file.
+        where: how that place came to be looked at, in words.
+        missing: files that its folder lacks; empty where it can be used.
+    """
+
+    name: str
+    path: Path
+    where: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Somewhere to look.
+
+    Attributes:
+        own: the path is that of these weights, not of a folder of several.
+        final: it was named for these weights, so no other place is asked.
+    """
+
+    where: str
+    path: Path
+    own: bool = False
+    final: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.where})"
+
+
+def parse_options(given: Iterable[str]) -> dict[str, Path]:
+    """``NAME=PATH`` options as a table of absolute paths.
+
+    Raises:
+        ShotError: one is of another form, its name is unknown, or nothing is at its path.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise ShotError(
+                "weights",
+                f"--weights is given '{text:.80}', which is not NAME=PATH.",
+                "Say it like --weights svd-xt=/models/svd-xt.",
+            )
+        weights_of(name)
+        found[name] = Path(path).expanduser().absolute()
+        if not found[name].exists():
+            raise ShotError(
+                "weights",
+                f"--weights puts '{name}' at {found[name]}, where nothing is.",
+                "Mend the path.",
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Finds weights; asks the disk anew each time, so that what was just fetched is found.
+
+    Attributes:
+        options: where single sets of weights lie, as the command line says.
+        config: what ``levitor.toml`` says.
+        environ: the environment.
+    """
+
+    options: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    config: Config = field(default_factory=Config)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @classmethod
+    def here(cls, given: Iterable[str] = ()) -> Search:
+        """As this process is told: ``NAME=PATH`` options, its ``levitor.toml``, its environment.
+
+        Raises:
+            ShotError: an option or the file is wrong.
+        """
+        return cls(options=parse_options(given), config=read_config())
+
+    def places(self, name: str) -> tuple[Place, ...]:
+        """Where weights are looked for, in order."""
+        weights = weights_of(name)
+        if name in self.options:
+            return (_named("--weights", self.options[name]),)
+        file = "levitor.toml" if self.config.file is None else str(self.config.file)
+        if name in self.config.weights:
+            return (_named(file, self.config.weights[name]),)
+        places: list[Place] = []
+        if self.config.folder is not None:
+            places.append(Place(where=file, path=self.config.folder))
+        variable = variable_of(name)
+        if own := self.environ.get(variable):
+            return (*places, _named(variable, _absolute(own)))
+        if folder := self.environ.get("LEVITOR_WEIGHTS"):
+            places.append(Place(where="LEVITOR_WEIGHTS", path=_absolute(folder)))
+        cache = hub_cache(self.environ)
+        snapshots = _snapshots(weights, cache)
+        places += [Place(where="the hub's cache", path=path, own=True) for path in snapshots]
+        if not snapshots:
+            places.append(Place(where="the hub's cache", path=cache))
+        places.append(Place(where="the default folder", path=default_folder(self.environ)))
+        return tuple(places)
+
+    def find(self, name: str) -> Found | None:
+        """The first place with all of it, else the first with a part of it, else None."""
+        weights = weights_of(name)
+        partly: Found | None = None
+        for place in self.places(name):
+            found = _in_place(weights, place)
+            if found is not None and not found.missing:
+                return found
+            partly = partly or found
+        return partly
+
+    def require(self, name: str) -> Path:
+        """The folder or file of weights that can be used.
+
+        Raises:
+            ShotError: they are not there, or not all of them.
+        """
+        found = self.find(name)
+        if found is None or found.missing:
+            raise self._lack(weights_of(name), found)
+        return found.path
+
+    def lack(self, names: Iterable[str]) -> ShotError | None:
+        """What is said of the first of ``names`` that cannot be used."""
+        for name in names:
+            found = self.find(name)
+            if found is None or found.missing:
+                return self._lack(weights_of(name), found)
+        return None
+
+    def target(self) -> Path:
+        """The folder that fetched weights are put into: the first that is looked into."""
+        if self.config.folder is not None:
+            return self.config.folder
+        if folder := self.environ.get("LEVITOR_WEIGHTS"):
+            return _absolute(folder)
+        return default_folder(self.environ)
+
+    def _lack(self, weights: Weights, found: Found | None) -> ShotError:
+        name, called = weights.name, f"'{weights.name}' ({weights.label})"
+        places = self.places(name)
+        if found is not None:
+            more = len(found.missing) - 1
+            files = f"{found.missing[0]}{f' and {more} more of its files' if more else ''}"
+            sentence = f"The weights {called} at {found.path} ({found.where}) lack {files}."
+        elif places[-1].final:
+            sentence = f"The weights {called} are not at {places[-1]}."
+        else:
+            looked = _and([str(place) for place in places])
+            sentence = f"The weights {called} are not on this computer; looked in {looked}."
+        return ShotError("weights", sentence, self.how_to_get(weights))
+
+    def how_to_get(self, weights: Weights) -> str:
+        """How to get weights, with size and licence."""
+        return (
+            f"`levitor weights fetch {weights.name}` gets them ({human(weights.size)}, licence "
+            f"{weights.licence}: {weights.terms}). {self.by_hand(weights)}"
+        )
+
+    def by_hand(self, weights: Weights) -> str:
+        """The same without a connection here."""
+        return (
+            f"By hand: download {_parts(weights)} from {weights.page} into"
+            f" {self.target() / weights.name}, or say where they lie with"
+            f" --weights {weights.name}=PATH."
+        )
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that names these weights' place: ``LEVITOR_WEIGHTS_SVD_XT``."""
+    return "LEVITOR_WEIGHTS_" + "".join(c if c.isalnum() else "_" for c in name.upper())
+
+
+def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where weights lie if nobody says otherwise."""
+    return data_folder(environ) / "weights"
+
+
+def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the model hub's own library keeps what it fetched, by that library's variables."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if given := environ.get(variable):
+            return _absolute(given)
+    if home := environ.get("HF_HOME"):
+        return _absolute(home) / "hub"
+    cache = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return _absolute(cache) / "huggingface" / "hub"
+
+
+def missing_files(weights: Weights, folder: Path) -> tuple[str, ...]:
+    """Files that ``folder`` lacks to be these weights; a pointer file is none."""
+    return tuple(
+        group[0] for group in weights.needs if not any(_is_there(folder / name) for name in group)
+    )
+
+
+def _is_there(file: Path) -> bool:
+    """Whether a file holds something, and not the stand-in that a clone without LFS leaves."""
+    try:
+        if not file.is_file() or file.stat().st_size == 0:
+            return False
+        if file.suffix not in _HEAVY:
+            return True
+        with file.open("rb") as opened:
+            return opened.read(len(_POINTER)) != _POINTER
+    except OSError:  # no right to read it is as good as no file
+        return False
+
+
+def _in_place(weights: Weights, place: Place) -> Found | None:
+    """The weights at a place: there itself, or under one of their names in it."""
+    partly: Found | None = None
+    for path in _candidates(weights, place):
+        if path.is_dir():
+            missing = missing_files(weights, path)
+        elif path.is_file() and weights.original is not None and path.suffix in (".pth", ".pt"):
+            missing = () if _is_there(path) else (path.name,)
+        else:
+            continue
+        found = Found(name=weights.name, path=path, where=place.where, missing=missing)
+        if not missing:
+            return found
+        some = len(missing) < len(weights.needs)
+        if partly is None and (place.final or some or path != place.path):
+            partly = found
+    return partly
+
+
+def _candidates(weights: Weights, place: Place) -> Iterable[Path]:
+    """Paths that may be the weights, the likeliest first."""
+    yield place.path
+    if place.own and all(group[0].startswith(f"{place.path.name}/") for group in weights.needs):
+        yield place.path.parent  # the one folder in it that counts was named
+    names = [weights.name, weights.hub.rpartition("/")[2], weights.hub, *weights.old]
+    if weights.original is not None:
+        yield place.path / weights.original.file
+        yield from (place.path / name / weights.original.file for name in names)
+        yield place.path / "checkpoints" / weights.original.file
+    for folder in (place.path, place.path / "checkpoints"):
+        yield from (folder / name for name in names)
+
+
+def _parts(weights: Weights) -> str:
+    """What of its repository is needed, in words."""
+    files = [group[0] for group in weights.needs]
+    if all("/" in file for file in files):
+        folders = list(dict.fromkeys(file.partition("/")[0] for file in files))
+        return f"the folder{'s' if len(folders) > 1 else ''} {_and(folders)}"
+    return _and(files)
+
+
+def _snapshots(weights: Weights, cache: Path) -> list[Path]:
+    """Folders of the hub's cache that hold a version of these weights, the current one first."""
+    found: list[Path] = []
+    hubs = [weights.hub]
+    if weights.original is not None and weights.old:
+        hubs += [f"{weights.hub.partition('/')[0]}/{name}" for name in weights.old]
+    for hub in hubs:
+        folder = cache / f"models--{hub.replace('/', '--')}"
+        try:
+            current = folder / "snapshots" / (folder / "refs" / "main").read_text().strip()
+            others = sorted((folder / "snapshots").iterdir(), reverse=True)
+        except OSError:
+            continue
+        found += dict.fromkeys([current, *others])
+    return found
+
+
+def _named(where: str, path: Path) -> Place:
+    return Place(where=where, path=path, own=True, final=True)
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _and(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

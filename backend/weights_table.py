@@ -1,0 +1,280 @@
+"""Every set of weights that something here can use: where it comes from, what it may be used for.
+
+Sizes of what is fetched are those that the models' pages show, rounded; sizes and checksums of
+single original files are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol.errors import ShotError
+
+Task = Literal["video", "depth", "segments"]
+FREE = "commercial use too"
+NO_COMMERCE = "no commercial use"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """The authors' single file, where it can be used instead of the folder.
+
+    Attributes:
+        file: its name as released.
+        url: where it comes from.
+        size: bytes, exact.
+        sha256: of the whole file.
+    """
+
+    file: str
+    url: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """One set of weights.
+
+    Attributes:
+        name: for programs, options and folders.
+        label: for people.
+        task: what it is part of.
+        help: what it is for.
+        hub: repository of the model hub that holds it.
+        needs: files without which it cannot be used, from its folder's root; of each group one is
+            enough, and the first is the one that is fetched.
+        wants: further files to fetch; none of them has to be there.
+        size: bytes to fetch, rounded.
+        parameters: how many numbers it loads.
+        licence: its short name.
+        terms: what the licence asks or forbids, to stand after a colon.
+        original: a single file that serves as well.
+        old: names it has in folders that other programs laid out.
+    """
+
+    name: str
+    label: str
+    task: Task
+    help: str
+    hub: str
+    needs: tuple[tuple[str, ...], ...]
+    wants: tuple[str, ...] = ()
+    size: int
+    parameters: int
+    licence: str
+    terms: str
+    original: Original | None = None
+    old: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> str:
+        """Where a person can read about it and download it."""
+        return f"https://huggingface.co/{self.hub}"
+
+    @property
+    def patterns(self) -> list[str]:
+        """What to fetch of its repository."""
+        return [group[0] for group in self.needs] + list(self.wants)
+
+    def bytes_on(self, device: str) -> int:
+        """What the weights alone take in memory: float16 on a GPU, float32 on the CPU."""
+        return self.parameters * (2 if device.startswith("cuda") else 4)
+
+
+def _either(folder: str, name: str, ending: str = ".safetensors") -> tuple[str, str]:
+    return (f"{folder}/{name}.fp16{ending}", f"{folder}/{name}{ending}")
+
+
+_SVD = Weights(
+    name="svd-xt",
+    label="Stable Video Diffusion XT",
+    task="video",
+    help="makes the frames; under LeviTor and other engines",
+    hub="stabilityai/stable-video-diffusion-img2vid-xt",
+    needs=(
+        ("unet/config.json",),
+        _either("unet", "diffusion_pytorch_model"),
+        ("vae/config.json",),
+        _either("vae", "diffusion_pytorch_model"),
+        ("image_encoder/config.json",),
+        _either("image_encoder", "model"),
+        ("scheduler/scheduler_config.json",),
+        ("feature_extractor/preprocessor_config.json",),
+    ),
+    wants=("model_index.json", "LICENSE*", "README.md"),
+    size=4_510_000_000,
+    parameters=2_254_000_000,
+    licence="Stability AI Community License",
+    terms="free below 1 million US dollars of yearly revenue, commercial users register with"
+    " Stability AI; above that a paid licence",
+)
+_LEVITOR = Weights(
+    name="levitor",
+    label="LeviTor",
+    task="video",
+    help="steers Stable Video Diffusion along 3D trajectories",
+    hub="hlwang06/LeviTor",
+    needs=(
+        (
+            "controlnet/diffusion_pytorch_model.safetensors",
+            "controlnet/diffusion_pytorch_model.bin",
+        ),
+    ),
+    wants=("controlnet/*", "README.md"),
+    size=2_730_000_000,
+    parameters=682_021_537,
+    licence="unclear",
+    terms="its page says Apache-2.0, but the only licence file in its code is CC-BY-NC-4.0;"
+    " ask its authors before any commercial use",
+)
+
+
+def _transformers_folder(*wants: str) -> dict[str, tuple[tuple[str, ...], ...] | tuple[str, ...]]:
+    return {
+        "needs": (("config.json",), ("model.safetensors", "pytorch_model.bin")),
+        "wants": ("preprocessor_config.json", "README.md", "LICENSE*", *wants),
+    }
+
+
+def _depth(
+    size: str, letter: str, bytes_: int, parameters: int, exact: int, sha256: str
+) -> Weights:
+    free = size == "small"
+    file = f"depth_anything_v2_vit{letter}.pth"
+    hub = f"depth-anything/Depth-Anything-V2-{size.capitalize()}"
+    return Weights(
+        name=f"depth-anything-v2-{size}",
+        label=f"Depth Anything V2 {size.capitalize()}",
+        task="depth",
+        help="depth of a photo",
+        hub=f"{hub}-hf",
+        **_transformers_folder(),  # pyright: ignore[reportArgumentType]
+        size=bytes_,
+        parameters=parameters,
+        licence="Apache-2.0" if free else "CC-BY-NC-4.0",
+        terms=FREE if free else NO_COMMERCE,
+        original=Original(
+            file=file,
+            url=f"https://huggingface.co/{hub}/resolve/main/{file}",
+            size=exact,
+            sha256=sha256,
+        ),
+        old=(hub.rpartition("/")[2],),
+    )
+
+
+def _sam(size: str, file: str, bytes_: int, parameters: int, sha256: str) -> Weights:
+    return Weights(
+        name=f"sam-vit-{size}",
+        label=f"Segment Anything {size.capitalize()}",
+        task="segments",
+        help="picking by clicks and boxes, automatic segments",
+        hub=f"facebook/sam-vit-{size}",
+        **_transformers_folder(),  # pyright: ignore[reportArgumentType]
+        size=bytes_,
+        parameters=parameters,
+        licence="Apache-2.0",
+        terms=FREE,
+        original=Original(
+            file=file,
+            url=f"https://dl.fbaipublicfiles.com/segment_anything/{file}",
+            size=bytes_,
+            sha256=sha256,
+        ),
+    )
+
+
+def _sam2(size: str, bytes_: int, parameters: int) -> Weights:
+    return Weights(
+        name=f"sam2.1-hiera-{size}",
+        label=f"Segment Anything 2.1 {size.replace('-', ' ').title()}",
+        task="segments",
+        help="picking by clicks and boxes, automatic segments",
+        hub=f"facebook/sam2.1-hiera-{size}",
+        **_transformers_folder(),  # pyright: ignore[reportArgumentType]
+        size=bytes_,
+        parameters=parameters,
+        licence="Apache-2.0",
+        terms=FREE,
+    )
+
+
+TABLE: tuple[Weights, ...] = (
+    _SVD,
+    _LEVITOR,
+    _depth(
+        "small",
+        "s",
+        99_000_000,
+        24_800_000,
+        99_218_434,
+        "715fade13be8f229f8a70cc02066f656f2423a59effd0579197bbf57860e1378",
+    ),
+    _depth(
+        "base",
+        "b",
+        390_000_000,
+        97_500_000,
+        389_961_218,
+        "0d2b7002e62d39d655571c371333340bd88f67ab95050c03591555aa05645328",
+    ),
+    _depth(
+        "large",
+        "l",
+        1_340_000_000,
+        335_300_000,
+        1_341_395_338,
+        "a7ea19fa0ed99244e67b624c72b8580b7e9553043245905be58796a608eb9345",
+    ),
+    _sam2("tiny", 156_000_000, 38_900_000),
+    _sam2("small", 184_000_000, 46_000_000),
+    _sam2("base-plus", 324_000_000, 80_800_000),
+    _sam2("large", 898_000_000, 224_400_000),
+    _sam(
+        "base",
+        "sam_vit_b_01ec64.pth",
+        375_042_383,
+        93_700_000,
+        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    ),
+    _sam(
+        "large",
+        "sam_vit_l_0b3195.pth",
+        1_249_524_607,
+        312_300_000,
+        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    ),
+    _sam(
+        "huge",
+        "sam_vit_h_4b8939.pth",
+        2_564_550_879,
+        641_100_000,
+        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
+)
+NAMES: tuple[str, ...] = tuple(weights.name for weights in TABLE)
+
+
+def weights_of(name: str) -> Weights:
+    """The row of the table called ``name``.
+
+    Raises:
+        ShotError: there is none.
+    """
+    for weights in TABLE:
+        if weights.name == name:
+            return weights
+    raise ShotError(
+        "weights",
+        f"There are no weights called '{name:.40}'.",
+        f"Choose one of: {', '.join(NAMES)}.",
+    )
+
+
+def human(size: float) -> str:
+    """Bytes as people say them: ``4.5 GB``, ``99 MB``."""
+    if size >= 999.5e6:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB"
