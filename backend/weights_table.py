@@ -133,7 +133,7 @@ _LEVITOR = Weights(
 
 def _transformers_folder(*wants: str) -> dict[str, tuple[tuple[str, ...], ...] | tuple[str, ...]]:
     return {
-        "needs": (("config.json",), ("model.safetensors", "pytorch_model.bin")),
+        "needs": (("config.json",), ("model.safetensors",)),
         "wants": ("preprocessor_config.json", "README.md", "LICENSE*", *wants),
     }
 

@@ -103,13 +103,19 @@ class EngineOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """An engine as the welcome lists it; ``num_frames`` 0 means any number of frames."""
+    """An engine as the welcome lists it.
+
+    Attributes:
+        num_frames: of every take; 0 means any number.
+        missing: why it cannot render now, and what to do about it; empty where it can.
+    """
 
     name: str
     label: str
     help: str
     num_frames: int = 0
     options: tuple[EngineOption, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

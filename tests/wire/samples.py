@@ -94,7 +94,10 @@ SAMPLES: dict[str, Any] = {
     "welcome": Welcome(
         product="levitor 0.1.0",
         limits=Limits(),
-        engines=(EngineInfo(name="draft", label="Draft", help="Fast", options=(OPTION,)),),
+        engines=(
+            EngineInfo(name="draft", label="Draft", help="Fast", options=(OPTION,)),
+            EngineInfo(name="levitor", label="LeviTor", help="Real", missing="No weights."),
+        ),
         perception=(PerceptionInfo(task="depth", name="ground plane"),),
         device="cpu",
     ),
