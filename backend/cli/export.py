@@ -45,6 +45,10 @@ def run(args: argparse.Namespace) -> int:
     message, blobs = read_shot(args.shot)
     if found := problems(message):
         raise found[0]
+    if args.format == "boxes" and not message.instances:
+        raise ShotError(
+            "instances", "The shot has 0 picked instances to box.", "Pick something first."
+        )
     shot = convert.shot_from_message(message, blobs.__getitem__)
     with progress_bar() as on_step:
         masks = pipeline.render_shot_masks(shot, on_step)

@@ -66,6 +66,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     count = min(count, len(points))
     if count == 0:
         return torch.zeros(0, dtype=torch.int64, device=points.device)
+    points = points.double()  # pixels then have an exact mean, and equals are equals everywhere
     chosen = [int(((points - points.mean(0)) ** 2).sum(1).argmin())]
     distance = ((points - points[chosen[0]]) ** 2).sum(1)
     for _ in range(count - 1):

@@ -43,9 +43,17 @@ def take_name(photo: str, engine: str, seed: int, job: str) -> str:
 
     Long names are cut, so that every file system takes it.
     """
-    photo, engine = _cut(photo or "take", PHOTO_BYTES), _cut(engine, ENGINE_BYTES)
-    words = [photo, engine, f"seed{seed}", job[:8]]
-    return "_".join(re.sub(r"[^\w.-]+", "-", word).strip("-.") or "x" for word in words)
+    return _joined(photo, _cut(engine, ENGINE_BYTES), f"seed{seed}", job[:8])
+
+
+def export_name(photo: str, kind: str) -> str:
+    """The same for the folder of an export."""
+    return _joined(photo, kind)
+
+
+def _joined(photo: str, *words: str) -> str:
+    photo = _cut(photo or "take", PHOTO_BYTES)
+    return "_".join(re.sub(r"[^\w.-]+", "-", word).strip("-.") or "x" for word in (photo, *words))
 
 
 def _cut(word: str, size: int) -> str:

@@ -2,6 +2,7 @@
 
 from .cancel import LEVITOR_OT_cancel
 from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
+from .export_control import LEVITOR_OT_export_control
 from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
 from .make_instance import LEVITOR_OT_make_instance
@@ -24,4 +25,5 @@ OPERATORS = (
     LEVITOR_OT_cancel,
     LEVITOR_OT_place_take,
     LEVITOR_OT_save_shot,
+    LEVITOR_OT_export_control,
 )

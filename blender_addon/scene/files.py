@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
@@ -66,10 +67,42 @@ def write(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ShotError(
-            "file", f"{path} cannot be written: {reason}.", "Choose another folder, or make room."
-        ) from error
+        raise _unwritten(path, error) from error
+
+
+def write_folder(path: Path, contents: Iterable[tuple[str, bytes]]) -> int:
+    """Make the folder ``path`` with all files of ``contents``, or nothing at all.
+
+    Args:
+        path: where nothing is yet.
+        contents: name and bytes of each file, made while they are written.
+
+    Returns:
+        How many files it holds.
+
+    Raises:
+        ShotError: it cannot be written.
+    """
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".levitor_") as aside:
+            whole = Path(aside) / "whole"
+            whole.mkdir()
+            for name, data in contents:
+                (whole / name).write_bytes(data)
+                count += 1
+            whole.rename(path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    return count
+
+
+def _unwritten(path: Path, error: OSError) -> ShotError:
+    reason = (error.strerror or str(error)).lower()
+    return ShotError(
+        "file", f"{path} cannot be written: {reason}.", "Choose another folder, or make room."
+    )
 
 
 def takes_folder() -> Path:

@@ -141,6 +141,7 @@ class LEVITOR_PT_render(_Tab, Panel):
         row = layout.row(align=True)
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")
+        layout.operator("levitor.export_control", icon="EXPORT")
 
 
 class LEVITOR_PT_connection(_Tab, Panel):
