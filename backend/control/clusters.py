@@ -16,6 +16,8 @@ STRIDE = 10
 FAST_SAMPLES = 320
 FAST_STARTS = 6
 FAST_FIRST_STEPS = 12
+FAST_SETTLING_STEPS = 100
+"""Most steps after which the first centres have come to rest, so that a still shot stands still."""
 FAST_STEPS = 4
 
 
@@ -47,14 +49,21 @@ class InstancePixels:
 
 def instance_pixels(frame: Array) -> InstancePixels:
     """Sort one frame's pixels by id; ids are 0..255."""
+    # Sorting bytes is counting
     flat = frame.astype(np.uint8).ravel()
     order = np.argsort(flat, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(flat))])
     return InstancePixels(order, ends, frame.shape[1])
 
 
+def instance_areas(ids: Array) -> Array:
+    """``(F, ids)`` pixels of every id 0.. in every frame of ``(F, H, W)``."""
+    most = int(ids.max()) + 1
+    return np.stack([np.bincount(frame.ravel(), minlength=most) for frame in ids])
+
+
 def cluster_counts(
-    frames: Sequence[InstancePixels], size: int, moving: int, alpha: float, k_max: int
+    areas: Array, size: int, moving: int, alpha: float, k_max: int
 ) -> dict[int, int]:
     """How many clusters each id gets, the same in all frames.
 
@@ -62,16 +71,15 @@ def cluster_counts(
     vanishes or changes its area more than tenfold.
 
     Args:
-        frames: where the ids are.
+        areas: ``(F, ids)`` of :func:`instance_areas`.
         size: pixels of a frame.
         moving: ids 1..``moving`` move.
         alpha: clusters of an id that fills the frame.
         k_max: the most.
     """
     counts: dict[int, int] = {}
-    for item in range(1, max(len(frame.ends) for frame in frames) - 1):
-        areas = [frame.area(item) for frame in frames]
-        largest, smallest = max(areas), min(areas)
+    for item in range(1, areas.shape[1]):
+        largest, smallest = int(areas[:, item].max()), int(areas[:, item].min())
         if largest == 0:
             continue
         count = min(max(round(alpha * largest / size), 1), k_max)
@@ -122,15 +130,16 @@ def _first_centres(samples: dict[int, Array], wanted: dict[int, int]) -> dict[in
     """The best of several seeded starts for every instance that has no centres yet."""
     if not samples:
         return {}
-    rng = np.random.default_rng(0)
-    items = [item for item in samples for _ in range(FAST_STARTS)]
-    starts = [_spread(samples[item], wanted[item], rng) for item in items]
+    items, starts = list[int](), list[Array]()
+    for item in samples:
+        rng = np.random.default_rng(0)  # one each: an id must not matter to its neighbours
+        items += [item] * FAST_STARTS
+        starts += [_spread(samples[item], wanted[item], rng) for _ in range(FAST_STARTS)]
     found, inertia = _lloyd([samples[item] for item in items], starts, FAST_FIRST_STEPS)
-    best: dict[int, Array] = {}
-    for n, item in enumerate(samples):
-        part = slice(n * FAST_STARTS, (n + 1) * FAST_STARTS)
-        best[item] = found[part.start + int(np.argmin(inertia[part]))]
-    return best
+    best: list[int] = inertia.reshape(-1, FAST_STARTS).argmin(1).tolist()
+    starts = [found[n * FAST_STARTS + start] for n, start in enumerate(best)]
+    settled, _ = _lloyd(list(samples.values()), starts, FAST_SETTLING_STEPS)
+    return dict(zip(samples, settled, strict=True))
 
 
 def _spread(samples: Array, count: int, rng: np.random.Generator) -> Array:
@@ -148,7 +157,7 @@ def _spread(samples: Array, count: int, rng: np.random.Generator) -> Array:
 def _lloyd(
     samples: Sequence[Array], starts: Sequence[Array], steps: int
 ) -> tuple[list[Array], Array]:
-    """Lloyd's steps for a batch; centres and the inertia of each."""
+    """At most ``steps`` of Lloyd's for a batch; centres and the inertia of each."""
     batch, most = len(samples), max(len(s) for s in starts)
     length = max(len(s) for s in samples)
     points = np.zeros((batch, length, 2), np.float32)
@@ -160,16 +169,20 @@ def _lloyd(
         centres[n, : len(start)] = start
     weighted = np.concatenate([points * used, used], -1)
     squares = (points**2).sum(-1, keepdims=True)
-    inertia = np.zeros(batch)
-    for step in range(steps + 1):
+    step = 0
+    while True:
         distance = squares - 2 * points @ centres.transpose(0, 2, 1) + (centres**2).sum(-1)[:, None]
         nearest = distance.argmin(-1)
         if step == steps:
-            least = np.take_along_axis(distance, nearest[..., None], -1)
-            inertia = (least * used).sum((1, 2))
             break
+        step += 1
         member = (nearest[..., None] == np.arange(most)).astype(np.float32)
         sums = member.transpose(0, 2, 1) @ weighted
         some = sums[..., 2:] > 0
-        centres = np.where(some, sums[..., :2] / np.maximum(sums[..., 2:], 1), centres)
+        moved = np.where(some, sums[..., :2] / np.maximum(sums[..., 2:], 1), centres)
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    least = np.take_along_axis(distance, nearest[..., None], -1)
+    inertia = (least * used).sum((1, 2))
     return [centres[n, : len(start)] for n, start in enumerate(starts)], inertia

@@ -10,7 +10,12 @@ import torch
 from sklearn.cluster import KMeans
 
 from backend.contracts import MaskSequence
-from backend.control.clusters import FastClusters, cluster_counts, instance_pixels
+from backend.control.clusters import (
+    FastClusters,
+    cluster_counts,
+    instance_areas,
+    instance_pixels,
+)
 from backend.control.levitor import points_from_masks, stamp_points
 from backend.geometry.lift import cloud_from_lift
 from backend.geometry.motion import camera_from_rest, magnification, moved_frame
@@ -74,12 +79,12 @@ def rows(seconds: Callable[[Callable[[], object]], float]) -> list[Row]:
 
 def inertia_ratio(masks: MaskSequence) -> float:
     """Inertia of the fast clusters over that of scikit-learn's best of ten, all ids and frames."""
-    ids = masks.instance.numpy()
+    ids = np.maximum(masks.instance.numpy(), 0)
     fast = FastClusters(1.0)
-    frames = [instance_pixels(np.maximum(frame, 0)) for frame in ids]
-    counts = cluster_counts(frames, HEIGHT * WIDTH, MOVING, 50, 8)
+    counts = cluster_counts(instance_areas(ids), HEIGHT * WIDTH, MOVING, 50, 8)
     own = best = 0.0
-    for pixels in frames:
+    for frame in ids:
+        pixels = instance_pixels(frame)
         for item, centres in fast.next_frame(pixels, counts).items():
             at = pixels.of(item).astype(np.float32)
             own += float(((at[:, None] - centres) ** 2).sum(-1).min(1).sum())

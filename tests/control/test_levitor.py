@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.contracts import MaskSequence
 from backend.control.levitor import (
     cluster_points,
     gaussian_template,
@@ -19,30 +18,11 @@ from backend.control.levitor import (
     stamp_points,
 )
 from tests.control.plain_levitor import plain_points
+from tests.control.scenes import blobs, masks_of, square, visible_moving
 
 GOLDEN = np.load(
     Path(__file__).parents[1] / "golden" / "levitor" / "heatmap_cases.npz", allow_pickle=False
 )
-
-
-def blobs(seed, frames=4, height=40, width=56, count=4):
-    """Discs that wander and change size, over each other; (F, H, W) ids and depth D."""
-    rng = np.random.default_rng(seed)
-    ids = np.zeros((frames, height, width), np.int64)
-    y, x = np.mgrid[:height, :width]
-    centre = rng.uniform((8, 8), (height - 8, width - 8), (count, 2))
-    step, size = rng.uniform(-4, 4, (count, 2)), rng.uniform(3, 14, count)
-    growth = rng.uniform(0.5, 1.2, count)
-    for f in range(frames):
-        for i in range(count):
-            cy, cx = centre[i] + f * step[i]
-            ids[f][(y - cy) ** 2 + (x - cx) ** 2 < (size[i] * growth[i] ** f) ** 2] = i + 1
-    depth = 1 / rng.integers(1, 256, (frames, height, width))
-    return ids, depth
-
-
-def visible_moving(ids, wanted=2):
-    return min(wanted, min([i for i in range(1, 5) if not (ids == i).any()] or [99]) - 1)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0, 1.7, 6.0]))
@@ -58,12 +38,6 @@ def test_tensors_and_arrays_give_the_same_points():
     moving = visible_moving(ids)
     tensors = cluster_points(torch.from_numpy(ids).int(), torch.from_numpy(depth), moving)
     assert tensors == cluster_points(ids, depth, moving)
-
-
-def square(frames=3, size=64, side=40, **ids):
-    maps = np.zeros((frames, size, size), np.int64)
-    maps[:, 4 : 4 + side, 4 : 4 + side] = 1
-    return maps
 
 
 @pytest.mark.parametrize(
@@ -102,37 +76,6 @@ def test_a_ratio_beyond_the_samples_is_clamped():
     ids = square(side=8)  # 64 pixels, 7 samples
     points = cluster_points(ids, np.full(ids.shape, 0.5), 1, ratio=100.0)
     assert [len(frame) for frame in points] == [7, 7, 7]
-
-
-def changed(ids, value, at=(0, 0, 0)):
-    ids = ids.copy()
-    ids[at] = value
-    return ids
-
-
-IDS = square()
-D = np.full(IDS.shape, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("ids", "depth", "moving", "ratio", "says"),
-    [
-        pytest.param(changed(IDS, 256), D, 1, 1.0, r"0\.\.255, got 0\.\.256", id="id above 255"),
-        pytest.param(changed(IDS, -1), D, 1, 1.0, r"got -1\.\.1", id="negative id"),
-        pytest.param(IDS, D, 256, 1.0, "256 moving instances; the limit is 255", id="too many"),
-        pytest.param(IDS[:1], D[:1], 1, 1.0, "at least 2 frames, got 1", id="one frame"),
-        pytest.param(IDS[:, :60], D[:, :60], 1, 1.0, "height 60 and width 64 must be", id="size"),
-        pytest.param(IDS, changed(D, np.nan), 1, 1.0, "1 of 12288 depths", id="NaN depth"),
-        pytest.param(IDS, changed(D, -0.5), 1, 1.0, "not positive", id="negative depth"),
-        pytest.param(IDS, D[:2], 1, 1.0, r"differ", id="shapes"),
-        pytest.param(IDS, D, 2, 1.0, "instance 2 is in none of the 3 frames", id="vanished"),
-        pytest.param(IDS, D, 1, 0.0, "ratio must be above 0, got 0", id="ratio zero"),
-        pytest.param(IDS, D, 1, -1.0, "ratio must be above 0", id="ratio negative"),
-    ],
-)
-def test_bad_input_is_refused_in_a_sentence(ids, depth, moving, ratio, says):
-    with pytest.raises(ValueError, match=says):
-        cluster_points(ids, depth, moving, ratio)
 
 
 # Stamps
@@ -210,10 +153,6 @@ def test_ids_and_depths_past_eight_bits_are_clamped_with_a_warning():
 # Our own depth, anchors, the fast mode
 
 
-def masks_of(ids, z):
-    return MaskSequence(instance=torch.from_numpy(ids).int(), depth=torch.from_numpy(z).float())
-
-
 def test_our_depth_becomes_eight_bit_disparity():
     ids = square()
     for z, value in ((2.0, 255), (20.0, 0), (4.0, 113)):  # (1/4 - 1/20) / (1/2 - 1/20) * 255
@@ -272,29 +211,3 @@ def test_fast_points_keep_their_identity_while_exact_ones_need_not():
     ]
     assert len(steps) >= 3
     assert max(steps) < 16
-
-
-def test_a_still_shot_gives_the_same_points_in_every_frame():
-    ids = np.repeat(blobs(2, frames=1)[0], 5, 0)
-    for exact in (True, False):
-        points = cluster_points(ids, np.full(ids.shape, 0.5), visible_moving(ids), exact=exact)
-        later = points[2:] if not exact else points[1:]
-        assert all(frame == later[0] for frame in later)
-
-
-@given(st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
-def test_points_never_leave_the_image(seed):
-    ids, depth = blobs(seed)
-    for exact in (True, False):
-        for frame in cluster_points(ids, depth, visible_moving(ids), exact=exact):
-            assert all(0 <= row < 40 and 0 <= column < 56 for row, column, _, _ in frame)
-
-
-def test_swapping_two_moving_ids_swaps_their_points_and_nothing_else():
-    ids, depth = blobs(2, count=2)
-    swapped = np.select([ids == 1, ids == 2], [2, 1], 0)
-    points, other = (cluster_points(each, depth, 2) for each in (ids, swapped))
-    flip = {1: 2, 2: 1}
-    for a, b in zip(points, other, strict=True):
-        assert sorted((r, c, flip[i], d) for r, c, i, d in a) == sorted(b)
