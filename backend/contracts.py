@@ -101,6 +101,7 @@ class Shot:
         instance: ``(H, W)`` int32 map at rest.
         static: ids of picked instances that stay; automatic segments are not among them.
         motion: of the moving instances and the camera.
+        anchors: whether what stays gives control points too.
     """
 
     lift: Lift
@@ -110,6 +111,7 @@ class Shot:
     engine: str
     seed: int
     options: Mapping[str, Scalar]
+    anchors: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +163,13 @@ class Control:
 
     Attributes:
         shot: what was asked for.
-        masks: gives what the moved points show; made when first asked for, since not every engine
+        masks: gives what the moved points show, in the photo's pixels or in those of the
+            ``geometry.fit.Fit`` it is handed; made when first asked for, since not every engine
             asks.
     """
 
     shot: Shot
-    masks: Callable[[], MaskSequence]
+    masks: Callable[..., MaskSequence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from backend.control.levitor import points_from_masks
 from backend.control.preview import ControlFrames, control_frames
 from backend.engines.base import Engine
 from backend.geometry.camera import intrinsics_from_focal, intrinsics_from_fov, scaled_intrinsics
-from backend.geometry.lift import cloud_from_lift, depth_from_map
-from backend.geometry.splat import render_motion
+from backend.geometry.fit import Fit, render_fitted
+from backend.geometry.lift import depth_from_map
 from backend.perception import info, offline
 from protocol.errors import ShotError
 
@@ -142,7 +142,10 @@ def segment(
 def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
     """Shot -> masks -> the engine's signal -> frames."""
     options = engine.spec.completed(shot.options)
-    control = Control(shot=shot, masks=functools.cache(lambda: render_shot_masks(shot, on_phase)))
+    control = Control(
+        shot=shot,
+        masks=functools.cache(lambda fit=None: render_shot_masks(shot, on_phase, fit)),
+    )
     signal = engine.encode(control, options)
     frames = engine.sample(
         shot.lift.image,
@@ -197,16 +200,14 @@ def preview(
     )
 
 
-def render_shot_masks(shot: Shot, on_phase: OnPhase) -> MaskSequence:
-    """Which instance is seen where, in every frame."""
-    cloud = cloud_from_lift(shot.lift, shot.instance)
-    total, size = shot.motion.num_frames, shot.lift.depth.shape
+def render_shot_masks(shot: Shot, on_phase: OnPhase, fit: Fit | None = None) -> MaskSequence:
+    """Which instance is seen where, in every frame; in the photo's pixels, or those of ``fit``."""
+    total, size = shot.motion.num_frames, fit.frame if fit else shot.lift.depth.shape
     masks = MaskSequence(
         instance=shot.instance.new_empty(total, *size),
         depth=shot.lift.depth.new_empty(total, *size),
     )
-    frames = render_motion(cloud, shot.lift.camera, shot.motion)
-    for index, (ids, depth) in enumerate(frames):
+    for index, (ids, depth) in enumerate(render_fitted(shot, fit)):
         masks.instance[index], masks.depth[index] = ids, depth
         on_phase("control", index + 1, total)
     return masks

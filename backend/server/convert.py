@@ -52,6 +52,7 @@ def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
         engine=shot.engine,
         seed=shot.seed,
         options=shot.options,
+        anchors=shot.anchors,
     )
 
 
