@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from backend.cli import machine
+
 PARTS = ("masks", "points", "depth")
 
 
@@ -22,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--no-anchors", action="store_true", help="no points on what stays")
     for part in PARTS:
         parser.add_argument(f"--no-{part}", action="store_true", help=f"leave out the {part}")
+    machine.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,10 +34,11 @@ def run(args: argparse.Namespace) -> int:
     from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.server.handlers import preview_video
+    from backend.server.handlers import preview_video, start
     from backend.shotfile import read_shot
     from protocol.messages import Preview
 
+    start(machine.machine_of(args).resources)
     check_outputs([args.out], [args.shot])
     shot, blobs = read_shot(args.shot)
     wanted = Preview(

@@ -6,6 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
+from backend.cli import machine
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
@@ -15,6 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--engine", help="another engine than the shot's own")
     parser.add_argument("--seed", type=int, help="another seed than the shot's own")
     parser.add_argument("--control", type=Path, help="also write instance ids and depth as MP4")
+    machine.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
     from backend.control.preview import control_frames
     from backend.engines.registry import spec_of
     from backend.server.convert import shot_from_message
-    from backend.server.handlers import render_video
+    from backend.server.handlers import render_video, start
     from backend.shotfile import read_shot
 
+    told = machine.machine_of(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
     check_outputs(outputs, [args.shot])
     shot, blobs = read_shot(args.shot)
@@ -37,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
         shot = replace(shot, engine=args.engine, options={})
     if args.seed is not None:
         shot = replace(shot, seed=args.seed)
-    spec_of(shot.engine)
-    start = time.monotonic()
+    if (lack := told.search.lack(spec_of(shot.engine).needs)) is not None:
+        raise lack
+    start(told.resources)
+    began = time.monotonic()
     with progress_bar() as on_step:
         video, take = render_video(shot, blobs.__getitem__, on_step)
         if args.control is not None:
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     frames = shot.frame_end - shot.frame_start + 1
     print(
         f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
-        f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - start:.1f} s"
+        f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - began:.1f} s"
     )
     if args.control is not None:
         media.write_atomically(args.control, media.encode_video(preview, shot.fps, frames))

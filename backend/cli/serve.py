@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from backend.cli import machine
 
 if TYPE_CHECKING:
     from backend.server.settings import Settings
@@ -30,26 +33,50 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="folder for jobs and files (default: in this user's data folder)",
     )
+    machine.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve; 0 after a signal, 1 where the server could not start."""
-    from backend.engines.registry import infos
+    from backend.config import data_folder
+    from backend.engines.registry import infos, spec_of
     from backend.perception.info import perception_infos
-    from backend.server.settings import Settings, default_state
+    from backend.server.settings import Settings
 
     if not 0 <= args.port <= 65535:
         print(f"levitor: the port is {args.port}; choose 0 to 65535.", file=sys.stderr)
         return 1
+    told = machine.machine_of(args)
+    if told.device.startswith("cuda"):
+        _check_device(told.device)
     return serve(
         Settings(
-            state=(args.state or default_state()).expanduser().resolve(),
+            state=(args.state or data_folder()).expanduser().resolve(),
             port=args.port,
             engines=infos(),
-            perception=perception_infos(),
+            device=told.device,
+            memory=told.memory,
+            weights=told.weights,
+            lacks=lambda engine: told.search.lack(spec_of(engine).needs),
+            perception=perception_infos,
         )
     )
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not here; asked in another process, since this one has no torch."""
+    from protocol.errors import ShotError
+
+    asked = subprocess.run(
+        [sys.executable, "-m", "backend.device", device],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        sentence = (asked.stderr.strip() or "torch does not start").splitlines()[-1]
+        raise ShotError("device", sentence)
 
 
 def serve(settings: Settings) -> int:

@@ -14,7 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,16 @@ class Server:
         return messages.Welcome(
             product="levitor",
             limits=settings.limits,
-            engines=settings.engines,
-            perception=settings.perception,
-            device=settings.device,
+            engines=tuple(self._engine(info) for info in settings.engines),
+            perception=settings.perception(),
+            device=self._workers.device,
             heartbeat_seconds=settings.heartbeat_seconds,
             retention_seconds=settings.retention_seconds,
         )
+
+    def _engine(self, info: messages.EngineInfo) -> messages.EngineInfo:
+        lacks = self._settings.lacks(info.name)
+        return info if lacks is None else replace(info, missing=str(lacks))
 
     def _blob_status(self, name: str, received: int) -> messages.BlobStatus:
         complete = self._blobs.size(name) is not None

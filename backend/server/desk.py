@@ -86,7 +86,11 @@ class Desk:
             )
         settings = self._settings
         error = refusal(
-            message, engines=settings.engines, limits=settings.limits, blobs=self._blobs
+            message,
+            engines=settings.engines,
+            limits=settings.limits,
+            blobs=self._blobs,
+            lacks=settings.lacks,
         )
         if error is not None:
             return error

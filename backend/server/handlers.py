@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from backend import media, pipeline
+from backend import device, media, pipeline
 from backend.control.preview import ControlFrames
 from backend.engines import registry
 from backend.engines.base import Engine
@@ -41,10 +42,18 @@ class Blobs(Protocol):
         ...
 
 
-def start(resources: Resources) -> None:
-    """What this process' models may use; called once, before the first job."""
+def start(resources: Resources) -> str:
+    """What this process' models may use; called once, before the first job.
+
+    Returns:
+        What they compute on, in words.
+
+    Raises:
+        ShotError: that device is not here.
+    """
     global _resources
-    _resources = resources
+    _resources = replace(resources, device=device.choose(resources.device))
+    return device.describe(_resources.device)
 
 
 def warm_up() -> None:

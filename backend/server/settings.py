@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protocol.errors import ShotError
 from protocol.messages import EngineInfo, Limits, PerceptionInfo
 
 HOST = "127.0.0.1"
 PORT = 5599
+
+
+def _nothing(engine: str) -> ShotError | None:
+    return None
+
+
+def _nobody() -> tuple[PerceptionInfo, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +34,17 @@ class Settings:
         retry_seconds: how long the queue rests after the disk took nothing more.
         retention_seconds: how long finished jobs and unused blobs are kept.
         handlers: module that does the work inside a worker (see ``worker.py``).
-        device: what the workers compute on, in words.
+        device: what the workers are told to compute on (see ``backend.device``).
+        memory: how much of it they may take (see ``backend.resources``).
+        weights: ``NAME=PATH`` options, as they were given.
+        lacks: what an engine lacks now; asked anew each time, since weights may be fetched while
+            the server runs.
+        perception: what makes depth and segments now.
     """
 
     state: Path
     port: int = PORT
     engines: tuple[EngineInfo, ...] = ()
-    perception: tuple[PerceptionInfo, ...] = ()
     limits: Limits = field(default_factory=Limits)
     heartbeat_seconds: float = 1.0
     cancel_seconds: float = 5.0
@@ -41,19 +53,13 @@ class Settings:
     retry_seconds: float = 10.0
     retention_seconds: float = 7 * 86400.0
     handlers: str = "backend.server.handlers"
-    device: str = "cpu"
+    device: str = "auto"
+    memory: str = "auto"
+    weights: tuple[str, ...] = ()
+    lacks: Callable[[str], ShotError | None] = _nothing
+    perception: Callable[[], tuple[PerceptionInfo, ...]] = _nobody
 
     @property
     def blobs(self) -> Path:
         """Folder of the blobs."""
         return self.state / "blobs"
-
-
-def default_state() -> Path:
-    """The folder for this user's data, as the system has it."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "levitor"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "levitor"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "levitor"

@@ -95,6 +95,7 @@ class Supervisor:
         self._deaths: dict[Role, int] = dict.fromkeys(ROLES, 0)
         self._events: list[Event] = []
         self._ending: list[subprocess.Popen[bytes]] = []  # killed, but not gone yet
+        self.device = settings.device  # as it was asked for, until a worker says what it uses
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -176,6 +177,9 @@ class Supervisor:
                     *("--role", role),
                     *("--blobs", str(self._settings.blobs)),
                     *("--handlers", self._settings.handlers),
+                    *("--device", self._settings.device),
+                    *("--memory", self._settings.memory),
+                    *(f"--weights={option}" for option in self._settings.weights),
                 ],
                 env=environment,
                 stdin=subprocess.PIPE,  # never written to; it closes when the loop ends
@@ -205,8 +209,8 @@ class Supervisor:
             log.exception("the %s worker sent what cannot be read", worker.role)
             worker.process.kill()
             return
-        if isinstance(message, messages.Pong):
-            worker.ready = True
+        if isinstance(message, messages.Hello):
+            worker.ready, self.device = True, message.product
             return
         job = getattr(message, "job", "")
         if not job or job != worker.job:

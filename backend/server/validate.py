@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,25 @@ Reference = Blob | ArrayBlob
 
 
 def refusal(
-    message: Any, *, engines: Sequence[EngineInfo], limits: Limits, blobs: Blobs
+    message: Any,
+    *,
+    engines: Sequence[EngineInfo],
+    limits: Limits,
+    blobs: Blobs,
+    lacks: Callable[[str], ShotError | None],
 ) -> messages.Error | None:
-    """Why ``message`` cannot become a job, or None."""
+    """Why ``message`` cannot become a job, or None.
+
+    Args:
+        lacks: what an engine lacks now, by its name.
+    """
     try:
         match message:
-            case messages.Submit(shot=shot) | messages.Preview(shot=shot):
+            case messages.Submit(shot=shot):
+                _check_shot(shot, engines, limits)
+                if (lack := lacks(shot.engine)) is not None:
+                    raise lack
+            case messages.Preview(shot=shot):  # a control is made without the engine's weights
                 _check_shot(shot, engines, limits)
             case messages.Segment():
                 _check_scene(message.scene, limits)

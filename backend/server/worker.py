@@ -5,8 +5,9 @@ socket and a random token in the environment. It speaks the wire's own messages:
 is the job comes in; progress, then a result or a state go out; a cancel may come in at any time and
 is looked for at every step. Each message out carries the token in a frame of its own.
 
-The handlers module holds ``run(message, *, job, blobs, on_step)`` and ``warm_up()``. ``on_step``
-may raise ``Cancelled``.
+The handlers module holds ``start(resources)``, which says in words what it computes on,
+``warm_up()`` and ``run(message, *, job, blobs, on_step)``. ``on_step`` may raise ``Cancelled``. A
+worker that is ready says hello: its role, and what it computes on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import zmq
 
 import protocol
 from backend.cancelled import Cancelled
+from backend.resources import Resources
+from backend.weights import Search
 from protocol import ShotError, messages
 
 from .blobs import Blobs, disk_error
@@ -144,14 +147,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--role", required=True)
     parser.add_argument("--blobs", required=True, type=Path)
     parser.add_argument("--handlers", required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--memory", default="auto")
+    parser.add_argument("--weights", action="append", default=[])
     options = parser.parse_args(arguments)
     _end_with_parent()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {options.role}: %(message)s")
     line = Line(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
     blobs = Blobs(options.blobs)
     handlers = importlib.import_module(options.handlers)
+    try:
+        weights = Search.here(options.weights).require
+        device = handlers.start(
+            Resources(device=options.device, memory=options.memory, weights=weights)
+        )
+    except ShotError as error:  # it was right when the server started
+        log.error("%s", error)
+        return 1
     handlers.warm_up()
-    line.send(messages.Pong())
+    line.send(messages.Hello(client=options.role, product=device))
     while True:
         envelope = line.receive()
         if type(envelope.message) in messages.JOB_REQUESTS:

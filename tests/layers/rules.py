@@ -62,6 +62,13 @@ ZONES = (
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
     ),
     Zone(
+        name="the device",
+        files=("backend/device.py",),
+        libraries=frozenset({"torch"}),
+        own=("protocol",),
+        banned=PURE,
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
@@ -90,6 +97,13 @@ ZONES = (
         banned=PURE,
     ),
     Zone(name="control", files=("backend/control/*",), libraries=FITTING, own=VALUES, banned=PURE),
+    Zone(
+        name="perception's cache on disk",
+        files=("backend/perception/cache.py",),
+        libraries=NUMPY,
+        own=("backend.perception",),
+        banned=NO_THREADS | {"socket", "subprocess"},
+    ),
     Zone(
         name="perception",
         files=("backend/perception/*",),
@@ -150,6 +164,7 @@ ZONES = (
             "backend.perception.info",
             "backend.resources",
             "backend.server",
+            "backend.weights",
             "protocol",
         ),
     ),

@@ -1,6 +1,7 @@
 """A handler module whose jobs do what the test says: step, wait, fail, hang, exit.
 
-The script is a dict: a submit or a preview carries it as its options, a lift as the JSON of its image.
+The script is a dict: a submit or a preview carries it as its options, a lift as the JSON bytes of
+its image.
 
     steps   how many steps to make; 0 goes on until cancelled
     until   path of a file; after its steps a job goes on stepping until it exists
@@ -26,6 +27,10 @@ PACE = 0.005
 
 class OutOfMemoryError(RuntimeError):
     """Stands for the one of torch, which is told by its name."""
+
+
+def start(resources):
+    return f"scripted {resources.device} {resources.memory}"
 
 
 def warm_up():
