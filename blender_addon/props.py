@@ -12,6 +12,7 @@ import bpy
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
+    EnumProperty,
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
@@ -28,6 +29,15 @@ from .scene import handles
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
 LIMITS = messages.Limits()
+PREVIEW_OVER = (
+    ("DRAFT", "Draft", "Over the draft, in which everything moves"),
+    ("PHOTO", "Photo", "Over the still photo, which is quicker"),
+)
+PREVIEW_SHOW = (
+    ("MASKS", "Masks", "Colour what was picked"),
+    ("POINTS", "Points", "Draw the control points"),
+    ("DEPTH", "Depth", "Show the depth beside"),
+)
 
 
 def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
@@ -196,6 +206,19 @@ class LEVITOR_PG_scene(PropertyGroup):
         name="Place Automatically",
         description="Put a take into the sequencer as soon as it arrives",
         default=True,
+    )
+    preview_over: EnumProperty(
+        name="Over",
+        description="What masks and points of the control preview lie on",
+        items=PREVIEW_OVER,
+        default="DRAFT",
+    )
+    preview_show: EnumProperty(
+        name="Show",
+        description="What the control preview shows",
+        items=PREVIEW_SHOW,
+        default={"MASKS", "POINTS", "DEPTH"},
+        options={"ENUM_FLAG"},
     )
 
 

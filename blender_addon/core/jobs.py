@@ -117,11 +117,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One row: a lift, a pick or a render.
+    """One row: a lift, a pick, a render or a preview.
 
     Attributes:
         task: the client's name for it.
-        kind: ``lift``, ``segment`` or ``submit``.
+        kind: ``lift``, ``segment``, ``submit`` or ``preview``.
         label: what the artist reads.
         state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
             when the result is here.

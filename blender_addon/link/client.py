@@ -25,7 +25,7 @@ from ..core.jobs import (
 from .connection import Connection
 from .task import Task
 from .transfer import Download, TransferError, Upload, references
-from .wire import ProtocolError, messages
+from .wire import ProtocolError, ShotError, messages
 
 FIXES = {
     "interrupted": "Send it again.",
@@ -78,8 +78,20 @@ class Client:
         """What the server said about itself; None before it did."""
         return self._link.welcome
 
+    def lacks(self, kind: type[Any]) -> ShotError | None:
+        """Why the server cannot know requests of ``kind``: it is too old; None where it can."""
+        needed, (major, minor) = messages.MINORS[kind], self._link.version
+        if minor >= needed:
+            return None
+        return ShotError(
+            "old_server",
+            f"The backend speaks protocol {major}.{minor}; a {messages.NAMES[kind]} "
+            f"needs {major}.{needed} or newer.",
+            "Update the LeviTor backend.",
+        )
+
     def start(self, message: Any, blobs: Mapping[str, bytes]) -> str:
-        """Begin a lift, a segment or a submit; returns its key at once.
+        """Begin a lift, a segment, a submit or a preview; returns its key at once.
 
         Args:
             blobs: the bytes the message refers to, by hash. One that the server has already may be
@@ -271,6 +283,9 @@ class Client:
     def _resume(self, task: Task) -> None:
         """Go on where the task stands; also after a reconnect, and when an answer is overdue."""
         self._pending = {name: one for name, one in self._pending.items() if one is not task}
+        if (old := self.lacks(type(task.message))) is not None:
+            self._fail(task, old.code, old.sentence, old.fix)
+            return
         try:
             match task.stage:
                 case "upload" if task.upload is None:

@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from ..core.jobs import Phase, Status, StatusChanged
-from .wire import ProtocolError, VersionError, decode, encode, messages
+from .wire import VERSION, ProtocolError, VersionError, decode, encode, messages
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Connection:
 
     Attributes:
         welcome: what the server last said about itself.
+        version: of the protocol it said so in.
         since: monotonic time at which the present phase began.
         changes: status changes that nobody has taken yet.
     """
@@ -33,6 +34,7 @@ class Connection:
     ) -> None:
         self.status = Status(phase="connecting", endpoint=endpoint)
         self.welcome: messages.Welcome | None = None
+        self.version = VERSION
         self.since = time.monotonic()
         self.changes: list[StatusChanged] = []
         self._hello = messages.Hello(client=client_id, product=product)
@@ -94,6 +96,8 @@ class Connection:
             except ProtocolError as error:
                 log.warning("the server sent what cannot be read: %s", error.sentence)
             else:
+                if isinstance(envelope.message, messages.Welcome):
+                    self.version = envelope.version
                 self._notice(envelope.message, envelope.re)
                 out.append((envelope.message, envelope.re))
         return out

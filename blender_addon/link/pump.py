@@ -164,6 +164,11 @@ class Link:
 
     # Tasks
 
+    def check(self, kind: type[Any]) -> None:
+        """Raise :class:`ShotError` where the backend is known to be too old for ``kind``."""
+        if self.client is not None and (error := self.client.lacks(kind)) is not None:
+            raise error
+
     def start(self, message: Any, blobs: Mapping[str, bytes], errand: Errand) -> str:
         """Send ``message`` with its blobs; ``errand`` is done once the result is here."""
         if self.client is None:

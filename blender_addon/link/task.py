@@ -13,7 +13,7 @@ Stage = Literal["upload", "request", "follow", "download"]
 
 @dataclass(slots=True)
 class Task:
-    """A lift, a segment or a submit on its way through four stages.
+    """A lift, a segment, a submit or a preview on its way through four stages.
 
     Attributes:
         blobs: what the message refers to, by hash.

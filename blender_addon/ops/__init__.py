@@ -8,6 +8,7 @@ from .lift import LEVITOR_OT_lift
 from .make_instance import LEVITOR_OT_make_instance
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
+from .preview_control import LEVITOR_OT_preview_control
 from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle
 from .save_shot import LEVITOR_OT_save_shot
@@ -22,6 +23,7 @@ OPERATORS = (
     LEVITOR_OT_reset_handle,
     LEVITOR_OT_reset_camera,
     LEVITOR_OT_render,
+    LEVITOR_OT_preview_control,
     LEVITOR_OT_cancel,
     LEVITOR_OT_place_take,
     LEVITOR_OT_save_shot,

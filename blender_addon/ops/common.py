@@ -12,6 +12,8 @@ from ..link import pump
 from ..link.wire import ShotError
 
 Outcome = set[str]
+MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
+"""How long the backend has to answer: Blender stands still for it, longer only in scripts."""
 
 
 def say(error: ShotError) -> str:
@@ -41,11 +43,37 @@ def connect_lazily(context: Context) -> None:
         link.connect(prefs.get(context).endpoint)
 
 
-def fill_from_scene(operator: Operator, settings: Any, names: tuple[str, ...]) -> None:
-    """Take every argument that was not given from the scene's settings."""
+def meet(context: Context, wait: float) -> None:
+    """Connect, and wait a moment for the backend: its engines decide how many frames go.
+
+    Raises:
+        ShotError: nobody answers.
+    """
+    link = pump.link()
+    connect_lazily(context)
+    if link.status.phase == "lost":
+        link.connect(link.status.endpoint)
+    if link.welcome is not None:
+        return
+    pump.pump_until(
+        lambda: link.welcome is not None or link.status.phase in ("lost", "refused"),
+        min(wait or MOMENT_SECONDS, ANSWER_SECONDS),
+    )
+    if link.welcome is None:
+        raise ShotError(
+            "not_connected",
+            link.status.reason or f"{link.status.endpoint} has not answered yet.",
+            link.status.fix or "Start it with `levitor serve`, or ask again in a moment.",
+        )
+
+
+def fill_from_scene(
+    operator: Operator, settings: Any, names: tuple[str, ...], prefix: str = ""
+) -> None:
+    """Take every argument that was not given from the scene's settings of that name."""
     for name in names:
         if not operator.properties.is_property_set(name):
-            setattr(operator, name, getattr(settings, name))
+            setattr(operator, name, getattr(settings, prefix + name))
 
 
 def has_instances(operator: type[Operator], context: Context) -> bool:

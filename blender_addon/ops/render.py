@@ -18,11 +18,9 @@ from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
 from ..scene import busy, files, lifts, sequencer, shots
-from .common import Outcome, connect_lazily, fill_from_scene, reported
+from .common import Outcome, fill_from_scene, meet, reported
 
 SETTINGS = ("engine", "seed", "frames", "anchors", "options")
-MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
-"""How long the backend has to answer: Blender stands still for it, longer only in scripts."""
 
 
 class ShotSettings:
@@ -112,7 +110,7 @@ class LEVITOR_OT_render(ShotSettings, Operator):
     def _render(self, context: Context) -> str | None:
         link, scene = pump.link(), context.scene
         fill_from_scene(self, scene.levitor, SETTINGS)
-        self._meet(context)
+        meet(context, self.wait)
         shot, blobs = self.read_shot(context)
         collection = lifts.active(scene)
         place = partial(
@@ -132,25 +130,6 @@ class LEVITOR_OT_render(ShotSettings, Operator):
         note = link.wait(task, self.wait)
         take = next(reversed(link.takes.values()))
         return f"Rendered {take.path.name}. {note}".strip()
-
-    def _meet(self, context: Context) -> None:
-        """Connect, and wait a moment for the backend: its engines decide how many frames go."""
-        link = pump.link()
-        connect_lazily(context)
-        if link.status.phase == "lost":
-            link.connect(link.status.endpoint)
-        if link.welcome is not None:
-            return
-        pump.pump_until(
-            lambda: link.welcome is not None or link.status.phase in ("lost", "refused"),
-            min(self.wait or MOMENT_SECONDS, ANSWER_SECONDS),
-        )
-        if link.welcome is None:
-            raise ShotError(
-                "not_connected",
-                link.status.reason or f"{link.status.endpoint} has not answered yet.",
-                link.status.fix or "Start it with `levitor serve`, or render again in a moment.",
-            )
 
 
 def _options(text: str) -> dict[str, messages.Scalar]:

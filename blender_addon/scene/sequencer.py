@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from . import lifts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
-    """A rendered take on disk, and what it was made from; frames are Blender's, both included.
+class Film:
+    """A video of a shot on disk; frames are Blender's, both included.
 
     Attributes:
-        asked_in: the scene it was rendered from, which has the first claim to it.
+        lift: uid of the lifted photo.
+        shot: content hash of the shot.
+        asked_in: the scene it was asked for in, which has the first claim to it.
     """
 
     job: str
@@ -29,11 +32,17 @@ class Take:
     path: Path
     frame_start: int
     frame_end: int
+    shot: str
+    asked_in: lifts.Asked | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take(Film):
+    """A rendered take, and what it was made with."""
+
     engine: str
     seed: int
     options: Mapping[str, messages.Scalar]
-    shot: str
-    asked_in: lifts.Asked | None = None
 
 
 def strips_of(scene: Scene) -> tuple[bpy.types.bpy_prop_collection, list[Strip]]:
@@ -51,16 +60,16 @@ def span_of(strip: Strip) -> Span:
     return Span(strip.channel, int(strip.frame_final_start), int(strip.frame_final_end))
 
 
-def scene_for(take: Take) -> Scene:
-    """Where ``take`` belongs: the scene it was asked for in, else one that holds its photo.
+def scene_for(film: Film) -> Scene:
+    """Where ``film`` belongs: the scene it was asked for in, else one that holds its photo.
 
     Raises:
         ShotError: this file has none.
     """
-    asking = take.asked_in
+    asking = film.asked_in
     if asking is not None and (scene := asking.itself()) is not None:
         return scene
-    return lifts.find(take.lift, asking)[0]
+    return lifts.find(film.lift, asking)[0]
 
 
 def place(take: Take) -> MovieStrip:
@@ -70,14 +79,11 @@ def place(take: Take) -> MovieStrip:
         ShotError: its file or its scene is gone, or no channel is free. Nothing was placed.
     """
     scene = scene_for(take)
-    if not take.path.is_file() or take.path.stat().st_size == 0:
-        # Blender would make a strip of one frame without a word.
-        raise ShotError("file", f"The take {take.path} is not there.", "Render the shot again.")
+    there(take)
     start, end = strips.span_of(take.frame_start, take.frame_end)
     # Only the strips of this level share its channels; those inside meta strips do not.
     level, _ = strips_of(scene)
-    channels = scene.sequence_editor.channels  # the first one is number 0, which is never shown
-    closed = {n for n, channel in enumerate(channels) if channel.lock or channel.mute}
+    closed = closed_channels(scene)
     channel = strips.free_channel([span_of(strip) for strip in level], start, end, closed)
     if channel is None:
         raise ShotError(
@@ -86,26 +92,55 @@ def place(take: Take) -> MovieStrip:
             f"and {end - 1}.",
             "Free one, then use Place Take.",
         )
-    path = str(take.path)
-    if bpy.data.filepath and _beside_file(take.path):
-        path = bpy.path.relpath(path)
-    strip = level.new_movie(name=take.path.stem, filepath=path, channel=channel, frame_start=start)
-    try:
-        if strip.fps <= 0:  # so for what is no film; Blender itself says nothing
-            raise ShotError(
-                "file", f"Blender cannot read the take {take.path}.", "Render the shot again."
-            )
-        _span(strip, start, end)
+    with strip_of(take, level, channel) as strip:
         strip["levitor_engine"] = take.engine
         strip["levitor_seed"] = take.seed
         strip["levitor_options"] = json.dumps(dict(take.options), sort_keys=True)
-        strip["levitor_shot"] = take.shot
-        strip["levitor_job"] = take.job
+    show(scene)
+    return strip
+
+
+def there(film: Film) -> None:
+    """Raise :class:`ShotError` unless the file is there."""
+    # Blender would make a strip of one frame without a word.
+    if not film.path.is_file() or film.path.stat().st_size == 0:
+        raise ShotError("file", f"The take {film.path} is not there.", "Render the shot again.")
+
+
+@contextmanager
+def strip_of(
+    film: Film, level: bpy.types.bpy_prop_collection, channel: int, fit: str = "ORIGINAL"
+) -> Iterator[MovieStrip]:
+    """A strip that shows ``film`` over its frames; it is gone again if the body raises.
+
+    Raises:
+        ShotError: the file is no film.
+    """
+    start, end = strips.span_of(film.frame_start, film.frame_end)
+    path = str(film.path)
+    if bpy.data.filepath and _beside_file(film.path):
+        path = bpy.path.relpath(path)
+    strip = level.new_movie(
+        name=film.path.stem, filepath=path, channel=channel, frame_start=start, fit_method=fit
+    )
+    try:
+        if strip.fps <= 0:  # so for what is no film; Blender itself says nothing
+            raise ShotError(
+                "file", f"Blender cannot read the take {film.path}.", "Render the shot again."
+            )
+        _span(strip, start, end)
+        strip["levitor_shot"] = film.shot
+        strip["levitor_job"] = film.job
+        yield strip
     except BaseException:
         level.remove(strip)
         raise
-    _show(scene)
-    return strip
+
+
+def closed_channels(scene: Scene) -> set[int]:
+    """Channels that are locked or muted."""
+    channels = scene.sequence_editor.channels  # the first one is number 0, which is never shown
+    return {n for n, channel in enumerate(channels) if channel.lock or channel.mute}
 
 
 def _span(strip: MovieStrip, start: int, end: int) -> None:
@@ -122,7 +157,7 @@ def _beside_file(path: Path) -> bool:
     return path.is_relative_to(Path(bpy.data.filepath).parent)
 
 
-def _show(scene: Scene) -> None:
+def show(scene: Scene) -> None:
     """Since 5.0 a workspace edits the strips of a scene of its own, none in a fresh file."""
     for workspace in bpy.data.workspaces:
         if hasattr(workspace, "sequencer_scene") and workspace.sequencer_scene is None:

@@ -6,6 +6,7 @@ from .panels import (
     LEVITOR_PT_instances,
     LEVITOR_PT_lift_settings,
     LEVITOR_PT_photo,
+    LEVITOR_PT_preview,
     LEVITOR_PT_render,
 )
 
@@ -15,5 +16,6 @@ PANELS = (
     LEVITOR_PT_lift_settings,
     LEVITOR_PT_instances,
     LEVITOR_PT_render,
+    LEVITOR_PT_preview,
     LEVITOR_PT_connection,
 )

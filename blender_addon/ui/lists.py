@@ -8,7 +8,7 @@ from bpy.types import Context, UILayout, UIList
 
 from ..core.jobs import Job
 
-KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render"}
+KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
 
 

@@ -144,6 +144,21 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.operator("levitor.export_control", icon="EXPORT")
 
 
+class LEVITOR_PT_preview(_Tab, Panel):
+    """The control of the shot, to be looked at before it is rendered."""
+
+    bl_label = "Control Preview"
+    bl_parent_id = "LEVITOR_PT_render"
+
+    def draw(self, context: Context) -> None:
+        """Draw the button, what the preview shows, and its jobs."""
+        layout, settings = self.layout, context.scene.levitor
+        layout.operator("levitor.preview_control", icon="POINTCLOUD_DATA")
+        layout.row().prop(settings, "preview_over", expand=True)
+        layout.row().prop(settings, "preview_show", expand=True)
+        draw_kind(layout, "preview")
+
+
 class LEVITOR_PT_connection(_Tab, Panel):
     """The backend: where photos and shots are sent."""
 

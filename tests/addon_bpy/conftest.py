@@ -242,3 +242,40 @@ def _settings(scene) -> Any:
 def film_length(strip) -> int:
     """Frames of the film itself, whatever the strip shows of it; the name changed in 5.2."""
     return strip.content_duration if bpy.app.version >= (5, 2, 0) else strip.frame_duration
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home folder of the test's own; films of unsaved files go there."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def animated(connected, flower):
+    """The flower of flower.jpg, picked, made an instance, and keyed over 8 frames."""
+    scene = connected
+    scene.frame_start, scene.frame_end = 5, 12
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    bpy.ops.levitor.make_instance(name="Flower")
+    bpy.ops.levitor.key_handle(
+        instance="Flower", frame=12, move=(0.3, -0.4, 0.1), turn=(0, 0.2, 0), scale=1.2
+    )
+    return scene
+
+
+def strips(addon):
+    scene = bpy.context.scene
+    if scene.sequence_editor is None:
+        return []
+    return module(addon, "scene.sequencer").strips_of(scene)[1]
+
+
+def last_job(addon, task=""):
+    """The row of a task, by default the last one, once it is at its end."""
+    owner = link(addon)
+    task = task or list(owner.jobs)[-1].task
+    assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, 120.0)
+    return owner.jobs.get(task)

@@ -16,7 +16,7 @@ from blender_addon.core.jobs import (
     TaskState,
 )
 from protocol import content, messages
-from tests.server.support import SHOT_BLOBS, Artist, scripted_shot
+from tests.server.support import SHOT, SHOT_BLOBS, Artist, scripted_shot
 
 
 @pytest.fixture
@@ -186,10 +186,36 @@ def test_a_server_of_another_major_is_refused_and_no_task_waits_for_it(artist):
         assert b'"hello"' in hello
         refusal = messages.Refusal(code="version", sentence="Versions 2.0 and 1.0.", fix="Update.")
         frames = protocol.encode(refusal)
-        router.send_multipart([peer, bytes(frames[0]).replace(b"[1,0]", b"[2,0]", 1)])
+        router.send_multipart([peer, bytes(frames[0]).replace(b"[1,", b"[2,", 1)])
         one.until_phase("refused")
         assert one.client.status.reason == "Versions 2.0 and 1.0."
         assert isinstance(one.until_end(one.render()), TaskFailed)
+
+
+def test_a_server_that_knows_no_previews_is_told_to_be_too_old_and_gets_none(artist):
+    welcome = messages.Welcome(
+        product="old", limits=messages.Limits(), engines=(), perception=(), device="cpu"
+    )
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        one = artist(f"tcp://127.0.0.1:{port}")
+        preview = one.client.start(messages.Preview(shot=scripted_shot()), SHOT_BLOBS)
+        peer, hello = router.recv_multipart()
+        assert b'"hello"' in hello
+        router.send_multipart([peer, *protocol.encode(welcome, version=(1, 0))])
+        failed = one.until_end(preview)
+        assert (failed.code, failed.sentence, failed.fix) == (
+            "old_server",
+            "The backend speaks protocol 1.0; a preview needs 1.1 or newer.",
+            "Update the LeviTor backend.",
+        )
+        # The rest works as ever, and the first thing that is sent belongs to it
+        render = one.render()
+        one.poll()
+        assert protocol.decode(router.recv_multipart()[1:]).message == messages.BlobOffer(
+            sha256=SHOT.scene.image.sha256, size=SHOT.scene.image.size
+        )
+        assert not one.of(render, TaskFailed)
 
 
 def test_whatever_a_server_sends_poll_does_not_raise(artist):

@@ -1,0 +1,112 @@
+"""Preview the control: build the shot, send it, show what an engine would be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty
+from bpy.types import Context, Operator
+
+from ..core.previews import preview_name
+from ..link import pump
+from ..link.pump import Errand
+from ..link.wire import ShotError, messages
+from ..props import PREVIEW_OVER, PREVIEW_SHOW
+from ..scene import lifts, previews, sequencer
+from .common import Outcome, fill_from_scene, meet, reported
+from .render import SETTINGS, ShotSettings
+
+KIND = "preview"
+
+
+class LEVITOR_OT_preview_control(ShotSettings, Operator):
+    """Show masks, control points and depth of the shot as the uppermost strip of the sequencer"""
+
+    bl_idname = "levitor.preview_control"
+    bl_label = "Preview Control"
+    bl_options = {"REGISTER"}  # No UNDO: it sends; an undo step is made when the strip is placed
+
+    over: EnumProperty(
+        name="Over",
+        description="What masks and points lie on",
+        items=PREVIEW_OVER,
+        default="DRAFT",
+        options={"SKIP_SAVE"},
+    )
+    show: EnumProperty(
+        name="Show",
+        description="What is shown",
+        items=PREVIEW_SHOW,
+        default={"MASKS", "POINTS", "DEPTH"},
+        options={"ENUM_FLAG", "SKIP_SAVE"},
+    )
+    wait: FloatProperty(
+        name="Wait",
+        description="Seconds to wait for the preview; 0 returns at once",
+        min=0.0,
+        options={"SKIP_SAVE"},
+    )
+
+    def execute(self, context: Context) -> Outcome:
+        """Send the shot; with a wait, place the preview."""
+        return reported(self, lambda: self._preview(context))
+
+    def _preview(self, context: Context) -> str | None:
+        link, scene = pump.link(), context.scene
+        fill_from_scene(self, scene.levitor, SETTINGS)
+        fill_from_scene(self, scene.levitor, ("over", "show"), "preview_")
+        meet(context, self.wait)
+        link.check(messages.Preview)
+        if not self.show:
+            raise ShotError(
+                "show", "The preview is to show nothing.", "Choose masks, points or depth."
+            )
+        shot, blobs = self.read_shot(context)
+        collection = lifts.active(scene)
+        preview = messages.Preview(
+            shot=shot,
+            over="photo" if self.over == "PHOTO" else "draft",
+            masks="MASKS" in self.show,
+            points="POINTS" in self.show,
+            depth="DEPTH" in self.show,
+        )
+        place = partial(
+            _arrive,
+            lift=collection.levitor.uid,
+            photo=collection.name,
+            shot=shot,
+            asked=lifts.Asked.in_scene(scene),
+        )
+        label = f"over the {preview.over}, {len(shot.moved_from_rest)} frames"
+        for older in link.pending(KIND):
+            link.cancel(older)  # it would be replaced at once
+        task = link.start(preview, blobs, Errand(kind=KIND, label=label, place=place))
+        return link.wait(task, self.wait) if self.wait else None
+
+
+def _arrive(
+    result: messages.Previewed,
+    blobs: Mapping[str, bytes],
+    *,
+    lift: str,
+    photo: str,
+    shot: messages.Shot,
+    asked: lifts.Asked,
+) -> str:
+    """Keep the video and put it in the former one's place; returns where it is."""
+    lifts.find(lift, asked)  # before anything is written: the photo may be gone
+    stem = preview_name(photo.removeprefix("LeviTor "), lift)
+    preview = sequencer.Film(
+        job=result.job,
+        lift=lift,
+        path=previews.keep(stem, blobs[result.video.sha256]),
+        frame_start=shot.frame_start,
+        frame_end=shot.frame_end,
+        shot=result.shot,
+        asked_in=asked,
+    )
+    strip = previews.place(preview)
+    bpy.ops.ed.undo_push(message="Preview Control")
+    return f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."
