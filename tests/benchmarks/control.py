@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from backend.contracts import MaskSequence
+from backend.contracts import MaskSequence, Shot
 from backend.control.clusters import (
     FastClusters,
     cluster_counts,
@@ -93,6 +93,13 @@ def inertia_ratio(masks: MaskSequence) -> float:
     return own / best
 
 
+def signal(subject: Shot, exact: bool) -> torch.Tensor:
+    """(F, 3, H, W) from a shot with its moved points."""
+    masks = render_shot_masks(subject, lambda *step: None)
+    points = points_from_masks(masks, MOVING, NEAR, FAR, exact=exact)
+    return stamp_points(points, *subject.instance.shape)
+
+
 def print_growth() -> None:
     """Time of the fast way, from moved points to the signal, by points and by frames."""
     print("points      frames   seconds   microseconds a point and frame")
@@ -106,9 +113,7 @@ def print_growth() -> None:
     ):
         subject = with_segments(shot(height=height, width=width, frames=frames))
         start = time.perf_counter()
-        masks = render_shot_masks(subject, lambda *step: None)
-        points = points_from_masks(masks, MOVING, NEAR, FAR, exact=False)
-        stamp_points(points, height, width)
+        signal(subject, exact=False)
         taken = time.perf_counter() - start
         each = taken / (height * width * frames) * 1e6
         print(f"{height * width:>9,}  {frames:>6}  {taken:>8.2f}   {each:.3f}")
