@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.segmentation import felzenszwalb
 
+from backend.perception import info
+from backend.perception.base import Candidates, Embedding, check_prompts, content_key
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
@@ -83,7 +85,7 @@ def search_instance(
     Source: Rother et al., "GrabCut" (2004), as in OpenCV; the start is ours (see `_first_guess`).
     """
     height, width = image.shape[:2]
-    _check_prompts(points, positive, box, height, width)
+    check_prompts(points, positive, box, height, width)
     scale = min(1.0, SEARCH_SIDE / max(height, width))
     small = image
     if scale < 1.0:
@@ -133,33 +135,6 @@ def _covers_everything() -> ShotError:
         "The mask covers the whole photo.",
         "Add a negative click on the background, or draw a smaller box around the instance.",
     )
-
-
-def _check_prompts(
-    points: Array, positive: Array, box: Sequence[float] | None, height: int, width: int
-) -> None:
-    for x, y in points:
-        if not (0 <= x < width and 0 <= y < height):
-            raise ShotError(
-                "outside",
-                f"The click at ({x:g}, {y:g}) is outside the photo of {width} x {height} pixels.",
-                "Click inside the photo.",
-            )
-    if box is None:
-        if not positive.any():
-            raise ShotError(
-                "no_prompt",
-                f"There are {len(points)} clicks and none is on the instance.",
-                "Click on the instance, or draw a box around it.",
-            )
-        return
-    if len(box) != 4 or not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
-        numbers = ", ".join(f"{value:g}" for value in box)
-        raise ShotError(
-            "outside",
-            f"The box ({numbers}) is not x0 < x1, y0 < y1 inside {width} x {height} pixels.",
-            "Draw the box inside the photo.",
-        )
 
 
 def _first_guess(
@@ -285,3 +260,37 @@ def static_segments(image: Array) -> Array:
     rank = np.zeros(len(areas), np.int32)
     rank[order] = np.arange(1, len(order) + 1)
     return cv2.resize(rank[labels], (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+class ColourSegments:
+    """Clicks by colour, segments by even colour; fits ``backend.perception.base.SegmentModel``."""
+
+    name = info.GRABCUT
+    automatic_name = info.FELZENSZWALB
+
+    def encode(self, pixels: Array, key: str = "") -> Embedding:
+        """The photo itself: there is no network that would have to look at it first."""
+        height, width = pixels.shape[:2]
+        return Embedding(
+            model=self.name,
+            key=key or content_key(pixels),
+            height=height,
+            width=width,
+            features=np.array(pixels),
+        )
+
+    def segment(
+        self,
+        embedding: Embedding,
+        points: Array,
+        positive: Array,
+        box: Sequence[float] | None,
+        previous: Array | None = None,
+    ) -> Candidates:
+        """One candidate; ``previous`` is of no use to it."""
+        mask = search_instance(embedding.features, points, positive, box)
+        return Candidates(masks=mask[None], scores=np.ones(1, np.float32), logits=None)
+
+    def segments(self, embedding: Embedding) -> npt.NDArray[np.int32]:
+        """See :func:`static_segments`."""
+        return static_segments(embedding.features)

@@ -62,6 +62,13 @@ ZONES = (
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
     ),
     Zone(
+        name="the one that downloads",
+        files=("backend/weights_fetch.py",),
+        libraries=frozenset({"huggingface_hub"}),
+        own=("backend.weights", "backend.weights_table", "protocol"),
+        banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
+    ),
+    Zone(
         name="the device",
         files=("backend/device.py",),
         libraries=frozenset({"torch"}),

@@ -1,0 +1,186 @@
+"""Depth Anything V2: the authors' ``.pth`` <-> the names transformers has in memory.
+
+The networks are the same; the authors keep query, key and value of a block in one tensor, and
+count the fusion steps from the finest. Both directions are exact.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.perception.loading import State, count, fill, need, read_pth, refused, square_root
+
+HEAD_WIDTH = 64
+"""Channels an attention head of every DINOv2 has; no tensor's shape tells it."""
+STAGES = 4
+
+_PLAIN = (
+    (r"pretrained\.(cls_token|mask_token)", r"backbone.embeddings.\1"),
+    (r"pretrained\.pos_embed", "backbone.embeddings.position_embeddings"),
+    (
+        r"pretrained\.patch_embed\.proj\.(\w+)",
+        r"backbone.embeddings.patch_embeddings.projection.\1",
+    ),
+    (r"pretrained\.norm\.(\w+)", r"backbone.layernorm.\1"),
+    (r"pretrained\.blocks\.(\d+)\.(norm\d|mlp\.fc\d)\.(\w+)", r"backbone.encoder.layer.\1.\2.\3"),
+    (
+        r"pretrained\.blocks\.(\d+)\.ls(\d)\.gamma",
+        r"backbone.encoder.layer.\1.layer_scale\2.lambda1",
+    ),
+    (
+        r"pretrained\.blocks\.(\d+)\.attn\.proj\.(\w+)",
+        r"backbone.encoder.layer.\1.attention.o_proj.\2",
+    ),
+    (r"depth_head\.projects\.(\d)\.(\w+)", r"neck.reassemble_stage.layers.\1.projection.\2"),
+    (r"depth_head\.resize_layers\.(\d)\.(\w+)", r"neck.reassemble_stage.layers.\1.resize.\2"),
+    (r"depth_head\.scratch\.output_conv1\.(\w+)", r"head.conv1.\1"),
+    (r"depth_head\.scratch\.output_conv2\.0\.(\w+)", r"head.conv2.\1"),
+    (r"depth_head\.scratch\.output_conv2\.2\.(\w+)", r"head.conv3.\1"),
+)
+_QKV = re.compile(r"pretrained\.blocks\.(\d+)\.attn\.qkv\.(\w+)")
+_RN = re.compile(r"depth_head\.scratch\.layer(\d)_rn\.weight")
+_FUSE = re.compile(
+    r"depth_head\.scratch\.refinenet(\d)\.(?:resConfUnit(\d)\.conv(\d)|out_conv)\.(\w+)"
+)
+_BLOCK = re.compile(r"backbone\.encoder\.layer\.(\d+)\.attention\.([qkv])_proj\.(\w+)")
+
+
+def from_original(state: State, path: Path) -> dict[str, Tensor]:
+    """The authors' names -> those of ``DepthAnythingForDepthEstimation``.
+
+    Raises:
+        ShotError: a name is not one of theirs.
+    """
+    out: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if match := _QKV.fullmatch(name):
+            if value.shape[0] % 3:
+                raise refused(path, f"'{name}' is {tuple(value.shape)}, not three equal parts")
+            before = f"backbone.encoder.layer.{match[1]}.attention."
+            for part, letter in zip(value.chunk(3), "qkv", strict=True):
+                out[f"{before}{letter}_proj.{match[2]}"] = part.clone()
+        else:
+            out[_renamed(name, path)] = value
+    return out
+
+
+def to_original(state: State) -> dict[str, Tensor]:
+    """The inverse of :func:`from_original`."""
+    out: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
+    original = {new: old for old, new in _all_names(state)}
+    for name, value in state.items():
+        if match := _BLOCK.fullmatch(name):
+            whole = f"pretrained.blocks.{match[1]}.attn.qkv.{match[3]}"
+            parts.setdefault(whole, {})[match[2]] = value
+        else:
+            out[original[name]] = value
+    for name, three in parts.items():
+        out[name] = torch.cat([three[letter] for letter in "qkv"])
+    return out
+
+
+def load(path: Path, heads: int | None = None) -> Any:
+    """The network of a ``.pth``; its size is read from the shapes of its tensors.
+
+    Args:
+        path: the file.
+        heads: attention heads, where they are not ``HEAD_WIDTH`` channels wide.
+
+    Raises:
+        ShotError: the file is damaged or holds something else.
+    """
+    from transformers import DepthAnythingForDepthEstimation
+
+    state = read_pth(path)
+    network = DepthAnythingForDepthEstimation(config_of(state, path, heads))
+    return fill(network, from_original(state, path), path)
+
+
+def config_of(state: State, path: Path, heads: int | None = None) -> Any:
+    """The ``DepthAnythingConfig`` of the authors' tensors.
+
+    Raises:
+        ShotError: tensors that tell the size are missing.
+    """
+    from transformers import DepthAnythingConfig, Dinov2Config
+
+    _, positions, width = need(state, "pretrained.pos_embed", path, 3)
+    patch = need(state, "pretrained.patch_embed.proj.weight", path, 4)[-1]
+    hidden = need(state, "pretrained.blocks.0.mlp.fc1.weight", path, 2)[0]
+    features = need(state, "depth_head.scratch.output_conv1.weight", path, 4)[1]
+    head = need(state, "depth_head.scratch.output_conv2.0.weight", path, 4)[0]
+    stages = [need(state, f"depth_head.projects.{n}.weight", path, 4)[0] for n in range(STAGES)]
+    layers = count(state, "pretrained.blocks.")
+    size: dict[str, Any] = {
+        "image_size": square_root(positions - 1, "positions", path) * patch,
+        "patch_size": patch,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads or max(1, width // HEAD_WIDTH),
+        "mlp_ratio": hidden // width if hidden % width == 0 else hidden / width,
+        "out_indices": looked_at(layers),
+        "reshape_hidden_states": False,
+    }
+    return DepthAnythingConfig(
+        backbone_config=Dinov2Config(**size),
+        patch_size=patch,
+        reassemble_hidden_size=width,
+        neck_hidden_sizes=stages,
+        fusion_hidden_size=features,
+        head_hidden_size=head,
+    )
+
+
+def looked_at(layers: int) -> list[int]:
+    """Blocks, counted from 1, whose output the depth head reads.
+
+    Source: the authors' model table; every quarter, but earlier for the 24 blocks of Large.
+    """
+    if layers == 24:
+        return [5, 12, 18, 24]
+    return [max(1, (n + 1) * layers // STAGES) for n in range(STAGES)]
+
+
+def _renamed(name: str, path: Path) -> str:
+    for pattern, new in _PLAIN:
+        if match := re.fullmatch(pattern, name):
+            return match.expand(new)
+    if match := _RN.fullmatch(name):
+        return f"neck.convs.{int(match[1]) - 1}.weight"
+    if match := _FUSE.fullmatch(name):
+        layer = f"neck.fusion_stage.layers.{STAGES - int(match[1])}"
+        if match[2] is None:
+            return f"{layer}.projection.{match[4]}"
+        return f"{layer}.residual_layer{match[2]}.convolution{match[3]}.{match[4]}"
+    raise refused(path, f"'{name}' is no tensor of Depth Anything V2")
+
+
+def _all_names(state: State) -> list[tuple[str, str]]:
+    """Every (original name, new name) but those of queries, keys and values."""
+    layers = count(state, "backbone.encoder.layer.")
+    both = ("weight", "bias")
+    names = ["cls_token", "mask_token", "pos_embed"]
+    names += [f"{part}.{end}" for part in ("patch_embed.proj", "norm") for end in both]
+    for n in range(layers):
+        parts = ("norm1", "norm2", "attn.proj", "mlp.fc1", "mlp.fc2")
+        names += [f"blocks.{n}.{part}.{end}" for part in parts for end in both]
+        names += [f"blocks.{n}.ls{scale}.gamma" for scale in (1, 2)]
+    names = [f"pretrained.{name}" for name in names]
+    heads = [f"{kind}.{n}" for kind in ("projects", "resize_layers") for n in range(STAGES)]
+    for n in range(1, STAGES + 1):
+        names.append(f"depth_head.scratch.layer{n}_rn.weight")
+        heads.append(f"scratch.refinenet{n}.out_conv")
+        heads += [
+            f"scratch.refinenet{n}.resConfUnit{unit}.conv{conv}"
+            for unit in (1, 2)
+            for conv in (1, 2)
+        ]
+    heads += ["scratch.output_conv1", "scratch.output_conv2.0", "scratch.output_conv2.2"]
+    names += [f"depth_head.{head}.{end}" for head in heads for end in both]
+    return [(name, _renamed(name, Path())) for name in names]

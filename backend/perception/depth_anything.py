@@ -1,0 +1,217 @@
+"""Depth Anything V2: how near every pixel of a photo is.
+
+Source: Yang et al., "Depth Anything V2" (2024); the relative models, whose output is disparity up
+to scale and shift. Colours go in as RGB; no torchvision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backend.perception import convert_depth_anything, loading
+from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
+from protocol.errors import ShotError
+
+PATCH = 14
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+MAX_SIZE = 2072
+LONGEST = 8
+"""How many times as long as its shorter side the network's image may be."""
+WHOLE_SIDE = 2048
+"""Photos with a longer side are looked at in tiles too."""
+TILE_SIDE, TILE_OVERLAP = 1024, 256
+DEPTHLESS = 1e-6
+"""A photo whose disparities span less than this share of their size has no depth."""
+
+
+class DepthAnything:
+    """A loaded network; fits :class:`backend.perception.base.DepthModel`."""
+
+    def __init__(self, name: str, network: Any, device: str = "cpu") -> None:
+        self.name = name
+        self._network = network.to(device)
+        self._device = device
+
+    def disparity(
+        self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
+    ) -> npt.NDArray[np.float32]:
+        """See :meth:`backend.perception.base.DepthModel.disparity`.
+
+        Where memory does not suffice, half the size is tried, down to the usual one and below.
+        """
+        if not PATCH <= size <= MAX_SIZE:
+            raise ShotError(
+                "depth_size",
+                f"A size of {size} pixels for the depth network is not between {PATCH} "
+                f"and {MAX_SIZE}.",
+                f"{INPUT_SIZE} is what it was trained on.",
+            )
+        tried = size
+        while True:
+            try:
+                values = self._looked_at(pixels, tried)
+                break
+            except Exception as error:
+                if not loading.out_of_memory(error):
+                    raise
+                if tried < 4 * PATCH:
+                    raise ShotError(
+                        "memory",
+                        f"The memory of '{self._device}' does not suffice for {self.name}, "
+                        f"not even at {tried} pixels.",
+                        "Choose a smaller depth model, or close other programs.",
+                    ) from error
+            tried //= 2
+        if tried < size:
+            on_note(
+                f"Memory did not suffice to look at the photo with {size} pixels a side; "
+                f"{self.name} used {tried}, so outlines are coarser."
+            )
+        return _unit(values, self.name)
+
+    def _looked_at(self, pixels: Array, size: int) -> Array:
+        """Disparity in the network's own scale, (H, W)."""
+        whole = self._ask(pixels, size)
+        if max(pixels.shape[:2]) <= WHOLE_SIDE:
+            return whole
+        return tiled(whole, pixels, lambda part: self._ask(part, size))
+
+    @torch.inference_mode()
+    def _ask(self, pixels: Array, size: int) -> Array:
+        pixel_values = network_input(pixels, size).to(self._device)
+        found = self._network(pixel_values=pixel_values).predicted_depth[:, None].float()
+        # Corners stay corners, as in the authors' code
+        grown = F.interpolate(found, pixels.shape[:2], mode="bilinear", align_corners=True)
+        return grown[0, 0].cpu().numpy()
+
+
+def load(name: str, path: Path, device: str = "cpu") -> DepthAnything:
+    """The model of a transformers folder or of the authors' ``.pth``.
+
+    Raises:
+        ShotError: it is damaged, or another kind of model.
+    """
+    from transformers import DepthAnythingForDepthEstimation
+
+    if not path.is_dir():
+        return DepthAnything(name, convert_depth_anything.load(path), device)
+    network = loading.from_folder(DepthAnythingForDepthEstimation, path, ("depth_anything",))
+    kind = getattr(network.config, "depth_estimation_type", "relative")
+    if kind != "relative":
+        raise loading.refused(path, f"it is a {kind} model, and only the relative ones are read")
+    return DepthAnything(name, network, device)
+
+
+def network_size(height: int, width: int, size: int) -> tuple[int, int]:
+    """(height, width) that the network looks at.
+
+    Both sides are at least ``size`` and whole patches, the aspect nearly that of the photo; strips
+    longer than ``LONGEST`` times their width are squeezed.
+
+    Source: the authors' "lower bound" resize.
+    """
+    scale = size / min(height, width)
+
+    def whole(side: int) -> int:
+        wanted = min(side * scale, LONGEST * size)
+        nearest = round(wanted / PATCH) * PATCH
+        return nearest if nearest >= size else -(-size // PATCH) * PATCH
+
+    return whole(height), whole(width)
+
+
+def network_input(pixels: Array, size: int) -> Tensor:
+    """``(1, 3, h, w)`` float32, normalised; cubic resize as in training."""
+    height, width = network_size(pixels.shape[0], pixels.shape[1], size)
+    unit = pixels.astype(np.float32) / np.float32(255)
+    unit = cv2.resize(unit, (width, height), interpolation=cv2.INTER_CUBIC)
+    return torch.from_numpy((unit - MEAN) / DEVIATION).movedim(-1, 0)[None].contiguous()
+
+
+def tiled(whole: Array, pixels: Array, ask: Any) -> Array:
+    """Finer disparity of a large photo: tiles fitted to the whole, blended where they overlap.
+
+    A tile's disparity has its own scale and shift, so these are fitted to the whole image's by
+    least squares. A tile that contradicts the whole (a falling fit, as on an even wall) says
+    nothing, and the whole image's values stay.
+
+    Args:
+        whole: (H, W) disparity of the whole photo.
+        pixels: uint8 (H, W, 3).
+        ask: a part of the photo -> its disparity of the same size.
+    """
+    total = np.zeros(whole.shape, np.float64)
+    weight = np.zeros(whole.shape, np.float64)
+    for rows, columns in _tiles(whole.shape[0], whole.shape[1]):
+        reference = whole[rows, columns].astype(np.float64)
+        part = fitted(ask(np.ascontiguousarray(pixels[rows, columns])), reference)
+        share = np.outer(_ramp(rows, whole.shape[0]), _ramp(columns, whole.shape[1]))
+        total[rows, columns] += share * part
+        weight[rows, columns] += share
+    return (total / weight).astype(np.float32)
+
+
+def fitted(values: Array, reference: Array) -> Array:
+    """``scale * values + shift`` nearest to ``reference``; the reference where that falls."""
+    values = values.astype(np.float64)
+    centred = values - values.mean()
+    spread = float((centred**2).sum())
+    scale = float((centred * (reference - reference.mean())).sum()) / spread if spread else 0.0
+    if not np.isfinite(scale) or scale <= 0:
+        return reference
+    return scale * centred + reference.mean()
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    for top in _starts(height):
+        for left in _starts(width):
+            yield (
+                slice(top, min(top + TILE_SIDE, height)),
+                slice(left, min(left + TILE_SIDE, width)),
+            )
+
+
+def _starts(length: int) -> list[int]:
+    if length <= TILE_SIDE:
+        return [0]
+    steps = -(-(length - TILE_SIDE) // (TILE_SIDE - TILE_OVERLAP))
+    return [round(n * (length - TILE_SIDE) / steps) for n in range(steps + 1)]
+
+
+def _ramp(part: slice, length: int) -> Array:
+    """How much a tile counts along one axis: less towards borders it shares with another tile."""
+    places = np.arange(part.stop - part.start) + 0.5
+    ramp = np.ones(len(places))
+    if part.start > 0:
+        ramp = np.minimum(ramp, places / TILE_OVERLAP)
+    if part.stop < length:
+        ramp = np.minimum(ramp, places[::-1] / TILE_OVERLAP)
+    return ramp
+
+
+def _unit(values: Array, name: str) -> npt.NDArray[np.float32]:
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise ShotError(
+            "depth",
+            f"{name} gave {bad} of {values.size} depths that are not numbers.",
+            "Fetch its weights again, or give a depth map instead.",
+        )
+    low, high = float(values.min()), float(values.max())
+    if high - low <= DEPTHLESS * max(abs(low), abs(high)):
+        raise ShotError(
+            "depth",
+            f"{name} sees no depth in the photo: all {values.size} pixels are at {high:g}.",
+            "Give a depth map, or lift with the ground plane instead.",
+        )
+    return ((values - low) / (high - low)).astype(np.float32)

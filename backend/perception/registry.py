@@ -1,0 +1,122 @@
+"""Which model looks at a photo: the one that was asked for, or the best that is here.
+
+Weights are found by name through ``Resources.weights``. Loaded models belong to the caller, who
+passes in the dictionary that holds them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from backend.perception.base import DepthModel, SegmentModel
+from backend.perception.offline import ColourSegments
+from backend.resources import Resources
+from protocol.errors import ShotError
+
+log = logging.getLogger(__name__)
+
+Model = TypeVar("Model")
+AUTO, OFFLINE = "auto", "offline"
+DEPTH = ("depth-anything-v2-large", "depth-anything-v2-base", "depth-anything-v2-small")
+"""Best first, as are the others."""
+SEGMENTS = (
+    "sam2.1-hiera-large",
+    "sam-vit-huge",
+    "sam2.1-hiera-base-plus",
+    "sam-vit-large",
+    "sam2.1-hiera-small",
+    "sam-vit-base",
+    "sam2.1-hiera-tiny",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded:
+    """Models of one process, by name; nothing else refers to them."""
+
+    depth: dict[str, DepthModel] = field(default_factory=dict)
+    segments: dict[str, SegmentModel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen(Generic[Model]):
+    """A model, and what the artist should know of the choice.
+
+    Attributes:
+        model: the model; ``None`` for depth without a network.
+        notes: a sentence for every model that is here and could not be used.
+    """
+
+    model: Model
+    notes: tuple[str, ...] = ()
+
+
+def depth_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[DepthModel | None]:
+    """The depth network for a wish; none means the ground plane.
+
+    Args:
+        wish: ``auto``, ``offline`` or one of :data:`DEPTH`.
+        resources: where weights lie and what computes.
+        loaded: models that are loaded already; a new one is added.
+
+    Raises:
+        ShotError: that very model was asked for and cannot be used, or nobody knows it.
+    """
+    from backend.perception import depth_anything
+
+    return _choose(wish, DEPTH, resources, loaded.depth, depth_anything.load, None)
+
+
+def segment_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[SegmentModel]:
+    """The segment model for a wish; without a network, the one that goes by colour.
+
+    Raises:
+        ShotError: that very model was asked for and cannot be used, or nobody knows it.
+    """
+    from backend.perception import segment_anything
+
+    return _choose(
+        wish, SEGMENTS, resources, loaded.segments, segment_anything.load, ColourSegments()
+    )
+
+
+def _choose(
+    wish: str,
+    names: tuple[str, ...],
+    resources: Resources,
+    loaded: dict[str, Any],
+    load: Callable[[str, Path, str], Any],
+    without: Any,
+) -> Chosen[Any]:
+    if wish == OFFLINE:
+        return Chosen(model=without)
+    if wish != AUTO:
+        if wish not in names:
+            raise ShotError(
+                "model",
+                f"There is no model '{wish}' for this.",
+                f"Choose one of {AUTO}, {OFFLINE}, {', '.join(names)}.",
+            )
+        if wish not in loaded:
+            loaded[wish] = load(wish, resources.weights(wish), resources.device)
+        return Chosen(model=loaded[wish])
+    notes: list[str] = []
+    for name in names:
+        if name in loaded:
+            return Chosen(model=loaded[name], notes=tuple(notes))
+        try:
+            path = resources.weights(name)
+        except ShotError:
+            continue  # not here, which is no news
+        try:
+            loaded[name] = load(name, path, resources.device)
+        except ShotError as error:
+            log.warning("%s is here and cannot be used: %s", name, error)
+            notes.append(f"{error.sentence} {error.fix}".strip())
+            continue
+        return Chosen(model=loaded[name], notes=tuple(notes))
+    return Chosen(model=without, notes=tuple(notes))

@@ -1,0 +1,242 @@
+"""Segment Anything, 1 and 2.1: what a click means.
+
+A photo is looked at once; every click after that is one pass of the small decoder. The two
+generations differ in how a photo becomes the network's square: the first scales its longer side
+and pads, the second stretches it.
+
+Sources: Kirillov et al., "Segment Anything" (2023); Ravi et al., "SAM 2" (2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backend.perception import automatic, convert_segment_anything, loading
+from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
+from protocol.errors import ShotError
+
+MEAN = (123.675, 116.28, 103.53)
+DEVIATION = (58.395, 57.12, 57.375)
+REMEMBERED = 4
+"""Photos whose embedding is kept in memory; with SAM 2.1 one takes 16 MB."""
+
+
+class SegmentAnything:
+    """A loaded network; fits :class:`backend.perception.base.SegmentModel`.
+
+    Args:
+        name: what replies call it.
+        network: a ``SamModel`` or a ``Sam2Model``.
+        device: torch's name of what to compute on.
+        stretched: the photo fills the network's square (SAM 2), instead of keeping its aspect.
+    """
+
+    def __init__(
+        self, name: str, network: Any, device: str = "cpu", *, stretched: bool = False
+    ) -> None:
+        self.name = name
+        self.automatic_name = name
+        self.encoded = 0
+        self._network = network.to(device)
+        self._device = device
+        self._stretched = stretched
+        self._side = int(network.config.prompt_encoder_config.image_size)
+        self._remembered: OrderedDict[str, Embedding] = OrderedDict()
+
+    def encode(self, pixels: Array, key: str = "") -> Embedding:
+        """See :meth:`backend.perception.base.SegmentModel.encode`."""
+        key = key or content_key(pixels)
+        if key in self._remembered:
+            self._remembered.move_to_end(key)
+            return self._remembered[key]
+        height, width = pixels.shape[:2]
+        with torch.inference_mode(), _memory_told(self.name, self._device):
+            square = self._square(pixels).to(self._device)
+            features = self._network.get_image_embeddings(square)
+        self.encoded += 1
+        embedding = Embedding(
+            model=self.name, key=key, height=height, width=width, features=features
+        )
+        self._remembered[key] = embedding
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return embedding
+
+    def segment(
+        self,
+        embedding: Embedding,
+        points: Array,
+        positive: Array,
+        box: Sequence[float] | None,
+        previous: Array | None = None,
+    ) -> Candidates:
+        """See :meth:`backend.perception.base.SegmentModel.segment`."""
+        check_prompts(points, positive, box, embedding.height, embedding.width)
+        clicks = labels = corners = before = None
+        if len(points):
+            clicks = self._placed(np.asarray(points, float), embedding)[None, None]
+            on = torch.from_numpy(np.array(positive).astype(np.int64))
+            labels = on.to(self._device)[None, None]
+        if box is not None:
+            corners = self._placed(np.asarray(box, float).reshape(2, 2), embedding)
+            corners = corners.reshape(1, 1, 4)
+        if previous is not None:
+            before = torch.from_numpy(np.array(previous, np.float32))[None, None].to(self._device)
+            expected = self._side // 4
+            if before.shape[-2:] != (expected, expected):
+                raise ValueError(
+                    f"the mask to refine is {tuple(before.shape[-2:])}, {self.name}'s masks are "
+                    f"({expected}, {expected})"
+                )
+        with torch.inference_mode(), _memory_told(self.name, self._device):
+            found = self._network(
+                image_embeddings=embedding.features,
+                input_points=clicks,
+                input_labels=labels,
+                input_boxes=corners,
+                input_masks=before,
+                multimask_output=True,
+            )
+            scores = found.iou_scores[0, 0].float()
+            order = scores.argsort(descending=True, stable=True)
+            logits = found.pred_masks[0, 0].float()[order]
+            grown = self._in_photo(logits, embedding.height, embedding.width)
+            return Candidates(
+                masks=(grown > 0).cpu().numpy(),
+                scores=scores[order].cpu().numpy(),
+                logits=logits.cpu().numpy(),
+            )
+
+    def automatic(
+        self, embedding: Embedding, options: automatic.Options | None = None
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Masks (H, W) without any click, best first."""
+        options = options or automatic.Options()
+        grid = automatic.point_grid(options.per_side, embedding.height, embedding.width)
+
+        def decode(points: Array) -> tuple[Tensor, Tensor]:
+            found = self._network(
+                image_embeddings=embedding.features,
+                input_points=self._placed(points, embedding)[None, :, None],
+                input_labels=torch.ones(1, len(points), 1, dtype=torch.int64, device=self._device),
+                multimask_output=True,
+            )
+            return found.pred_masks[0].float(), found.iou_scores[0].float()
+
+        with torch.inference_mode(), _memory_told(self.name, self._device):
+            low = automatic.good_masks(
+                decode, grid, options, self._seen(embedding.height, embedding.width)
+            )
+            return [
+                (self._in_photo(mask[None], embedding.height, embedding.width)[0] > 0).cpu().numpy()
+                for mask in low
+            ]
+
+    def segments(self, embedding: Embedding) -> npt.NDArray[np.int32]:
+        """See :meth:`backend.perception.base.SegmentModel.segments`."""
+        return automatic.segment_map(self.automatic(embedding), (embedding.height, embedding.width))
+
+    def _square(self, pixels: Array) -> Tensor:
+        """``(1, 3, S, S)`` float32, normalised; padding is 0 after normalisation."""
+        image = torch.from_numpy(np.array(pixels)).movedim(-1, 0)[None].float()
+        size = self._photo_size(*pixels.shape[:2])
+        image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+        mean, deviation = (torch.tensor(v)[:, None, None] for v in (MEAN, DEVIATION))
+        image = (image - mean) / deviation
+        return F.pad(image, (0, self._side - size[1], 0, self._side - size[0]))
+
+    def _photo_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that the photo has in the network's square, in its pixels."""
+        if self._stretched:
+            return self._side, self._side
+        scale = self._side / max(height, width)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def _placed(self, points: Array, embedding: Embedding) -> Tensor:
+        """``(..., 2)`` places in the photo -> in the network's square.
+
+        The network counts from the centre of its first pixel, we from its corner.
+        """
+        height, width = self._photo_size(embedding.height, embedding.width)
+        scale = np.array([width / embedding.width, height / embedding.height])
+        return torch.from_numpy((points * scale - 0.5).astype(np.float32)).to(self._device)
+
+    def _seen(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the low-resolution masks that show the photo and not the padding."""
+        rows, columns = self._photo_size(height, width)
+        return math.ceil(rows / 4), math.ceil(columns / 4)
+
+    def _in_photo(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """``(C, h, w)`` low-resolution masks -> ``(C, height, width)``, linear in between.
+
+        One step from the network's grid to the photo's, so that the centre of a photo's pixel is
+        looked up exactly where it lies.
+        """
+        size = self._photo_size(height, width)
+        low = logits.shape[-2:]
+        scale = [
+            of * self._side / (inside * n)
+            for of, inside, n in zip((height, width), size, low, strict=True)
+        ]
+        # One row and column more than the photo has, so that its border is not a guess
+        rows, columns = (
+            min(n, math.ceil(of / s) + 1)
+            for n, of, s in zip(low, (height, width), scale, strict=True)
+        )
+        grown = F.interpolate(
+            logits[None, :, :rows, :columns],
+            scale_factor=(scale[0], scale[1]),
+            mode="bilinear",
+            align_corners=False,
+            recompute_scale_factor=False,
+        )[0]
+        missing = (max(0, width - grown.shape[-1]), max(0, height - grown.shape[-2]))
+        if any(missing):  # the product of size and scale fell a hair below a whole number
+            grown = F.pad(grown[None], (0, missing[0], 0, missing[1]), mode="replicate")[0]
+        return grown[:, :height, :width]
+
+
+def load(name: str, path: Path, device: str = "cpu") -> SegmentAnything:
+    """The model of a transformers folder (1 or 2.1) or of the authors' ``.pth`` (1 only).
+
+    Raises:
+        ShotError: it is damaged, or another kind of model.
+    """
+    from transformers import Sam2Model, SamModel
+
+    if not path.is_dir():
+        return SegmentAnything(name, convert_segment_anything.load(path), device)
+    if name.startswith("sam2"):
+        # The folders on the hub call themselves video models; the image part is the same
+        network = loading.from_folder(Sam2Model, path, ("sam2", "sam2_video"))
+        return SegmentAnything(name, network, device, stretched=True)
+    network = loading.from_folder(SamModel, path, ("sam",))
+    return SegmentAnything(name, network, device)
+
+
+class _memory_told:  # noqa: N801 - used as a function
+    """Turns a lack of memory into one sentence."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self._name, self._device = name, device
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None and loading.out_of_memory(error):
+            raise ShotError(
+                "memory",
+                f"The memory of '{self._device}' does not suffice for {self._name}.",
+                "Choose a smaller segment model, or close other programs.",
+            ) from error
