@@ -118,6 +118,16 @@ class LEVITOR_PG_lift(PropertyGroup):
     picked: IntProperty(name="Picked", description="Pixels picked so far")
 
 
+class LEVITOR_PG_option(PropertyGroup):
+    """A setting of an engine; ``scene/options.py`` gives each a custom property for its value."""
+
+    name: StringProperty(name="Name", description="Engine and option, as in draft.softness")
+    engine: StringProperty(name="Engine", description="Engine whose setting it is")
+    label: StringProperty(name="Label", description="What the field is called")
+    option: StringProperty(name="Option", description="What the backend said of it, as JSON")
+    slider: BoolProperty(name="Slider", description="Whether it has a least and a greatest value")
+
+
 def _engine_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
     return [engine.name for engine in pump.link().engines() if text.lower() in engine.name.lower()]
 
@@ -199,8 +209,9 @@ class LEVITOR_PG_scene(PropertyGroup):
         "engines with control points use it, the draft does not need it",
         default=True,
     )
-    options: StringProperty(
-        name="Options", description='Settings of the engine as JSON, like {"softness": 1.5}'
+    engine_options: CollectionProperty(type=LEVITOR_PG_option)
+    options_known: StringProperty(
+        name="Known Options", description="Names the state of the backend's engines' options"
     )
     place_automatically: BoolProperty(
         name="Place Automatically",
@@ -222,7 +233,13 @@ class LEVITOR_PG_scene(PropertyGroup):
     )
 
 
-CLASSES = (LEVITOR_PG_instance, LEVITOR_PG_click, LEVITOR_PG_lift, LEVITOR_PG_scene)
+CLASSES = (
+    LEVITOR_PG_instance,
+    LEVITOR_PG_click,
+    LEVITOR_PG_lift,
+    LEVITOR_PG_option,
+    LEVITOR_PG_scene,
+)
 
 
 def attach() -> None:

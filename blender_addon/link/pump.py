@@ -17,7 +17,8 @@ import bpy
 
 from .. import prefs
 from ..core import endpoints, jobs
-from ..scene import busy
+from ..core import options as pure_options
+from ..scene import busy, options
 from .wire import ShotError, messages
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Link:
         self._errands: dict[str, Errand] = {}
         self._arrived: list[jobs.TaskFinished] = []
         self._outcomes: dict[str, ShotError | None] = {}
+        self._signed: tuple[messages.Welcome | None, str] = (None, "")
 
     # What panels and operators ask
 
@@ -232,7 +234,17 @@ class Link:
         while self._arrived and busy.hindrance() is None:
             self._place(self._arrived.pop(0))
             placed = True
-        return placed or bool(events)
+        return self._keep_options() or placed or bool(events)
+
+    def _keep_options(self) -> bool:
+        """Give every scene the fields of the engines' options; whether one had others."""
+        welcome = self.welcome
+        if welcome is None or busy.hindrance() is not None:
+            return False
+        if self._signed[0] is not welcome:
+            self._signed = (welcome, pure_options.signature(welcome.engines))
+        synced = [options.sync(s, welcome.engines, self._signed[1]) for s in bpy.data.scenes]
+        return any(synced)
 
     def _take(self, event: Any) -> None:
         if isinstance(event, jobs.TaskFinished):

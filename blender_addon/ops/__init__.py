@@ -10,7 +10,7 @@ from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
 from .preview_control import LEVITOR_OT_preview_control
 from .render import LEVITOR_OT_render
-from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle
+from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
 
 OPERATORS = (
@@ -22,6 +22,7 @@ OPERATORS = (
     LEVITOR_OT_key_handle,
     LEVITOR_OT_reset_handle,
     LEVITOR_OT_reset_camera,
+    LEVITOR_OT_reset_options,
     LEVITOR_OT_render,
     LEVITOR_OT_preview_control,
     LEVITOR_OT_cancel,

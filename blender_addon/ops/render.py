@@ -17,14 +17,16 @@ from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
-from ..scene import busy, files, lifts, sequencer, shots
+from ..scene import busy, files, lifts, options, sequencer, shots
 from .common import Outcome, fill_from_scene, meet, reported
 
-SETTINGS = ("engine", "seed", "frames", "anchors", "options")
+SETTINGS = ("engine", "seed", "frames", "anchors")
 
 
 class ShotSettings:
     """Arguments of operators that build a shot."""
+
+    properties: Any  # Operator has it
 
     engine: StringProperty(
         name="Engine",
@@ -52,7 +54,7 @@ class ShotSettings:
     )
     options: StringProperty(
         name="Options",
-        description="Settings of the engine as a JSON object",
+        description="Settings of the engine as a JSON object; without it, those of the panel",
         options={"SKIP_SAVE"},
     )
 
@@ -77,6 +79,7 @@ class ShotSettings:
         start, end = scene.frame_start, scene.frame_end
         engine_frames = known[self.engine].num_frames if known else 0
         count = pure.sample_count(self.frames, start, end, engine_frames, link.limits.frames)
+        given = self.properties.is_property_set("options")
         take = pure.Take(
             frame_start=start,
             frame_end=end,
@@ -84,7 +87,7 @@ class ShotSettings:
             engine=self.engine,
             seed=self.seed,
             anchors=self.anchors,
-            options=_options(self.options),
+            options=_options(self.options) if given else options.changed(scene, self.engine),
         )
         return shots.read(scene, take, count, link.limits)
 
@@ -135,20 +138,20 @@ class LEVITOR_OT_render(ShotSettings, Operator):
 def _options(text: str) -> dict[str, messages.Scalar]:
     """The engine's options from JSON."""
     try:
-        options: Any = json.loads(text) if text.strip() else {}
+        found: Any = json.loads(text) if text.strip() else {}
     except ValueError as error:
         raise ShotError(
             "options", f"The options are not JSON: {error}.", 'Write them like {"softness": 1.5}.'
         ) from error
-    if not isinstance(options, dict) or not all(
-        isinstance(value, str | int | float | bool) for value in options.values()
+    if not isinstance(found, dict) or not all(
+        isinstance(value, str | int | float | bool) for value in found.values()
     ):
         raise ShotError(
             "options",
             "The options must be names with text, numbers, true or false.",
             'Write them like {"softness": 1.5}.',
         )
-    return options
+    return found
 
 
 def _arrive(

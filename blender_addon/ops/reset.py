@@ -1,11 +1,11 @@
-"""Back to the photo: a handle at rest, the camera where it took it."""
+"""Back to the photo: a handle at rest, the camera where it took it. Options to their defaults."""
 
 from __future__ import annotations
 
 from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Operator
 
-from ..scene import camera, handles, lifts
+from ..scene import camera, handles, lifts, options
 from .common import Outcome, has_instances, reported
 
 
@@ -71,3 +71,25 @@ class LEVITOR_OT_reset_camera(Operator):
         eye = collection.levitor.camera
         camera.reset(scene, eye, lifts.photo_of(collection))
         return f"'{eye.name}' is where it took the photo at frame {scene.frame_current}."
+
+
+class LEVITOR_OT_reset_options(Operator):
+    """Set every option of the chosen engine to its default"""
+
+    bl_idname = "levitor.reset_options"
+    bl_label = "Reset Options"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """The engine has options."""
+        if not options.of_engine(context.scene, context.scene.levitor.engine):
+            cls.poll_message_set("This engine has no options, or the backend has not said which")
+            return False
+        return True
+
+    def execute(self, context: Context) -> Outcome:
+        """Set them."""
+        count = options.reset(context.scene, context.scene.levitor.engine)
+        self.report({"INFO"}, f"Options that were not at their default: {count}.")
+        return {"FINISHED"}

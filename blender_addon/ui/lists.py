@@ -1,4 +1,4 @@
-"""Lists of the sidebar: instances, and the rows of jobs."""
+"""Lists of the sidebar: instances, options of an engine, and the rows of jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from bpy.types import Context, UILayout, UIList
 
 from ..core.jobs import Job
+from ..scene import options
 
 KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
@@ -30,6 +31,16 @@ class LEVITOR_UL_instances(UIList):
         """Draw the name, which can be changed here, and whether it moves."""
         layout.prop(item, "name", text="", emboss=False, icon="EMPTY_ARROWS")
         layout.prop(item, "moving", text="", icon="ANIM" if item.moving else "PINNED")
+
+
+def draw_options(layout: UILayout, fields: list[Any]) -> None:
+    """Draw a field for each option of an engine, and the way back to their defaults."""
+    if not fields:
+        return
+    column = layout.column(align=True)
+    for item in fields:
+        column.prop(item, options.PATH, text=item.label, slider=item.slider)
+    layout.operator("levitor.reset_options", icon="LOOP_BACK")
 
 
 def draw_jobs(layout: UILayout, jobs: list[Job]) -> None:

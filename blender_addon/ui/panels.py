@@ -8,8 +8,8 @@ from bpy.types import Context, Panel, UILayout
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
-from ..scene import busy
-from .lists import draw_jobs, draw_text
+from ..scene import busy, options
+from .lists import draw_jobs, draw_options, draw_text
 
 
 class _Tab:
@@ -129,13 +129,13 @@ class LEVITOR_PT_render(_Tab, Panel):
         engine = next((e for e in pump.link().engines() if e.name == settings.engine), None)
         if engine is not None and engine.help:
             draw_text(layout, engine.help)
+        draw_options(layout, options.of_engine(scene, settings.engine))
         column = layout.column(align=True)
         column.prop(scene, "frame_start", text="Frame Start")
         column.prop(scene, "frame_end", text="End")
         column.prop(settings, "frames", text="Samples")
         layout.prop(settings, "seed")
         layout.prop(settings, "anchors")
-        layout.prop(settings, "options")
         layout.prop(settings, "place_automatically")
         draw_kind(layout, "submit")
         row = layout.row(align=True)

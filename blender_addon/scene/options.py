@@ -1,0 +1,104 @@
+"""Fields for the options of engines, kept in the scene: they outlive the connection and the file.
+
+Each is an item of ``scene.levitor.engine_options`` whose custom property ``value`` has its limits,
+default and help as Blender's own fields have them, and holds a double where a property would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bpy.types import Scene
+
+from ..core import options as pure
+from ..link.wire import messages
+
+VALUE = "value"
+PATH = f'["{VALUE}"]'
+
+
+def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -> bool:
+    """Make the fields those of ``engines``; engines that are not there keep theirs.
+
+    Args:
+        scene: whose fields.
+        engines: as the backend lists them.
+        signature: of ``engines``; nothing is done where the scene has that one already.
+
+    Returns:
+        Whether anything changed.
+    """
+    settings = scene.levitor
+    if settings.options_known == signature or scene.library is not None:
+        return False
+    items = settings.engine_options
+    old = {item.name: (pure.unpacked(item.option), _value(item)) for item in items}
+    here = {engine.name for engine in engines}
+    for index in reversed(range(len(items))):
+        if items[index].engine in here:
+            items.remove(index)
+    for engine in engines:
+        for option in filter(pure.fits, engine.options):
+            item = items.add()
+            item.engine, item.name = engine.name, f"{engine.name}.{option.name}"
+            item.label, item.option = option.label or option.name, pure.packed(option)
+            item.slider = option.low is not None and option.high is not None
+            before, value = old.get(item.name, (option, option.default))
+            _fill(item, option, pure.carried(option, value, before))
+    settings.options_known = signature
+    return True
+
+
+def of_engine(scene: Scene, engine: str) -> list[Any]:
+    """The fields of ``engine``, in its order."""
+    return [item for item in scene.levitor.engine_options if item.engine == engine]
+
+
+def changed(scene: Scene, engine: str) -> dict[str, messages.Scalar]:
+    """The options of ``engine`` that are not at their default."""
+    found = {}
+    for item in of_engine(scene, engine):
+        option, value = pure.unpacked(item.option), _value(item)
+        if value != option.default:
+            found[option.name] = value
+    return found
+
+
+def reset(scene: Scene, engine: str) -> int:
+    """Set every option of ``engine`` to its default; returns how many were not."""
+    count = len(changed(scene, engine))
+    for item in of_engine(scene, engine):
+        option = pure.unpacked(item.option)
+        _fill(item, option, option.default)
+    return count
+
+
+def _value(item: Any) -> messages.Scalar:
+    """What the engine is told; whether it is allowed is for the backend to say."""
+    option, value = pure.unpacked(item.option), item[VALUE]
+    match pure.kind_of(option):
+        case "CHOICE" if isinstance(value, int):
+            return option.choices[value] if value < len(option.choices) else option.default
+        case "FLOAT" if isinstance(value, float):
+            return pure.shortest(value)
+        case "BOOL" if isinstance(value, int):
+            return bool(value)
+        case _:
+            return value
+
+
+def _fill(item: Any, option: messages.EngineOption, value: messages.Scalar) -> None:
+    """Give the field its value, and what Blender shows and keeps to."""
+    about: dict[str, Any] = {"description": option.help, "default": option.default}
+    match pure.kind_of(option):
+        case "CHOICE":
+            value, about["default"] = (option.choices.index(v) for v in (value, option.default))
+            about["items"] = [(text, text, "", 0, n) for n, text in enumerate(option.choices)]
+        case "INT" | "FLOAT":
+            low, high = pure.limits(option)
+            about |= {"min": low, "max": high, "soft_min": low, "soft_max": high}
+        case _:
+            pass
+    item[VALUE] = value
+    item.id_properties_ui(VALUE).update(**about)
