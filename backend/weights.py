@@ -17,6 +17,7 @@ from backend.weights_table import Weights, human, weights_of
 from protocol.errors import ShotError
 
 _POINTER = b"version https://git-lfs"
+HUB_CACHE = "the hub's cache"
 _HEAVY = (".safetensors", ".bin", ".pth", ".pt")
 
 
@@ -35,19 +36,22 @@ class Found:
     where: str
     missing: tuple[str, ...] = ()
 
+    @property
+    def resumable(self) -> bool:
+        """Whether fetching may go on in this folder; the hub's cache has rules of its own."""
+        return bool(self.missing) and self.path.is_dir() and self.where != HUB_CACHE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Somewhere to look.
 
     Attributes:
-        own: the path is that of these weights, not of a folder of several.
         final: it was named for these weights, so no other place is asked.
     """
 
     where: str
     path: Path
-    own: bool = False
     final: bool = False
 
     def __str__(self) -> str:
@@ -121,9 +125,9 @@ class Search:
             places.append(Place(where="LEVITOR_WEIGHTS", path=_absolute(folder)))
         cache = hub_cache(self.environ)
         snapshots = _snapshots(weights, cache)
-        places += [Place(where="the hub's cache", path=path, own=True) for path in snapshots]
+        places += [Place(where=HUB_CACHE, path=path) for path in snapshots]
         if not snapshots:
-            places.append(Place(where="the hub's cache", path=cache))
+            places.append(Place(where=HUB_CACHE, path=cache))
         places.append(Place(where="the default folder", path=default_folder(self.environ)))
         return tuple(places)
 
@@ -148,6 +152,11 @@ class Search:
         if found is None or found.missing:
             raise self._lack(weights_of(name), found)
         return found.path
+
+    def has(self, name: str) -> bool:
+        """Whether the weights of that name can be used."""
+        found = self.find(name)
+        return found is not None and not found.missing
 
     def lack(self, names: Iterable[str]) -> ShotError | None:
         """What is said of the first of ``names`` that cannot be used."""
@@ -258,8 +267,6 @@ def _in_place(weights: Weights, place: Place) -> Found | None:
 def _candidates(weights: Weights, place: Place) -> Iterable[Path]:
     """Paths that may be the weights, the likeliest first."""
     yield place.path
-    if place.own and all(group[0].startswith(f"{place.path.name}/") for group in weights.needs):
-        yield place.path.parent  # the one folder in it that counts was named
     names = [weights.name, weights.hub.rpartition("/")[2], weights.hub, *weights.old]
     if weights.original is not None:
         yield place.path / weights.original.file
@@ -296,7 +303,7 @@ def _snapshots(weights: Weights, cache: Path) -> list[Path]:
 
 
 def _named(where: str, path: Path) -> Place:
-    return Place(where=where, path=path, own=True, final=True)
+    return Place(where=where, path=path, final=True)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -101,9 +101,8 @@ _SVD = Weights(
         ("image_encoder/config.json",),
         _either("image_encoder", "model"),
         ("scheduler/scheduler_config.json",),
-        ("feature_extractor/preprocessor_config.json",),
     ),
-    wants=("model_index.json", "LICENSE*", "README.md"),
+    wants=("feature_extractor/*", "model_index.json", "LICENSE*", "README.md"),
     size=4_510_000_000,
     parameters=2_254_000_000,
     licence="Stability AI Community License",
@@ -120,6 +119,8 @@ _LEVITOR = Weights(
         (
             "controlnet/diffusion_pytorch_model.safetensors",
             "controlnet/diffusion_pytorch_model.bin",
+            "diffusion_pytorch_model.safetensors",  # the controlnet folder itself
+            "diffusion_pytorch_model.bin",
         ),
     ),
     wants=("controlnet/*", "README.md"),

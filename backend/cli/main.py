@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("serve", "render", "control", "export", "demo")
+COMMANDS = ("serve", "render", "control", "export", "weights", "doctor", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

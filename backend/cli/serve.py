@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             memory=told.memory,
             weights=told.weights,
             lacks=lambda engine: told.search.lack(spec_of(engine).needs),
-            perception=perception_infos,
+            perception=lambda: perception_infos(told.search.has),
         )
     )
 

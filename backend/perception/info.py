@@ -1,5 +1,7 @@
 """What makes depth and segments here, in words. No torch: the server's loop reads it."""
 
+from collections.abc import Callable
+
 from protocol.messages import PerceptionInfo
 
 RAMP = "ground plane"
@@ -8,21 +10,54 @@ GRABCUT = "GrabCut"
 GIVEN_MASK = "mask from file"
 FELZENSZWALB = "Felzenszwalb"
 
+DEPTH = ("depth-anything-v2-large", "depth-anything-v2-base", "depth-anything-v2-small")
+"""Names of the depth networks' weights, the best first; what is here and first is used."""
+SEGMENTS = (
+    "sam2.1-hiera-large",
+    "sam-vit-huge",
+    "sam2.1-hiera-base-plus",
+    "sam-vit-large",
+    "sam2.1-hiera-small",
+    "sam-vit-base",
+    "sam2.1-hiera-tiny",
+)
+"""The same for the segment networks."""
+FIRST_DEPTH, FIRST_SEGMENTS = "depth-anything-v2-small", "sam2.1-hiera-small"
+"""What to fetch first: small, quick on a CPU, and free for any use."""
 
-def perception_infos() -> tuple[PerceptionInfo, ...]:
-    """What a welcome says of depth and segments."""
+
+def best(names: tuple[str, ...], is_here: Callable[[str], bool]) -> str | None:
+    """The first of ``names`` whose weights are here."""
+    return next((name for name in names if is_here(name)), None)
+
+
+def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ...]:
+    """What a welcome says of depth and segments.
+
+    Args:
+        is_here: whether the weights of that name can be used.
+    """
+    depth, segments = best(DEPTH, is_here), best(SEGMENTS, is_here)
     return (
-        PerceptionInfo(
+        PerceptionInfo(task="depth", name=depth)
+        if depth is not None
+        else PerceptionInfo(
             task="depth",
             name=RAMP,
-            note="No depth network: the photo stands on a flat ground up to the horizon you set.",
+            note="No depth network: the photo stands on a flat ground up to the horizon you set."
+            f" `levitor weights fetch {FIRST_DEPTH}` gets one.",
         ),
-        PerceptionInfo(
+        PerceptionInfo(task="segments", name=segments)
+        if segments is not None
+        else PerceptionInfo(
             task="segments",
             name=GRABCUT,
-            note="No segmentation network: colours around your clicks decide; add clicks or a box.",
+            note="No segmentation network: colours around your clicks decide; add clicks or a box."
+            f" `levitor weights fetch {FIRST_SEGMENTS}` gets one.",
         ),
-        PerceptionInfo(
+        PerceptionInfo(task="automatic segments", name=segments)
+        if segments is not None
+        else PerceptionInfo(
             task="automatic segments",
             name=FELZENSZWALB,
             note="Regions of even colour; they hold the scene in place.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from backend.perception.base import DepthModel, SegmentModel
+from backend.perception.info import DEPTH, SEGMENTS
 from backend.perception.offline import ColourSegments
 from backend.resources import Resources
 from protocol.errors import ShotError
@@ -21,17 +22,6 @@ log = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 AUTO, OFFLINE = "auto", "offline"
-DEPTH = ("depth-anything-v2-large", "depth-anything-v2-base", "depth-anything-v2-small")
-"""Best first, as are the others."""
-SEGMENTS = (
-    "sam2.1-hiera-large",
-    "sam-vit-huge",
-    "sam2.1-hiera-base-plus",
-    "sam-vit-large",
-    "sam2.1-hiera-small",
-    "sam-vit-base",
-    "sam2.1-hiera-tiny",
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +49,7 @@ def depth_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[Depth
     """The depth network for a wish; none means the ground plane.
 
     Args:
-        wish: ``auto``, ``offline`` or one of :data:`DEPTH`.
+        wish: ``auto``, ``offline`` or one of ``info.DEPTH``.
         resources: where weights lie and what computes.
         loaded: models that are loaded already; a new one is added.
 

@@ -111,7 +111,7 @@ def test_full_precision_serves_where_half_is_not(tmp_path):
 def test_the_controlnet_folder_itself_may_be_named(tmp_path):
     fill(tmp_path / "LeviTor", "levitor")
     options = parse_options([f"levitor={tmp_path / 'LeviTor' / 'controlnet'}"])
-    assert Search(options=options).require("levitor") == tmp_path / "LeviTor"
+    assert Search(options=options).require("levitor") == tmp_path / "LeviTor" / "controlnet"
 
 
 def test_a_snapshot_that_is_not_the_current_one_serves_too(tmp_path, environ):

@@ -1,0 +1,147 @@
+"""``levitor weights``: what there is, where it lies, and fetching it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backend.weights import Search
+    from backend.weights_table import Weights
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand and its own."""
+    parser = subparsers.add_parser("weights", help="list, find and fetch the models' weights")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="all sets of weights, and which are here")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    listing.add_argument("--check", action="store_true", help="also check the files' checksums")
+    path = actions.add_parser("path", help="print where a set of weights lies")
+    path.add_argument("name", metavar="NAME")
+    fetch = actions.add_parser("fetch", help="download sets of weights")
+    fetch.add_argument("names", metavar="NAME", nargs="+")
+    fetch.add_argument("--to", type=Path, metavar="FOLDER", help="put them into FOLDER/NAME")
+    fetch.add_argument("--yes", action="store_true", help="do not ask: the licence is fine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; 1 where weights are not here or a checksum is wrong."""
+    from backend.weights import Search
+
+    search = Search.here()
+    match args.action:
+        case "list":
+            return _list(search, as_json=args.json, check=args.check)
+        case "path":
+            print(search.require(args.name))
+        case _:
+            _fetch(search, args.names, args.to, yes=args.yes)
+    return 0
+
+
+def facts_of(weights: Weights, search: Search, device: str) -> dict[str, Any]:
+    """What is known of one set of weights here, as JSON takes it."""
+    found = search.find(weights.name)
+    state = "missing" if found is None else "incomplete" if found.missing else "ready"
+    return {
+        "name": weights.name,
+        "label": weights.label,
+        "task": weights.task,
+        "help": weights.help,
+        "state": state,
+        "path": None if found is None else str(found.path),
+        "where": None if found is None else found.where,
+        "lacks": [] if found is None else list(found.missing),
+        "size": weights.size,
+        "licence": weights.licence,
+        "terms": weights.terms,
+        "page": weights.page,
+        "memory": weights.bytes_on(device),
+        "dtype": "float16" if device.startswith("cuda") else "float32",
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Weights as lines for people."""
+    from backend.weights_table import human
+
+    lines: list[str] = []
+    for row in rows:
+        lines.append(
+            f"{row['state']:<10} {row['name']:<24} {human(row['size']):>7}  {row['licence']}"
+        )
+        if row["path"]:
+            lines.append(f"{'':10} {row['path']} ({row['where']})")
+        if row["lacks"]:
+            lines.append(f"{'':10} lacks {', '.join(row['lacks'])}")
+    return "\n".join(lines)
+
+
+def _list(search: Search, *, as_json: bool, check: bool) -> int:
+    from backend.weights_table import TABLE
+
+    rows = [facts_of(weights, search, "cpu") for weights in TABLE]
+    wrong = [row for row in rows if check and not _whole(row)]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(table(rows))
+        for row in wrong:
+            print(f"levitor: {row['path']} is not the file its authors released.", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _whole(row: dict[str, Any]) -> bool:
+    """Whether an original file is what its authors released; of folders no sums are known."""
+    import hashlib
+
+    from backend.weights_table import weights_of
+
+    original = weights_of(row["name"]).original
+    if original is None or row["path"] is None or not Path(row["path"]).is_file():
+        return True
+    with Path(row["path"]).open("rb") as file:
+        row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return row["sha256"] == original.sha256
+
+
+def _fetch(search: Search, names: list[str], to: Path | None, *, yes: bool) -> None:
+    from backend.weights_fetch import check_room, fetch
+    from backend.weights_table import human, weights_of
+    from protocol.errors import ShotError
+
+    wanted = [weights_of(name) for name in dict.fromkeys(names)]
+    parent = (to or search.target()).expanduser().absolute()
+    for weights in wanted:
+        found = search.find(weights.name)
+        if to is None and found is not None and not found.missing:
+            print(f"{weights.name} is here already: {found.path}")
+            continue
+        folder = parent / weights.name
+        if to is None and found is not None and found.resumable:
+            folder = found.path
+        check_room(weights, folder)
+        print(f"{weights.label}: about {human(weights.size)} into {folder}")
+        print(f"  Licence: {weights.licence}; {weights.terms}. {weights.page}")
+        if not yes and not _agreed():
+            raise ShotError(
+                "weights",
+                f"'{weights.name}' was not fetched: nobody agreed to its licence.",
+                "Answer y, or add --yes.",
+            )
+        fetch(weights, folder, search)
+        print(f"{weights.name} is at {folder}")
+        found = search.find(weights.name)
+        if found is None or found.path != folder:
+            print(f"  Tell LeviTor so: --weights {weights.name}={folder}, or in levitor.toml:")
+            print(f'  [weights]\n  "{weights.name}" = "{folder}"')
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input("Fetch it under this licence? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,100 @@
+"""`levitor doctor`: the verdict first, then what would help, then the facts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from backend.cli import doctor
+from backend.cli.main import main
+from backend.engines.base import EngineSpec
+from backend.engines.registry import specs
+from backend.weights_table import TABLE
+from tests.weights.layouts import fill
+
+VIDEO = EngineSpec(name="video", label="Real Video", help="", needs=("svd-xt", "levitor"))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("LEVITOR_CONFIG", "LEVITOR_WEIGHTS", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return tmp_path / "data" / "levitor" / "weights"
+
+
+@pytest.fixture
+def gather():
+    """What is found where the draft and one engine with weights can render."""
+    draft = tuple(spec for spec in specs() if not spec.needs)
+    return lambda: doctor.gather((*draft, VIDEO))
+
+
+def test_without_weights_the_first_line_says_what_works_all_the_same(gather):
+    said = gather()["advice"]
+    assert said[0] == (
+        "You can draft now, without a GPU and without weights. Depth is a flat ground or a map of"
+        " your own; picking goes by colour."
+    )
+    assert "levitor weights fetch depth-anything-v2-small sam2.1-hiera-small" in said[1]
+    assert "283 MB (Apache-2.0)" in said[1]
+    assert "For real video with Real Video, 7.2 GB:" in said[2]
+    assert "levitor weights fetch svd-xt levitor" in said[2]
+    assert "CC-BY-NC-4.0" in said[2]
+
+
+def test_with_weights_it_says_what_they_are_used_for(gather, home):
+    for name in ("svd-xt", "levitor", "depth-anything-v2-base", "sam-vit-base"):
+        fill(home / name, name)
+    fill(home / "sam2.1-hiera-large", "sam2.1-hiera-large", leave_out="config.json")
+    found = gather()
+    assert found["advice"][0] == (
+        "You can draft now, without a GPU and without weights, and render real video with Real"
+        " Video. Depth comes from Depth Anything V2 Base; picking is by Segment Anything Base."
+    )
+    assert "lacks config.json" in found["advice"][-1]
+    assert not any("For better" in line or "For real video" in line for line in found["advice"])
+
+
+@pytest.mark.parametrize(
+    ("free", "says"),
+    [(24_000_000_000, "24.0 GB are free."), (6_000_000_000, "so render with --memory low.")],
+)
+def test_on_a_gpu_it_says_what_the_weights_take_of_it(gather, free, says):
+    found = gather()
+    gpu = {"name": "A GPU", "memory": 24_000_000_000, "free": free}
+    found["device"], found["torch"]["gpus"] = "cuda", [gpu]
+    for row, weights in zip(found["weights"], TABLE, strict=True):
+        row["memory"], row["dtype"] = weights.bytes_on("cuda"), "float16"
+    last = doctor.advice(found)[-1]
+    assert "On the A GPU, Real Video's weights take about 5.9 GB as float16" in last
+    assert last.endswith(says)
+
+
+def test_the_report_fits_a_terminal_and_ends_well(capsys):
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("You can draft now")
+    assert sum(line.startswith("missing ") for line in lines) == len(TABLE) == 12
+    prose = lines[: lines.index(next(line for line in lines if line.startswith("LeviTor")))]
+    assert max(map(len, prose)) <= 100
+
+
+def test_programs_get_the_same_as_json(capsys):
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["engines"][0]["name"] == "draft"
+    assert found["video"]["h264"][0] == "libx264"
+    assert {row["state"] for row in found["weights"]} == {"missing"}
+    assert found["perception"][0]["name"] == "ground plane"
+    assert found["broken"] == []
+
+
+def test_a_levitor_toml_that_is_wrong_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "levitor.toml").write_text("[server]\ndevice = 'tpu'")
+    assert main(["doctor"]) == 1
+    assert "There is no device 'tpu'" in capsys.readouterr().err
