@@ -240,7 +240,10 @@ class Server:
 
     def _engine(self, info: messages.EngineInfo) -> messages.EngineInfo:
         lacks = self._settings.lacks(info.name)
-        return info if lacks is None else replace(info, missing=str(lacks))
+        if lacks is None:
+            return info
+        # Short enough for a panel; a submit is answered with the whole way to mend it
+        return replace(info, missing=f"{lacks.sentence} `levitor doctor` says what to fetch.")
 
     def _blob_status(self, name: str, received: int) -> messages.BlobStatus:
         complete = self._blobs.size(name) is not None

@@ -129,6 +129,10 @@ class LEVITOR_PT_render(_Tab, Panel):
         engine = next((e for e in pump.link().engines() if e.name == settings.engine), None)
         if engine is not None and engine.help:
             draw_text(layout, engine.help)
+        if engine is not None and engine.missing:
+            column = layout.column()
+            column.alert = True
+            draw_text(column, engine.missing)
         draw_options(layout, options.of_engine(scene, settings.engine))
         column = layout.column(align=True)
         column.prop(scene, "frame_start", text="Frame Start")
@@ -194,3 +198,5 @@ class LEVITOR_PT_connection(_Tab, Panel):
             layout.label(text=f"{link.welcome.product} on {link.welcome.device}")
             for model in link.welcome.perception:
                 layout.label(text=f"{model.task.capitalize()}: {model.name}")
+                if model.note:
+                    draw_text(layout, model.note)

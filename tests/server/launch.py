@@ -8,6 +8,7 @@ from pathlib import Path
 def main() -> int:
     from backend.cli.serve import serve
     from backend.server.settings import Settings
+    from protocol.errors import ShotError
     from protocol.messages import EngineInfo, EngineOption, Limits
 
     parser = argparse.ArgumentParser()
@@ -20,6 +21,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=600_000_000)
     parser.add_argument("--chunk", type=int, default=1 << 20)
     parser.add_argument("--handlers", default="scripted")
+    parser.add_argument("--needs", type=Path, help="a file without which the engine cannot render")
+    parser.add_argument("--memory", default="auto")
+    parser.add_argument("--weights", action="append", default=[])
     given = parser.parse_args()
 
     def text(name: str) -> EngineOption:
@@ -42,8 +46,15 @@ def main() -> int:
             text("until"),
             text("ran"),
             text("past"),
+            text("weights"),
         ),
     )  # fmt: skip
+
+    def lacks(name: str) -> ShotError | None:
+        if name != "scripted" or given.needs is None or given.needs.exists():
+            return None
+        return ShotError("weights", f"There is no {given.needs.name}.", "Fetch it.")
+
     return serve(
         Settings(
             state=given.state,
@@ -54,6 +65,10 @@ def main() -> int:
             stall_seconds=given.stall_seconds,
             retry_seconds=given.retry_seconds,
             handlers=given.handlers,
+            lacks=lacks,
+            device="cpu",
+            memory=given.memory,
+            weights=tuple(given.weights),
         )
     )
 

@@ -6,6 +6,7 @@ its image.
     steps   how many steps to make; 0 goes on until cancelled
     until   path of a file; after its steps a job goes on stepping until it exists
     ran     path of a file to which a line is added when the job starts
+    weights name of weights whose place is told, as what went wrong
     past    path of a file that is made after the last step: no cancel is looked for from then on
     end     result, shot_error, memory, cuda_memory, torch_memory, cv2_memory, bug, exit, kill, hang
 """
@@ -29,7 +30,12 @@ class OutOfMemoryError(RuntimeError):
     """Stands for the one of torch, which is told by its name."""
 
 
+_weights = None
+
+
 def start(resources):
+    global _weights
+    _weights = resources.weights
     return f"scripted {resources.device} {resources.memory}"
 
 
@@ -49,6 +55,8 @@ def run(message, *, job, blobs, on_step):
         step += 1
         on_step("step", step, max(step, steps))
         time.sleep(PACE)
+    if name := script.get("weights"):
+        raise ShotError("here", str(_weights(name)), "")
     if past := script.get("past"):
         Path(past).touch()
     _end(script.get("end", "result"))
