@@ -22,6 +22,12 @@ FLAT = 0.02
 """Share of a step within which a pixel is taken to be on its side of it."""
 STEEPER = 1.6
 """A slope spans twice as much in a window twice as large, a step no more than before."""
+SUDDEN = 0.45
+"""Share of a window that a run as steep as its steepest place takes at most, if it is a step."""
+CREST = 0.005
+"""Share of a step within which a pixel is the highest or lowest around."""
+TAIL = 0.25
+"""How far the faint ends of a run reach beyond what is taken for it, as a share of the reach."""
 ROUNDS = 2
 
 
@@ -55,13 +61,26 @@ def flying(disparity: Array, reach: int) -> npt.NDArray[np.bool_]:
     step = high - low
     wide_low, wide_high = _extremes(disparity, 2 * reach)
     beside_low, beside_high = _extremes(disparity, 1)
-    return (
+    rise = beside_high - beside_low  # over two pixels
+    steepest = cv2.dilate(rise, _square(reach))
+    edge = (
         (step > LEAST_STEP)
         & (wide_high - wide_low < STEEPER * step)
+        & (step < SUDDEN * reach * steepest)
+    )
+    run = (
+        edge
         & (disparity - low > FLAT * step)
         & (high - disparity > FLAT * step)
-        & (beside_high - beside_low > FLAT * step)
+        & (rise > FLAT * step)
     )
+    # Far away a little disparity is much depth, so that the run's faint ends show as well
+    tail = max(1, round(TAIL * reach))
+    grown = cv2.dilate(run.astype(np.uint8), _square(tail)) > 0
+    # The ridge of a thin thing is all that tells how near it is, and a gap's floor how far
+    lower, higher = _extremes(disparity, tail)
+    level = (higher - disparity < CREST * step) | (disparity - lower < CREST * step)
+    return edge & (run | (grown & ~level))
 
 
 def _snapped(disparity: Array, reach: int) -> npt.NDArray[np.float32]:
@@ -92,5 +111,8 @@ def _nearest(disparity: Array, seeds: Array, reach: int) -> tuple[Array, Array]:
 
 def _extremes(disparity: Array, reach: int) -> tuple[Array, Array]:
     """Least and largest value of the square window around every pixel."""
-    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return cv2.erode(disparity, kernel), cv2.dilate(disparity, kernel)
+    return cv2.erode(disparity, _square(reach)), cv2.dilate(disparity, _square(reach))
+
+
+def _square(reach: int) -> Array:
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
