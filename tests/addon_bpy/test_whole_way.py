@@ -192,7 +192,8 @@ def test_renaming_the_scene_while_a_photo_is_lifted_does_not_matter(connected, a
 
 def test_a_script_gets_the_scenes_settings_and_what_it_gives_itself_wins(animated, addon, flower):
     settings = animated.levitor
-    settings.seed, settings.frames, settings.options = 7, 3, '{"softness": 1.5}'
+    settings.seed, settings.frames = 7, 3
+    settings.engine_options["draft.softness"]["value"] = 1.5
     bpy.ops.levitor.render(wait=120.0)
     bpy.ops.levitor.render(seed=0, frames=2, wait=120.0)
     first, second = strips(addon)
