@@ -71,6 +71,12 @@ def scene(addon):
     return bpy.context.scene
 
 
+def _environment(state: Path) -> dict[str, str]:
+    """What a backend is started with: this process' own, but with no weights to be found."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**kept, "XDG_DATA_HOME": str(state), "HF_HOME": str(state / "hf")}
+
+
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """A backend that runs until the tests are over."""
@@ -82,7 +88,7 @@ def endpoint(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        env=_environment(state),
     )
     try:
         match = None
