@@ -21,8 +21,9 @@ from torch import Tensor
 from backend.cancelled import Cancelled as Cancelled
 
 Scalar = str | int | float | bool
-OnStep = Callable[[int, int], None]
-"""Called with (done, total) after every step; may raise :class:`Cancelled`."""
+OnStep = Callable[..., None]
+"""Called with (done, total) after every step; may raise :class:`Cancelled`. An engine that has one
+also hands on ``preview``: a function that gives ``(F, 3, h, w)`` in [0, 1], small and rough."""
 
 
 class Frames(Protocol):

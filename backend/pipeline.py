@@ -152,7 +152,7 @@ def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
         signal,
         options,
         shot.seed,
-        lambda done, total: on_phase(engine.spec.name, done, total),
+        lambda done, total, preview=None: on_phase(engine.spec.name, done, total),
     )
     return Take(frames=frames, options=options)
 

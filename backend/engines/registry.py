@@ -6,11 +6,13 @@ import importlib
 
 from backend.engines.base import Engine, EngineSpec, find
 from backend.engines.draft.spec import SPEC as DRAFT
+from backend.engines.levitor.spec import SPEC as LEVITOR
 from backend.resources import Resources
 from protocol.messages import EngineInfo
 
 _ENGINES: dict[str, tuple[EngineSpec, str]] = {
     DRAFT.name: (DRAFT, "backend.engines.draft.engine:DraftEngine"),
+    LEVITOR.name: (LEVITOR, "backend.engines.levitor.engine:LevitorEngine"),
 }
 
 

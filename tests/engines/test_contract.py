@@ -18,14 +18,19 @@ from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_inst
 FRAMES = 5
 
 
+QUICK = {"levitor": {"width": 64, "height": 64, "steps": 2}}
+"""Options with which an engine's tiny networks answer at once; its defaults are tested as such."""
+
+
 @pytest.fixture(params=[spec.name for spec in registry.specs()])
-def engine(request):
-    return registry.load(request.param)
+def engine(request, tiny_resources):
+    return registry.load(request.param, tiny_resources)
 
 
 def a_shot(engine, **options):
     lift, ids = two_instances()
-    frames = engine.spec.num_frames or FRAMES
+    options = QUICK.get(engine.spec.name, {}) | options
+    frames = FRAMES
     path = [
         [turn_y(0.1 * i, (-1.4, 0.0, 5.0)), translation(x=-0.2 * i, z=-0.1 * i)]
         for i in range(frames)
@@ -40,7 +45,9 @@ def render(engine, shot, on_step=lambda *step: None):
 
 def test_frames_have_the_shape_and_range_the_spec_promises(engine):
     frames = render(engine, a_shot(engine)).frames
-    assert frames.shape == (engine.spec.num_frames or FRAMES, 3, 40, 60)
+    quick = QUICK.get(engine.spec.name)
+    size = (quick["height"], quick["width"]) if quick else (40, 60)
+    assert frames.shape == (FRAMES, 3, *size)
     assert frames.dtype == torch.float32
     assert float(frames.min()) >= 0.0
     assert float(frames.max()) <= 1.0
@@ -81,7 +88,8 @@ def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
 
 def test_options_are_completed_and_reported(engine):
     take = render(engine, a_shot(engine))
-    assert take.options == {option.name: option.default for option in engine.spec.options}
+    defaults = {option.name: option.default for option in engine.spec.options}
+    assert take.options == defaults | QUICK.get(engine.spec.name, {})
 
 
 def test_an_unknown_option_is_refused_with_the_known_ones(engine):
@@ -97,7 +105,7 @@ def test_every_default_keeps_to_its_own_range(engine):
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    with pytest.raises(ShotError, match=r"no engine 'nothing' here. Choose one of: draft"):
+    with pytest.raises(ShotError, match=r"no engine 'nothing' here. Choose one of: draft, levitor"):
         registry.load("nothing")
 
 

@@ -2,11 +2,12 @@
 
 Sampling calls it, and a training loss is to call the same functions. Source: Karras et al.,
 "Elucidating the Design Space of Diffusion-Based Generative Models" (arXiv 2206.00364), table 1,
-with the v-prediction of Stable Video Diffusion: sigma_data is 1 and the network is told ln(sigma) / 4.
+with Stable Video Diffusion's v-prediction: sigma_data is 1, the network is told ln(sigma) / 4.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,11 +36,8 @@ class Preconditioning:
 
 def preconditioning(sigma: Sigma) -> Preconditioning:
     """The factors at noise level ``sigma``, which is above 0."""
-    if isinstance(sigma, Tensor):
-        spread, time = (sigma**2 + 1).sqrt(), sigma.log() / 4
-    else:
-        spread = (sigma**2 + 1) ** 0.5
-        time = float(torch.tensor(sigma, dtype=torch.float64).log()) / 4
+    spread = (sigma**2 + 1) ** 0.5
+    time = sigma.log() / 4 if isinstance(sigma, Tensor) else math.log(sigma) / 4
     return Preconditioning(scale=1 / spread, skip=1 / spread**2, out=-sigma / spread, time=time)
 
 
@@ -65,11 +63,22 @@ def euler_step(noisy: Tensor, clean: Tensor, sigma: float, following: float) -> 
     return noisy + (noisy - clean) * ((following - sigma) / sigma)
 
 
+def karras_sigmas(steps: int, low: float, high: float) -> list[float]:
+    """``steps + 1`` falling noise levels from ``high`` to ``low``, then 0: the usual schedule.
+
+    Source: Karras et al., equation 5, with rho 7.
+    """
+    if steps < 1:
+        raise ValueError(f"sampling needs at least 1 step, got {steps}")
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    levels = torch.lerp(ramp.new_tensor(high ** (1 / 7)), ramp.new_tensor(low ** (1 / 7)), ramp)
+    return [*(levels**7).tolist(), 0.0]
+
+
 def tuned_sigmas(steps: int) -> list[float]:
     """``steps + 1`` falling noise levels, the last one 0, along :data:`TUNED_SIGMAS`.
 
-    Between the ten tuned levels the logarithm is interpolated, so any number of steps has its
-    share of them.
+    Between the tuned levels the logarithm is interpolated, so any number of steps has its share.
     """
     if steps < 1:
         raise ValueError(f"sampling needs at least 1 step, got {steps}")

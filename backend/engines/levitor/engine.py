@@ -1,0 +1,340 @@
+"""The LeviTor engine: control points stamped as heat, id and depth; SVD told by the ControlNet."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.contracts import Control, OnStep
+from backend.control.levitor import points_from_masks, stamp_points
+from backend.engines.base import Scalar
+from backend.engines.levitor.spec import FRAMES, LONG_SIDE, SHORT_SIDE, SPEC
+from backend.engines.svd import edm, images, memory
+from backend.engines.svd.controlnet import SVDControlNet
+from backend.engines.svd.load import Base, load_base, load_controlnet
+from backend.engines.svd.preview import LatentPreview
+from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
+from backend.geometry.fit import Fit, Size, fit_photo
+from backend.resources import Resources
+from protocol.errors import ShotError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevitorSignal:
+    """What the networks are told.
+
+    Attributes:
+        maps: ``(F, 3, h, w)`` float32, raw values 0..255: heat, id, depth.
+        fit: how the photo fills their frame.
+    """
+
+    maps: Tensor
+    fit: Fit
+
+
+class LevitorEngine:
+    """Holds the networks between shots; they are read when first needed."""
+
+    spec = SPEC
+
+    def __init__(self, resources: Resources) -> None:
+        """Find the weights.
+
+        Raises:
+            ShotError: they are not there.
+        """
+        self._resources = resources
+        self._device = torch.device(resources.device)
+        # The checkpoint's own precision where there is a device for it
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        self._folders = {name: resources.weights(name) for name in SPEC.needs}
+        self._base: Base | None = None
+        self._controlnet: SVDControlNet | None = None
+        self._compiled: dict[str, Any] = {}
+
+    def encode(self, control: Control, options: Mapping[str, Scalar]) -> LevitorSignal:
+        """Render the masks in the networks' frame, cluster them, stamp the points.
+
+        Raises:
+            ShotError: fewer than 2 frames, a size or a guidance that cannot be, or an instance
+                that is never seen.
+        """
+        shot = control.shot
+        frames = shot.motion.num_frames
+        if frames < 2:
+            raise ShotError(
+                "frames", f"The shot has {frames} frame, LeviTor needs 2 or more.", "Use 16."
+            )
+        first, last = float(options["guidance_min"]), float(options["guidance_max"])
+        if last < first:
+            raise ShotError(
+                "option",
+                f"The guidance of the last frame, {last:g}, is below the first frame's, {first:g}.",
+                "Set it to that or more.",
+            )
+        height, width = shot.lift.depth.shape
+        size = frame_size((height, width), int(options["width"]), int(options["height"]))
+        fit = fit_photo((height, width), size, str(options["fit"]))
+        masks = control.masks(fit)
+        try:
+            points = points_from_masks(
+                masks,
+                shot.motion.moved_from_rest.shape[1],
+                shot.lift.near,
+                shot.lift.far,
+                ratio=float(options["point_ratio"]),
+                anchors=shot.anchors,
+            )
+        except ValueError as error:
+            raise ShotError(
+                "instances",
+                f"{str(error)[:1].upper()}{str(error)[1:]}.",
+                "Move it into the picture, or set Fit to 'pad'.",
+            ) from error
+        return LevitorSignal(maps=stamp_points(points, *size), fit=fit)
+
+    def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """Where a shot leaves what the network was trained on."""
+        frames = control.shot.motion.num_frames
+        photo = control.shot.lift.depth.shape
+        height, width = frame_size(
+            (photo[0], photo[1]), int(options["width"]), int(options["height"])
+        )
+        told: list[str] = []
+        if {height, width} != {LONG_SIDE, SHORT_SIDE}:
+            told.append(
+                "LeviTor was trained on 512 x 288 and 288 x 512; "
+                f"{width} x {height} may look worse."
+            )
+        if frames != FRAMES:
+            told.append(f"LeviTor was trained on {FRAMES} frames; {frames} may look worse.")
+        return tuple(told)
+
+    def sample(
+        self,
+        image: Tensor,
+        signal: LevitorSignal,
+        options: Mapping[str, Scalar],
+        seed: int,
+        on_step: OnStep,
+    ) -> Tensor:
+        """Frames ``(F, 3, H, W)`` in the photo's proportions.
+
+        Raises:
+            ShotError: the weights cannot be read, or the memory is not enough.
+        """
+        settings = _settings(options)
+        base, controlnet = self._loaded()
+        plan = self._plan(base, controlnet, signal, settings)
+        start = time.monotonic()
+        try:
+            with torch.inference_mode():
+                frames = self._sample(
+                    base, controlnet, plan, image, signal, settings, options, seed, on_step
+                )
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory(plan) from error
+        log.info(
+            "%d frames in %.1f s on %s, memory '%s'",
+            len(frames),
+            time.monotonic() - start,
+            self._device,
+            plan.rung,
+        )
+        return frames
+
+    def _sample(
+        self,
+        base: Base,
+        controlnet: SVDControlNet,
+        plan: memory.Plan,
+        image: Tensor,
+        signal: LevitorSignal,
+        settings: Settings,
+        options: Mapping[str, Scalar],
+        seed: int,
+        on_step: OnStep,
+    ) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same on every device
+        generator = torch.Generator().manual_seed(seed)
+        photo = signal.fit.image(image)
+        frames, _, height, width = signal.maps.shape
+        pixels = photo * 2 - 1
+        noisy = pixels + settings.noise_augmentation * torch.randn(
+            pixels.shape, generator=generator
+        )
+        noise = torch.randn(frames, 4, height // 8, width // 8, generator=generator)
+        sigmas = self._sigmas(base, options)
+        chunks = math.ceil(frames / (plan.decode_chunk or frames))
+        total, done = len(sigmas) - 1 + chunks, len(sigmas) - 1
+
+        with memory.at_work(self._device, plan.park, base.image_encoder, base.vae):
+            embedding = images.clip_embedding(
+                base.image_encoder, pixels, base.clip_mean, base.clip_std
+            )
+            image_latents = images.encode_image(base.vae, noisy)
+        preview = LatentPreview(photo, image_latents, base.vae.config["scaling_factor"])
+
+        memory.chunk_feed_forward(plan.feed_forward, base.unet, controlnet)
+        with memory.at_work(self._device, plan.park, base.unet, controlnet):
+            denoiser = Denoiser(
+                self._faster(base.unet, "unet", options),
+                self._faster(controlnet, "controlnet", options),
+                embedding,
+                image_latents,
+                signal.maps.to(self._device, self._dtype),
+                settings,
+                plan,
+            )
+            latents = sample_latents(
+                denoiser,
+                noise.to(self._device),
+                sigmas,
+                lambda step, clean: on_step(step, total, preview=lambda: preview.frames(clean)),
+            )
+            del denoiser
+
+        def on_chunk() -> None:
+            nonlocal done
+            done += 1
+            on_step(done, total)
+
+        with memory.at_work(self._device, plan.park, base.vae):
+            decoded = images.decode_frames(
+                base.vae, latents, plan.decode_chunk, plan.tile, on_chunk
+            )
+        return signal.fit.frames(decoded.cpu())
+
+    def _loaded(self) -> tuple[Base, SVDControlNet]:
+        if self._base is None or self._controlnet is None:
+            base = load_base(self._folders["svd-xt"], self._dtype)
+            controlnet = load_controlnet(self._folders["levitor"], base.unet, self._dtype)
+            for network in (base.unet, controlnet):
+                network.batch.one_token = True
+            self._base, self._controlnet = base, controlnet
+        return self._base, self._controlnet
+
+    def _plan(
+        self, base: Base, controlnet: SVDControlNet, signal: LevitorSignal, settings: Settings
+    ) -> memory.Plan:
+        frames, _, height, width = signal.maps.shape
+        plan = memory.choose_plan(
+            self._resources.memory,
+            self._device,
+            memory.Weights(
+                image_encoder=memory.weight_bytes(base.image_encoder),
+                vae=memory.weight_bytes(base.vae),
+                unet=memory.weight_bytes(base.unet),
+                controlnet=memory.weight_bytes(controlnet),
+            ),
+            frames,
+            height,
+            width,
+            settings.guided,
+            self._dtype.itemsize,
+            together=settings.legacy_cfg_context,
+        )
+        if settings.legacy_cfg_context and settings.guided and plan.apart:
+            raise ShotError(
+                "option",
+                "'As the Release' mixes both passes of guidance, which memory "
+                f"'{plan.rung}' runs one after the other.",
+                "Turn it off, or start the server with --memory high.",
+            )
+        return plan
+
+    def _sigmas(self, base: Base, options: Mapping[str, Scalar]) -> list[float]:
+        steps = int(options["steps"])
+        if options["schedule"] == "tuned":
+            return edm.tuned_sigmas(steps)
+        return edm.karras_sigmas(steps, base.sigma_min, base.sigma_max)
+
+    def _faster(self, network: Any, name: str, options: Mapping[str, Scalar]) -> Any:
+        """The network in the memory order and form the artist asked for."""
+        last = bool(options["channels_last"])
+        network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+        return compiled(self._compiled, network, name) if options["compile"] else network
+
+    def _out_of_memory(self, plan: memory.Plan) -> ShotError:
+        self._base = self._controlnet = None
+        self._compiled.clear()
+        gc.collect()
+        numbers = ""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+            free, whole = torch.cuda.mem_get_info(self._device)
+            numbers = f": {free / 1e9:.1f} of {whole / 1e9:.1f} GB are free now"
+        lower = memory.lower_rung(plan.rung)
+        return ShotError(
+            "out_of_memory",
+            f"The memory of '{self._device}' was not enough for the rung '{plan.rung}'{numbers}.",
+            f"Start the server with --memory {lower}, or close other programs."
+            if lower
+            else "Use fewer frames or a smaller width and height, or close other programs.",
+        )
+
+
+def frame_size(photo: Size, width: int, height: int) -> Size:
+    """(height, width) of the networks' frame; 0 is what they were trained on, as the photo lies.
+
+    Raises:
+        ShotError: a side is not a multiple of 8, or smaller than 64.
+    """
+    long_ways = photo[1] > photo[0]
+    size = (
+        height or (SHORT_SIDE if long_ways else LONG_SIDE),
+        width or (LONG_SIDE if long_ways else SHORT_SIDE),
+    )
+    if size[0] % 8 or size[1] % 8 or min(size) < 64:
+        raise ShotError(
+            "option",
+            f"A frame of {size[1]} x {size[0]} pixels has a side that is below 64 or not a "
+            "multiple of 8.",
+            f"Use {size[1] // 8 * 8 or 64} x {size[0] // 8 * 8 or 64}, or 0 for the trained size.",
+        )
+    return size
+
+
+def compiled(kept: dict[str, Any], network: Any, name: str) -> Any:
+    """What the sampler calls of a network, compiled once."""
+    if name not in kept:
+        kept[name] = Compiled(network)
+    return kept[name]
+
+
+class Compiled:
+    """A network whose calls go through ``torch.compile``, under the same names."""
+
+    def __init__(self, network: Any) -> None:
+        self.embed = getattr(network, "embed", None)
+        for call in ("residuals", "with_deep", "shallow"):
+            if hasattr(network, call):
+                setattr(self, call, torch.compile(getattr(network, call)))
+        self._forward = torch.compile(network.forward)
+
+    def __call__(self, *told: Any) -> Any:
+        """The network's forward."""
+        return self._forward(*told)
+
+
+def _settings(options: Mapping[str, Scalar]) -> Settings:
+    return Settings(
+        guidance_min=float(options["guidance_min"]),
+        guidance_max=float(options["guidance_max"]),
+        motion_bucket=float(options["motion_bucket"]),
+        fps=int(options["fps"]),
+        noise_augmentation=float(options["noise_augmentation"]),
+        control_scale=float(options["control_scale"]),
+        legacy_cfg_context=bool(options["legacy_cfg_context"]),
+        reuse=int(options["reuse"]),
+    )

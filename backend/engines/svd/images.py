@@ -1,0 +1,151 @@
+"""Between pixels and what Stable Video Diffusion reads: CLIP's embedding of a photo, latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
+    AutoencoderKLTemporalDecoder,
+)
+from torch import Tensor
+from torch.nn import functional as F
+
+CLIP_SIDE = 224
+CELL = 8
+"""Pixels a latent covers, each way."""
+OVERLAP = 8
+"""Latents two tiles share; blended, so that no seam shows."""
+
+
+def clip_embedding(
+    encoder: Any, image: Tensor, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """The photo as CLIP sees it: one token.
+
+    Args:
+        encoder: CLIP's vision model with projection.
+        image: ``(3, H, W)`` in [-1, 1].
+        mean: of CLIP's normalisation.
+        std: likewise.
+
+    Returns:
+        ``(1, 1, D)`` in the encoder's dtype.
+    """
+    small = (resize_smoothly(image[None], CLIP_SIDE) + 1) / 2
+    normal = (small - small.new_tensor(mean)[:, None, None]) / small.new_tensor(std)[:, None, None]
+    place = next(encoder.parameters())
+    return encoder(normal.to(place.device, place.dtype)).image_embeds[:, None]
+
+
+def resize_smoothly(images: Tensor, side: int) -> Tensor:
+    """``(N, C, H, W)`` -> ``(N, C, side, side)``, as the network's training did it.
+
+    A Gaussian whose width follows the reduction, then a bicubic sampling from corner to corner.
+    """
+    for axis in (-2, -1):
+        sigma = max((images.shape[axis] / side - 1) / 2, 0.001)
+        length = int(max(4 * sigma, 3)) | 1
+        at = torch.arange(length, dtype=images.dtype, device=images.device) - length // 2
+        weights = torch.exp(-(at**2) / (2 * sigma**2))
+        weights = weights / weights.sum()
+        channels = images.shape[1]
+        shape = (1, 1, -1, 1) if axis == -2 else (1, 1, 1, -1)
+        margin = length // 2
+        padding = (0, 0, margin, margin) if axis == -2 else (margin, margin, 0, 0)
+        kernel = weights.reshape(shape).expand(channels, 1, -1, -1)
+        kernel = kernel if axis == -2 else weights.reshape(shape).expand(channels, -1, 1, -1)
+        images = F.conv2d(F.pad(images, padding, mode="reflect"), kernel, groups=channels)
+    return F.interpolate(images, size=(side, side), mode="bicubic", align_corners=True)
+
+
+def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:
+    """Latents of a photo, not multiplied by the scaling factor.
+
+    In single precision where the model asks for it: in half precision this encoder overflows.
+
+    Args:
+        vae: the codec.
+        image: ``(3, H, W)`` in [-1, 1], its noise augmentation included.
+
+    Returns:
+        ``(4, h, w)`` in the dtype of the codec.
+    """
+    dtype = vae.dtype
+    upcast = dtype == torch.float16 and vae.config["force_upcast"]
+    parts = (vae.encoder, vae.quant_conv)
+    if upcast:
+        for part in parts:
+            part.float()
+    try:
+        pixels = image[None].to(vae.device, torch.float32 if upcast else dtype)
+        return vae.encode(pixels).latent_dist.mode()[0].to(dtype)  # pyright: ignore
+    finally:
+        if upcast:
+            for part in parts:
+                part.to(dtype)
+
+
+def decode_frames(
+    vae: AutoencoderKLTemporalDecoder,
+    latents: Tensor,
+    chunk: int = 0,
+    tile: int = 0,
+    on_chunk: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Frames of a clip.
+
+    Args:
+        vae: the codec; its decoder looks along time.
+        latents: ``(F, 4, h, w)``, as sampled.
+        chunk: frames decoded at once, 0 for all; fewer need less memory and agree less.
+        tile: side in latents of the tiles decoded at once, 0 for whole frames.
+        on_chunk: called after each chunk; may raise ``Cancelled``.
+
+    Returns:
+        ``(F, 3, 8h, 8w)`` float32 in [0, 1], where ``latents`` lie.
+    """
+    latents = (latents / vae.config["scaling_factor"]).to(vae.dtype)
+    chunks: list[Tensor] = []
+    for part in latents.split(chunk or len(latents)):
+        pixels = _decode_tiles(vae, part, tile) if tile else _decode(vae, part)
+        chunks.append((pixels.float() / 2 + 0.5).clamp(0.0, 1.0))
+        on_chunk()
+    return torch.cat(chunks)
+
+
+def _decode(vae: AutoencoderKLTemporalDecoder, latents: Tensor) -> Tensor:
+    return vae.decode(latents.to(vae.device), num_frames=len(latents)).sample  # pyright: ignore
+
+
+def _decode_tiles(vae: AutoencoderKLTemporalDecoder, latents: Tensor, tile: int) -> Tensor:
+    """Decode overlapping tiles and blend them with ramps that add up to one."""
+    height, width = latents.shape[-2:]
+    total = latents.new_zeros(len(latents), 3, height * CELL, width * CELL, dtype=torch.float32)
+    weight = total.new_zeros(1, 1, *total.shape[-2:])
+    for top in _starts(height, tile):
+        for left in _starts(width, tile):
+            part = latents[:, :, top : top + tile, left : left + tile]
+            pixels = _decode(vae, part).float()
+            ramp = _ramp(pixels.shape[-2], pixels)[:, None] * _ramp(pixels.shape[-1], pixels)
+            rows = slice(top * CELL, top * CELL + pixels.shape[-2])
+            columns = slice(left * CELL, left * CELL + pixels.shape[-1])
+            total[:, :, rows, columns] += pixels * ramp
+            weight[:, :, rows, columns] += ramp
+    return total / weight
+
+
+def _starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin, so that all of ``length`` is covered and neighbours share OVERLAP."""
+    if length <= tile:
+        return [0]
+    step = max(1, tile - OVERLAP)
+    return [*range(0, length - tile, step), length - tile]
+
+
+def _ramp(length: int, like: Tensor) -> Tensor:
+    """Rises over the overlap from each end; never 0, so that a border alone is not lost."""
+    near_end = torch.arange(length, device=like.device, dtype=like.dtype) + 1
+    near_end = torch.minimum(near_end, near_end.flip(0))
+    return (near_end / (OVERLAP * CELL)).clamp(max=1.0)

@@ -1,0 +1,294 @@
+"""Networks from their folders, strictly: every key, nothing else, and nothing but numbers is read.
+
+Expects Stable Video Diffusion in diffusers' layout (``image_encoder``, ``vae``, ``unet``,
+``scheduler``, ``feature_extractor``), and a ControlNet either in the released layout, of which only
+``controlnet/`` is looked at, or as our own training saves it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
+    AutoencoderKLTemporalDecoder,
+)
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
+
+from backend.engines.svd.controlnet import (
+    CONDITION_CHANNELS,
+    EMBEDDING_CHANNELS,
+    SVDControlNet,
+)
+from backend.engines.svd.unet import ControlledUNet
+from protocol.errors import ShotError
+
+Made = TypeVar("Made")
+SHOWN_KEYS = 10
+SIGMAS = (0.002, 700.0)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Stable Video Diffusion.
+
+    Attributes:
+        image_encoder: CLIP.
+        vae: codec between pixels and latents.
+        unet: the denoiser.
+        sigma_min: lowest noise level it was trained on.
+        sigma_max: highest.
+        clip_mean: of CLIP's normalisation, a value a channel.
+        clip_std: likewise.
+    """
+
+    image_encoder: CLIPVisionModelWithProjection
+    vae: AutoencoderKLTemporalDecoder
+    unet: ControlledUNet
+    sigma_min: float
+    sigma_max: float
+    clip_mean: tuple[float, ...]
+    clip_std: tuple[float, ...]
+
+
+def load_base(folder: Path, dtype: torch.dtype) -> Base:
+    """Read Stable Video Diffusion into main memory.
+
+    Raises:
+        ShotError: the folder, a file or a key is missing, or it is another model.
+    """
+    if not folder.is_dir():
+        raise _bad(f"The folder '{folder}' does not exist.", "Name the folder of SVD-XT.")
+    unet_config = read_config(folder / "unet")
+    clip_config = read_config(folder / "image_encoder")
+    _check_base(folder, unet_config, clip_config)
+    half = dtype in (torch.float16, torch.bfloat16)
+    with torch.device("meta"):
+        unet = _made(ControlledUNet, unet_config)
+        vae = _made(AutoencoderKLTemporalDecoder, read_config(folder / "vae"))
+    weights = {
+        part: read_weights(_weights_file(folder / part, stem, half), dtype)
+        for part, stem in (
+            ("unet", "diffusion_pytorch_model"),
+            ("vae", "diffusion_pytorch_model"),
+        )
+    }
+    fill(unet, weights["unet"], f"{folder / 'unet'}")
+    fill(vae, weights["vae"], f"{folder / 'vae'}")
+    mean, std = _clip_normalisation(folder)
+    schedule = read_config(folder / "scheduler", "scheduler_config.json")
+    return Base(
+        image_encoder=_load_clip(folder / "image_encoder", half, dtype),
+        vae=vae,
+        unet=unet,
+        sigma_min=float(schedule.get("sigma_min") or SIGMAS[0]),
+        sigma_max=float(schedule.get("sigma_max") or SIGMAS[1]),
+        clip_mean=mean,
+        clip_std=std,
+    )
+
+
+def load_controlnet(
+    folder: Path, unet: UNetSpatioTemporalConditionModel, dtype: torch.dtype
+) -> SVDControlNet:
+    """Read a ControlNet for ``unet`` into main memory.
+
+    Its architecture is the UNet's: the configuration in the released folder is known to differ in
+    what does not matter. Pickles beside it are never opened.
+
+    Args:
+        folder: the released dump (its ``controlnet/`` is used), or a folder we saved.
+        unet: the base it was trained on.
+        dtype: of the weights.
+
+    Raises:
+        ShotError: there is no ControlNet, or its keys are not this base's.
+    """
+    own = folder / "controlnet" if (folder / "controlnet").is_dir() else folder
+    files = [own / f"diffusion_pytorch_model.{end}" for end in ("safetensors", "bin")]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise _bad(
+            f"'{folder}' has neither controlnet/{files[0].name} nor {files[0].name}.",
+            "Name the folder of LeviTor's checkpoint, the one with controlnet/ in it.",
+        )
+    config = read_config(own) if (own / "config.json").is_file() else {}
+    with torch.device("meta"):
+        network = SVDControlNet.from_unet(
+            unet,
+            conditioning_channels=config.get("conditioning_channels", CONDITION_CHANNELS),
+            conditioning_embedding_out_channels=tuple(
+                config.get("conditioning_embedding_out_channels", EMBEDDING_CHANNELS)
+            ),
+            load_weights=False,
+        )
+    fill(network, read_weights(found, dtype), str(found))
+    return network
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A model's configuration.
+
+    Raises:
+        ShotError: there is none, or it is not JSON.
+    """
+    file = folder / name
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise _bad(
+            f"'{file}' is missing.", f"Fetch the weights of '{folder.name}' again."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _bad(f"'{file}' cannot be read: {error}.", "Fetch it again.") from error
+    if not isinstance(config, dict):
+        raise _bad(f"'{file}' is not a configuration.", "Fetch it again.")
+    return config
+
+
+def read_weights(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors of a file, floating ones as ``dtype``; a pickle may hold tensors and no more.
+
+    Raises:
+        ShotError: it cannot be read, or is no dictionary of tensors.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            tensors = load_file(file)
+        else:
+            tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError) as error:
+        raise _bad(
+            f"'{file}' ({_size(file)}) is cut off or damaged: {_first_line(error)}.",
+            "Fetch it again.",
+        ) from error
+    except Exception as error:  # whatever a strange pickle makes the reader say
+        raise _bad(
+            f"'{file}' holds something else than weights: {_first_line(error)}.",
+            "Use a file of tensors, best a .safetensors.",
+        ) from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
+    ):
+        raise _bad(
+            f"'{file}' is not a state dict: names with a tensor each.",
+            "Use the model's own file, not a training checkpoint.",
+        )
+    return {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in tensors.items()
+    }
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Give a network on the meta device its weights; every key must fit.
+
+    Raises:
+        ShotError: keys are missing, unexpected or of another shape; the first ten are named.
+    """
+    wanted = network.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in weights]
+    problems += [f"{key} is unknown" for key in weights if key not in wanted]
+    problems += [
+        f"{key} is {tuple(weights[key].shape)} and not {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    if problems:
+        more = f", and {len(problems) - SHOWN_KEYS} more" if len(problems) > SHOWN_KEYS else ""
+        raise _bad(
+            f"{len(problems)} of {len(wanted)} keys in '{where}' do not fit: "
+            f"{'; '.join(problems[:SHOWN_KEYS])}{more}.",
+            "Use weights made for this base model (LeviTor: SVD-XT, 25 frames, not 1.1).",
+        )
+    network.load_state_dict(dict(weights), strict=True, assign=True)
+    network.requires_grad_(False).eval()
+
+
+def _made(cls: type[Made], config: dict[str, Any]) -> Made:
+    build: Any = cls
+    return build.from_config(config)
+
+
+def _check_base(folder: Path, unet: Mapping[str, Any], clip: Mapping[str, Any]) -> None:
+    """A base with other inputs would load, and then give noise."""
+    channels = unet.get("in_channels", 8)
+    context = unet.get("cross_attention_dim", 1024)
+    ids = unet.get("projection_class_embeddings_input_dim", 768)
+    embedding = clip.get("projection_dim")
+    wanted_ids = 3 * unet.get("addition_time_embed_dim", 256)
+    if channels != 8 or context != embedding or ids != wanted_ids:
+        raise _bad(
+            f"The UNet in '{folder}' is not Stable Video Diffusion's: {channels} input channels, a "
+            f"context of {context} for an image embedding of {embedding}, and {ids} added ids, "
+            f"where it has 8, equal ones (1024) and {wanted_ids}.",
+            "Use the folder of stable-video-diffusion-img2vid-xt.",
+        )
+
+
+def _weights_file(folder: Path, stem: str, half: bool) -> Path:
+    names = [f"{stem}.fp16.safetensors", f"{stem}.safetensors"]
+    for name in names if half else reversed(names):
+        if (folder / name).is_file():
+            return folder / name
+    raise _bad(
+        f"'{folder}' has neither {names[0]} nor {names[1]}.",
+        "Fetch the weights again, or point to a folder with both config and weights.",
+    )
+
+
+def _load_clip(folder: Path, half: bool, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
+    file = _weights_file(folder, "model", half)
+    cls: Any = CLIPVisionModelWithProjection
+    transformers_logging.disable_progress_bar()  # the artist sees the steps, the log one line
+    try:
+        network, found = cls.from_pretrained(
+            folder,
+            variant="fp16" if file.name.endswith(".fp16.safetensors") else None,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise _bad(
+            f"The image encoder in '{folder}' cannot be read: {_first_line(error)}.",
+            "Fetch it again.",
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise _bad(
+            f"{len(missing)} keys are missing in '{file}': {', '.join(missing[:SHOWN_KEYS])}.",
+            "Fetch the image encoder of stable-video-diffusion-img2vid-xt again.",
+        )
+    return network.requires_grad_(False).eval()
+
+
+def _clip_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    place = folder / "feature_extractor"
+    if not (place / "preprocessor_config.json").is_file():
+        return CLIP_MEAN, CLIP_STD
+    config = read_config(place, "preprocessor_config.json")
+    return tuple(config.get("image_mean", CLIP_MEAN)), tuple(config.get("image_std", CLIP_STD))
+
+
+def _bad(sentence: str, fix: str) -> ShotError:
+    return ShotError("weights", sentence, fix)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB" if file.exists() else "gone"

@@ -1,0 +1,94 @@
+"""Tiny networks with random weights in the real on-disk layouts.
+
+They run the whole way in seconds on a CPU and give noise: for tests, and to try an installation.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
+    AutoencoderKLTemporalDecoder,
+)
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from backend.engines.svd.controlnet import SVDControlNet
+from backend.engines.svd.load import CLIP_MEAN, CLIP_STD
+from backend.engines.svd.unet import ControlledUNet
+
+BASE_FOLDER = "stable-video-diffusion-img2vid-xt"
+CONTROL_FOLDER = "LeviTor"
+
+UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+    "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    "block_out_channels": (32, 64),
+    "num_attention_heads": (2, 4),
+    "layers_per_block": 1,
+}
+
+
+def make_tiny_weights(folder: Path, seed: int = 0) -> None:
+    """Write a tiny SVD-XT and a tiny LeviTor under the names they are looked for.
+
+    Args:
+        folder: gets ``stable-video-diffusion-img2vid-xt/`` and ``LeviTor/``.
+        seed: of the random weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        make_tiny_base(folder / BASE_FOLDER)
+        make_tiny_controlnet(folder / CONTROL_FOLDER)
+
+
+def make_tiny_base(folder: Path, **changes: Any) -> None:
+    """A tiny Stable Video Diffusion; ``changes`` go into the UNet's configuration."""
+    ControlledUNet(**{**UNET, **changes}).save_pretrained(folder / "unet", variant="fp16")
+    codec: Any = AutoencoderKLTemporalDecoder
+    codec(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        block_out_channels=(32, 32, 32, 32),
+    ).save_pretrained(folder / "vae", variant="fp16")
+    CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=224,
+            patch_size=32,
+            projection_dim=1024,
+        )
+    ).save_pretrained(folder / "image_encoder", variant="fp16")
+    EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        interpolation_type="linear",
+        num_train_timesteps=1000,
+        prediction_type="v_prediction",
+        sigma_max=700.0,
+        sigma_min=0.002,
+        steps_offset=1,
+        timestep_spacing="leading",
+        timestep_type="continuous",
+        use_karras_sigmas=True,
+    ).save_pretrained(folder / "scheduler")
+    (folder / "feature_extractor").mkdir()
+    (folder / "feature_extractor" / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": CLIP_MEAN, "image_std": CLIP_STD}), "utf-8"
+    )
+
+
+def make_tiny_controlnet(folder: Path) -> None:
+    """A tiny ControlNet in the layout of the release, with an effect: its ways out are not zero."""
+    network = SVDControlNet(**UNET, conditioning_embedding_out_channels=(16, 16, 32, 32))
+    outs = [network.controlnet_cond_embedding.conv_out, network.controlnet_mid_block]
+    for out in [*outs, *network.controlnet_down_blocks]:
+        torch.nn.init.normal_(out.weight, std=0.1)
+    network.save_pretrained(folder / "controlnet")
