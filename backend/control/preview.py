@@ -16,8 +16,8 @@ GOLDEN = 0.61803398875
 """Hues this far apart stay distinct however many are used."""
 TINT = 0.55
 """Share of the id's colour over what lies under it."""
-DISC = 3.5
-"""Radius of a point's disc, pixels."""
+DISC, ANCHOR_DISC = 3.5, 2.0
+"""Radius of a point's disc, on what was picked and on what only stays, pixels."""
 
 
 def palette(count: int) -> Tensor:
@@ -79,9 +79,12 @@ class ControlFrames:
             z = disparity_from_depth(self.masks.depth[index], self.near, self.far)
             halves.append(z.expand_as(left).clone())
         for row, column, item, _ in self.points[index] if self.points else ():
-            _disc(left, row, column, DISC + 1.5, left.new_zeros(3))
+            chosen = item <= self.picked
+            radius = DISC if chosen else ANCHOR_DISC
+            # A point lies on its own instance's tint, so a rim tells it from that
+            _disc(left, row, column, radius + 1.5, left.new_full((3,), float(chosen)))
             for half in halves:
-                _disc(half, row, column, DISC, self.colours[item + 1])
+                _disc(half, row, column, radius, self.colours[item + 1])
         return torch.cat(halves, -1)
 
     def _ids(self, index: int) -> Tensor:

@@ -41,6 +41,16 @@ def test_points_are_discs_in_their_instances_colour_on_both_halves():
     assert float((frames[1, :, 10, 12] - palette(2)[1]).abs().max()) == 0.0
 
 
+def test_a_point_of_what_was_picked_has_a_white_rim_and_one_of_what_stays_a_black_one():
+    masks = MaskSequence(
+        instance=torch.zeros(1, 32, 32, dtype=torch.int32), depth=torch.full((1, 32, 32), 20.0)
+    )
+    masks.instance[0, 0, 0] = 2
+    frames = control_frames(masks, 1, 2.0, 20.0, points=[[(10, 8, 1, 9), (10, 24, 2, 9)]])
+    assert frames[0][:, 10, 8 + 4].tolist() == [1, 1, 1]
+    assert frames[0][:, 10, 24 + 3].tolist() == [0, 0, 0]
+
+
 def test_what_was_not_picked_shows_the_photo():
     masks = MaskSequence(
         instance=torch.tensor([[[0, 1, 2]]], dtype=torch.int32), depth=torch.full((1, 1, 3), 5.0)
