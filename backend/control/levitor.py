@@ -44,6 +44,10 @@ TEMPLATE_SIDE = 200
 TEMPLATE_SIGMA = 40.0
 
 
+def _nobody_waits(done: int, total: int) -> None:
+    """Progress that goes nowhere."""
+
+
 def cluster_points(
     instance_maps: Tensor | Array,
     depth_maps: Tensor | Array,
@@ -95,7 +99,7 @@ def points_from_masks(
     ratio: float = 1.0,
     anchors: bool = True,
     exact: bool = True,
-    on_step: OnStep = lambda done, total: None,
+    on_step: OnStep = _nobody_waits,
 ) -> list[list[Point]]:
     """:func:`cluster_points` for what our splatter shows, of any size.
 
@@ -146,7 +150,7 @@ def _centres(
     alpha: float,
     k_max: int,
     exact: bool,
-    on_step: OnStep = lambda done, total: None,
+    on_step: OnStep = _nobody_waits,
 ) -> list[list[tuple[int, int, int]]]:
     """(row, col, id) of every cluster of every frame."""
     _check(ids, moving, ratio, alpha, k_max)

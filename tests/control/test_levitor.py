@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.control.clusters import sampling_ranks
 from backend.control.levitor import (
     cluster_points,
     gaussian_template,
@@ -201,7 +202,34 @@ def test_the_fast_points_are_nearly_as_good_as_ten_full_starts(seed):
             assert inertia(ids, fast, item) <= 1.06 * wanted
 
 
-def test_fast_points_keep_their_identity_while_exact_ones_need_not():
+def test_fast_points_ride_on_a_moving_disc_while_exact_ones_change_places():
+    y, x = np.mgrid[:96, :160]
+    # 2 columns a frame, 30 frames: 58 columns in all, radius 30
+    ids = np.stack([1 * ((y - 48) ** 2 + (x - 40 - 2 * f) ** 2 < 900) for f in range(30)])
+    drift = {}
+    for exact in (True, False):
+        points = np.array(cluster_points(ids, np.full(ids.shape, 0.5), 1, exact=exact), float)
+        assert points.shape == (30, 8, 4)
+        steps = np.diff(points[..., :2], axis=0) - (0, 2)
+        whole = points[-1, :, :2] - points[0, :, :2] - (0, 58)
+        drift[exact] = np.linalg.norm(steps, axis=-1).mean(), np.linalg.norm(whole, axis=-1).max()
+    assert drift[False][0] < 1.5
+    assert drift[False][1] < 8
+    assert drift[True][0] > 3
+    assert drift[True][1] > 30
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 1.0))
+@settings(max_examples=20, deadline=None)
+def test_the_pixels_below_any_rank_lie_evenly_in_rows_and_columns(place, share):
+    below = sampling_ranks(96 * 160, 160).reshape(96, 160) < share
+    # Any square of 32 x 32 has its share of them, give or take three and a twentieth
+    top, left = place % 65, place % 129
+    found = int(below[top : top + 32, left : left + 32].sum())
+    assert abs(found - 1024 * share) <= 3 + 0.05 * 1024 * share
+
+
+def test_fast_points_keep_their_identity_over_wandering_blobs():
     ids, _ = blobs(8, frames=8, height=96, width=128, count=1)
     fast = cluster_points(ids, np.full(ids.shape, 0.5), 1, exact=False)
     steps = [
