@@ -113,7 +113,7 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content:
         raise refused(path, f"the file holds a {type(content).__name__}, not named tensors")
     if strange := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
-        raise refused(path, f"{_some(strange)} not tensors")
+        raise refused(path, f"{_some(strange)} no tensor{'' if len(strange) == 1 else 's'}")
     return {str(name): value.float() for name, value in content.items()}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -109,12 +110,11 @@ class SegmentAnything:
             )
             scores = found.iou_scores[0, 0].float()
             order = scores.argsort(descending=True, stable=True)
-            logits = found.pred_masks[0, 0].float()[order]
-            grown = self._in_photo(logits, embedding.height, embedding.width)
+            logits = found.pred_masks[0, 0].float()[order].cpu().numpy()
             return Candidates(
-                masks=(grown > 0).cpu().numpy(),
+                masks=self._in_photo(logits, embedding.height, embedding.width),
                 scores=scores[order].cpu().numpy(),
-                logits=logits.cpu().numpy(),
+                logits=logits,
             )
 
     def automatic(
@@ -137,10 +137,7 @@ class SegmentAnything:
             low = automatic.good_masks(
                 decode, grid, options, self._seen(embedding.height, embedding.width)
             )
-            return [
-                (self._in_photo(mask[None], embedding.height, embedding.width)[0] > 0).cpu().numpy()
-                for mask in low
-            ]
+            return list(self._in_photo(low.cpu().numpy(), embedding.height, embedding.width))
 
     def segments(self, embedding: Embedding) -> npt.NDArray[np.int32]:
         """See :meth:`backend.perception.base.SegmentModel.segments`."""
@@ -176,34 +173,26 @@ class SegmentAnything:
         rows, columns = self._photo_size(height, width)
         return math.ceil(rows / 4), math.ceil(columns / 4)
 
-    def _in_photo(self, logits: Tensor, height: int, width: int) -> Tensor:
-        """``(C, h, w)`` low-resolution masks -> ``(C, height, width)``, linear in between.
+    def _in_photo(self, logits: Array, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """``(C, h, w)`` low-resolution masks -> bool ``(C, height, width)``.
 
-        One step from the network's grid to the photo's, so that the centre of a photo's pixel is
-        looked up exactly where it lies.
+        One linear step from the network's grid to the photo's, so that the centre of a photo's
+        pixel is looked up exactly where it lies.
         """
-        size = self._photo_size(height, width)
+        inside = self._photo_size(height, width)
         low = logits.shape[-2:]
-        scale = [
-            of * self._side / (inside * n)
-            for of, inside, n in zip((height, width), size, low, strict=True)
-        ]
+        down = height * self._side / (inside[0] * low[0])
+        right = width * self._side / (inside[1] * low[1])
         # One row and column more than the photo has, so that its border is not a guess
-        rows, columns = (
-            min(n, math.ceil(of / s) + 1)
-            for n, of, s in zip(low, (height, width), scale, strict=True)
-        )
-        grown = F.interpolate(
-            logits[None, :, :rows, :columns],
-            scale_factor=(scale[0], scale[1]),
-            mode="bilinear",
-            align_corners=False,
-            recompute_scale_factor=False,
-        )[0]
-        missing = (max(0, width - grown.shape[-1]), max(0, height - grown.shape[-2]))
-        if any(missing):  # the product of size and scale fell a hair below a whole number
-            grown = F.pad(grown[None], (0, missing[0], 0, missing[1]), mode="replicate")[0]
-        return grown[:, :height, :width]
+        rows = min(low[0], math.ceil(height / down) + 1)
+        columns = min(low[1], math.ceil(width / right) + 1)
+        masks = np.empty((len(logits), height, width), bool)
+        for mask, values in zip(masks, logits, strict=True):
+            grown = cv2.resize(
+                values[:rows, :columns], None, fx=right, fy=down, interpolation=cv2.INTER_LINEAR
+            )
+            np.greater(grown[:height, :width], 0, out=mask)
+        return masks
 
 
 def load(name: str, path: Path, device: str = "cpu") -> SegmentAnything:

@@ -153,7 +153,7 @@ def memory_rows() -> list[tuple[str, float, str, str]]:
 def measure_memory(what: str) -> None:
     from backend import pipeline
     from backend.engines import registry
-    from tests.benchmarks import control
+    from tests.benchmarks import control, perception
     from tests.benchmarks.scene import shot, with_segments
 
     if what == "draft":
@@ -183,6 +183,7 @@ def main() -> None:
         *memory_rows(),
         *splat_rows(),
         *perception_rows(),
+        *perception.rows(seconds),
         *wire_rows(),
     ]
     width = max(len(row[0]) for row in rows)

@@ -23,14 +23,16 @@ def test_stability_is_the_area_at_plus_one_over_that_at_minus_one():
     sure[:2] = 9.0
     unsure = sure.clone()
     unsure[2] = 0.5  # four pixels that one threshold counts and the other does not
-    found = automatic.stability(torch.stack([sure, unsure, torch.full((4, 4), -9.0)]), 1.0)
-    np.testing.assert_allclose(found, [1.0, 8 / 12, 0.0])
+    assert automatic.stability(sure, 1.0) == 1.0
+    assert automatic.stability(unsure, 1.0) == 8 / 12
+    assert automatic.stability(torch.full((4, 4), -9.0), 1.0) == 0.0
 
 
 def test_boxes_end_after_the_last_pixel():
-    masks = torch.zeros(2, 6, 8, dtype=torch.bool)
-    masks[0, 1:4, 2:7] = True
-    assert automatic.mask_boxes(masks).tolist() == [[2, 1, 7, 4], [0, 0, 0, 0]]
+    logits = torch.full((6, 8), -1.0)
+    assert automatic.mask_box(logits).tolist() == [0, 0, 0, 0]
+    logits[1:4, 2:7] = 1.0
+    assert automatic.mask_box(logits).tolist() == [2, 1, 7, 4]
 
 
 def slow_distinct(boxes, scores, most):
@@ -91,18 +93,20 @@ def test_padding_counts_for_nothing():
 
 
 def test_islands_and_holes_below_a_two_thousandth_go_but_never_the_whole_mask():
-    mask = np.zeros((100, 100), bool)
-    mask[10:60, 10:60] = True
-    mask[20:22, 20:22] = False  # 4 pixels: a speck
-    mask[30:40, 30:40] = False  # 100: a hole that is meant
-    mask[80, 80] = True
-    clean = automatic.without_specks(mask)
-    assert clean[20, 20]
-    assert not clean[35, 35]
-    assert not clean[80, 80]
-    dot = np.zeros((100, 100), bool)
-    dot[5, 5] = True
-    assert (automatic.without_specks(dot) == dot).all()
+    mask = torch.full((100, 100), -3.0)
+    mask[10:60, 10:60] = 3.0
+    mask[20:22, 20:22] = -3.0  # 4 pixels: a speck
+    mask[30:40, 30:40] = -3.0  # 100: a hole that is meant
+    mask[80, 80] = 3.0
+    clean = automatic.without_specks(mask, 100 * 100)
+    assert clean[20, 20] > 0
+    assert clean[35, 35] == -3
+    assert clean[80, 80] < 0
+    assert clean[15, 15] == 3
+    assert mask[80, 80] == 3  # what was given is as it was
+    dot = torch.full((100, 100), -3.0)
+    dot[5, 5] = 3.0
+    assert torch.equal(automatic.without_specks(dot, 100 * 100), dot)
 
 
 def test_the_map_counts_from_the_largest_and_a_part_of_something_larger_is_no_segment():

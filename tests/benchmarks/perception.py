@@ -1,0 +1,95 @@
+"""How long a click and the automatic segments take, with a network and without its share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Row = tuple[str, float, str, str]
+Seconds = Callable[..., float]
+SIDE = 1024
+
+
+class NoNetwork:
+    """Answers at once with masks that were made before: what is left is the bookkeeping.
+
+    A prompt's three masks are a disc around its place, a larger one, and one nobody is sure of, so
+    that the filters and the suppression have as much to do as with a real network.
+    """
+
+    class config:  # noqa: N801
+        class prompt_encoder_config:  # noqa: N801
+            image_size = SIDE
+
+    def __init__(self) -> None:
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        centre = (torch.arange(256) + 0.5) * 4
+        places = torch.rand(64, 2, generator=generator) * SIDE
+        y, x = centre[None, :, None] - places[:, 1, None, None], centre - places[:, :1, None]
+        away = torch.hypot(x.expand(64, 256, 256), y.expand(64, 256, 256))
+        radii = 20 + 100 * torch.rand(64, generator=generator)[:, None, None]
+        self._masks = torch.stack([radii - away, 1.5 * radii - away, 0.02 * (radii - away)], 1)
+        self._scores = 0.85 + 0.15 * torch.rand(64, 3, generator=generator)
+
+    def to(self, device: str) -> NoNetwork:
+        return self
+
+    def get_image_embeddings(self, square: Any) -> Any:
+        return square
+
+    def __call__(self, input_points: Any, **_: Any) -> Any:
+        prompts = input_points.shape[1]
+        return type(
+            "Found",
+            (),
+            {"pred_masks": self._masks[None, :prompts], "iou_scores": self._scores[None, :prompts]},
+        )
+
+
+def rows(seconds: Seconds) -> list[Row]:
+    import numpy as np
+
+    from backend.perception import depth_anything, edges, segment_anything, tiny
+    from backend.perception.segment_anything import SegmentAnything
+
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    click, on = np.array([[500.0, 400.0]]), np.ones(1, np.uint8)
+    bare = SegmentAnything("bookkeeping", NoNetwork())
+
+    def clicked(model: SegmentAnything, key: str = "") -> Callable[[], Any]:
+        model.encode(pixels, key)
+        return lambda: model.segment(model.encode(pixels, key), click, on, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        depth = depth_anything.load("tiny", tiny.make_tiny_depth_anything(Path(folder, "depth")))
+        found = [
+            ("click to mask, 1024 x 1024, tiny SAM", tiny.make_tiny_sam, "sam-vit-base"),
+            ("click to mask, 1024 x 1024, tiny SAM 2.1", tiny.make_tiny_sam2, "sam2.1-hiera-tiny"),
+        ]
+        clicks: list[Row] = []
+        for label, make, name in found:
+            model = segment_anything.load(name, make(Path(folder, name)))
+            clicks.append((label, 1000 * seconds(clicked(model, "known")), "ms", "60 ms"))
+    embedding = bare.encode(pixels)
+    disparity = depth.disparity(pixels, 126)
+    return [
+        *clicks,
+        ("  its bookkeeping", 1000 * seconds(clicked(bare, "known")), "ms", "10 ms"),
+        ("  with the photo's hash", 1000 * seconds(clicked(bare)), "ms", ""),
+        (
+            "automatic segments' bookkeeping, 1024 prompts, 1024 x 1024",
+            seconds(lambda: bare.segments(embedding), 3),
+            "s",
+            "1.5 s",
+        ),
+        (
+            "clean edges, 1024 x 1024",
+            1000 * seconds(lambda: edges.clean_edges(disparity)),
+            "ms",
+            "",
+        ),
+    ]
