@@ -153,7 +153,7 @@ def memory_rows() -> list[tuple[str, float, str, str]]:
 def measure_memory(what: str) -> None:
     from backend import pipeline
     from backend.engines import registry
-    from tests.benchmarks import control, perception
+    from tests.benchmarks import control
     from tests.benchmarks.scene import shot, with_segments
 
     if what == "draft":
@@ -171,7 +171,7 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory(sys.argv[-1])
         return
-    from tests.benchmarks import control
+    from tests.benchmarks import control, perception
 
     if "--growth" in sys.argv:
         control.print_growth()
