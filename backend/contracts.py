@@ -180,7 +180,9 @@ class Take:
     Attributes:
         frames: ``(F, 3, H, W)`` float32 in [0, 1].
         options: every option of the engine as used.
+        notes: what the artist should know of it.
     """
 
     frames: Tensor
     options: Mapping[str, Scalar]
+    notes: tuple[str, ...] = ()

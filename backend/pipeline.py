@@ -19,8 +19,9 @@ from backend.control.preview import ControlFrames, control_frames
 from backend.engines.base import Engine
 from backend.geometry.camera import intrinsics_from_focal, intrinsics_from_fov, scaled_intrinsics
 from backend.geometry.fit import Fit, render_fitted
-from backend.geometry.lift import depth_from_map
+from backend.geometry.lift import depth_from_disparity, depth_from_map
 from backend.perception import info, offline
+from backend.perception.perceive import Perception
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,13 @@ OnPhase = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftOptions:
-    """What the artist says of her photo; see ``protocol.messages.Lift``."""
+    """What the artist says of her photo; see ``protocol.messages.Lift``.
+
+    Attributes:
+        depth_size: pixels of the shorter side that a depth network looks at.
+        clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
+            them.
+    """
 
     horizontal_fov: float = 50.0
     focal: tuple[float, ...] | None = None
@@ -38,6 +45,8 @@ class LiftOptions:
     near: float = 2.0
     far: float = 20.0
     nearer_is_larger: bool = True
+    depth_size: int = 518
+    clean_edges: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,7 @@ class Lifted:
         lift: photo, depth and camera.
         segments: int32 (H, W) automatic static segments.
         upright: the depth knows no objects, so a picked instance should stand upright.
+        notes: what the artist should know of it, a sentence each.
     """
 
     lift: Lift
@@ -55,6 +65,7 @@ class Lifted:
     depth_model: str
     segment_model: str
     upright: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +85,15 @@ class PreviewOptions:
 
 
 def lift(
-    pixels: Array, scale: float, depth_map: Array | None, options: LiftOptions, on_phase: OnPhase
+    pixels: Array,
+    scale: float,
+    depth_map: Array | None,
+    options: LiftOptions,
+    on_phase: OnPhase,
+    perception: Perception,
+    key: str = "",
 ) -> Lifted:
-    """Photo -> camera and depth (given, or a ground plane), and static segments.
+    """Photo -> camera and depth (given, a network's, or a ground plane), and static segments.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -84,26 +101,34 @@ def lift(
         depth_map: float (h, w) of any size, or None.
         options: what the artist says.
         on_phase: progress.
+        perception: the models that look at the photo.
+        key: content hash of ``pixels``, where it is known.
 
     Raises:
-        ShotError: an option makes no sense.
+        ShotError: an option makes no sense, or a model cannot.
     """
     height, width = pixels.shape[:2]
     _check(options)
+    notes = list(perception.notes)
     on_phase("depth", 0, 2)
     if options.focal is None:
         intrinsics = intrinsics_from_fov(options.horizontal_fov, height, width)
     else:
         fx, fy, cx, cy = options.focal
         intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
-    if depth_map is None:
-        depth = torch.from_numpy(
-            offline.ground_depth(height, width, options.horizon, options.near, options.far)
+    if depth_map is not None:
+        depth, depth_model = _given_depth(depth_map, height, width, options), info.GIVEN_DEPTH
+    elif perception.depth is not None:
+        disparity = perception.disparity(
+            pixels, key, options.depth_size, options.clean_edges, notes.append
         )
+        depth = depth_from_disparity(torch.from_numpy(disparity), options.near, options.far)
+        depth_model = perception.depth.name
     else:
-        depth = _given_depth(depth_map, height, width, options)
+        ground = offline.ground_depth(height, width, options.horizon, options.near, options.far)
+        depth, depth_model = torch.from_numpy(ground), info.RAMP
     on_phase("segments", 1, 2)
-    segments = offline.static_segments(pixels)
+    segments = perception.static_segments(pixels, key)
     on_phase("segments", 2, 2)
     return Lifted(
         lift=Lift(
@@ -114,9 +139,10 @@ def lift(
             far=options.far,
         ),
         segments=segments,
-        depth_model=info.RAMP if depth_map is None else info.GIVEN_DEPTH,
-        segment_model=info.FELZENSZWALB,
-        upright=depth_map is None,
+        depth_model=depth_model,
+        segment_model=perception.segments.automatic_name,
+        upright=depth_model == info.RAMP,
+        notes=tuple(notes),
     )
 
 
@@ -128,14 +154,23 @@ def segment(
     box: Sequence[float] | None,
     mask: Array | None,
     upright: bool,
+    perception: Perception,
+    key: str = "",
 ) -> tuple[Array, Array, str]:
-    """Clicks, box or mask -> (mask, depth with the instance's own under it, what made the mask)."""
+    """Clicks, box or mask -> (mask, depth with the instance's own under it, what made the mask).
+
+    Of a model's candidates the best that is neither empty nor everything is taken.
+
+    Raises:
+        ShotError: there is none such, or the clicks make no sense.
+    """
     if mask is None:
-        model = info.GRABCUT
-        mask = offline.search_instance(pixels, points, positive, box)
+        embedding = perception.segments.encode(pixels, key)
+        found = perception.segments.segment(embedding, points, positive, box).masks
+        best = next((item for item in found if item.any() and not item.all()), found[0])
+        mask, model = offline.checked_mask(best), perception.segments.name
     else:
-        model = info.GIVEN_MASK
-        mask = offline.checked_mask(mask)
+        mask, model = offline.checked_mask(mask), info.GIVEN_MASK
     return mask, offline.stand_upright(depth, mask) if upright else depth, model
 
 
@@ -154,7 +189,7 @@ def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
         shot.seed,
         lambda done, total, preview=None: on_phase(engine.spec.name, done, total),
     )
-    return Take(frames=frames, options=options)
+    return Take(frames=frames, options=options, notes=engine.notes(control, options))
 
 
 def preview(

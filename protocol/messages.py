@@ -106,7 +106,9 @@ class EngineInfo:
     """An engine as the welcome lists it.
 
     Attributes:
-        num_frames: of every take; 0 means any number.
+        num_frames: of a take unless another number is asked for; 0 means one a Blender frame.
+        least_frames: the fewest it makes; 0 with a ``num_frames`` means no other number.
+        most_frames: likewise.
         missing: why it cannot render now, and what to do about it; empty where it can.
     """
 
@@ -116,6 +118,8 @@ class EngineInfo:
     num_frames: int = 0
     options: tuple[EngineOption, ...] = ()
     missing: str = ""
+    least_frames: int = 0
+    most_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,8 +38,8 @@ def run(plan: dict[str, Any]) -> None:
         ("lift the photo", lambda: lift(bpy, plan)),
         *[(f"pick {item['name']}", lambda item=item: pick(bpy, item)) for item in plan["picks"]],
         ("key the handles", lambda: key(bpy, plan)),
-        ("save the shot", lambda: bpy.ops.levitor.save_shot(filepath=plan["shot"])),
-        ("render and place the take", lambda: render(bpy)),
+        ("save the shot", lambda: save_shot(bpy, plan)),
+        ("render and place the take", lambda: render(bpy, plan)),
         ("save the .blend", lambda: save(bpy)),
     ]
     for done, (what, step) in enumerate(steps):
@@ -103,9 +103,18 @@ def key(bpy: Any, plan: dict[str, Any]) -> None:
     bpy.context.scene.frame_set(1)
 
 
-def render(bpy: Any) -> None:
-    """Render the draft; the extension places the take in the sequencer."""
-    bpy.ops.levitor.render(engine="draft", seed=0, wait=600.0)
+def save_shot(bpy: Any, plan: dict[str, Any]) -> None:
+    """Save what is rendered next."""
+    bpy.ops.levitor.save_shot(
+        filepath=plan["shot"], engine=plan["engine"], options=json.dumps(plan["options"])
+    )
+
+
+def render(bpy: Any, plan: dict[str, Any]) -> None:
+    """Render; the extension places the take in the sequencer."""
+    bpy.ops.levitor.render(
+        engine=plan["engine"], options=json.dumps(plan["options"]), seed=0, wait=600.0
+    )
 
 
 def report(bpy: Any) -> dict[str, Any]:

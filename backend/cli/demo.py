@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.cli import machine
+
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, FPS = 48, 24
 READY = "LeviTor backend ready at "
@@ -32,6 +34,9 @@ FLOWER: dict[str, Any] = {
         {"instance": "Dahlia", "frame": 48, "move": [0.1, -0.75, 0.0], "turn": [0.0, 0.5, -0.4]},
     ],
 }
+TINY: dict[str, dict[str, Any]] = {"levitor": {"width": 192, "height": 128, "steps": 4}}
+"""Options with which an engine's tiny networks take seconds."""
+
 CHINA: dict[str, Any] = {
     "photo": "china.jpg",
     "lift": {"horizon": 0.48, "near": 2.0, "far": 40.0, "horizontal_fov": 60.0},
@@ -80,7 +85,14 @@ class Made:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("demo", help="make two demo shots (needs a checkout)")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo")
+    parser.add_argument("--out", type=Path, help="folder for what is made (default: build/demo)")
+    parser.add_argument("--engine", default="draft", help="engine of the takes (default: draft)")
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="tiny networks with random weights: tries the whole way, the takes are noise",
+    )
+    machine.add_arguments(parser)
     parser.add_argument(
         "--blender-python",
         type=Path,
@@ -95,10 +107,14 @@ def run(args: argparse.Namespace) -> int:
 
     from backend.cli.contact_sheet import contact_sheet
     from backend.cli.outputs import check_outputs
+    from backend.engines import registry
     from backend.media import write_atomically
     from protocol.errors import ShotError
 
-    out, blender = args.out.resolve(), args.blender_python
+    registry.spec_of(args.engine)
+    named = f"demo-{args.engine}{'-tiny' if args.tiny else ''}"
+    out = args.out or ROOT / "build" / ("demo" if args.engine == "draft" else named)
+    out, blender = out.resolve(), args.blender_python
     if not blender.exists() or not (ROOT / "build_addon.py").exists():
         raise ShotError(
             "demo",
@@ -115,15 +131,20 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=1.0, disable=None, bar_format="{percentage:3.0f}% |{bar:32}| {desc}") as bar:
         bar.set_description("build the extension")
         extension = _build_extension()
+        if args.tiny:
+            args.weights = [*(args.weights or ()), *_tiny_weights(out / "tiny")]
+        told = machine.machine_of(args)
+        setting = {"engine": args.engine, "options": TINY.get(args.engine, {}) if args.tiny else {}}
         bar.set_description("start the server")
-        with _server(out) as endpoint:
+        with _server(out, told) as endpoint:
             for index, plan in enumerate((FLOWER, CHINA)):
 
                 def show(fraction: float, what: str, index: int = index) -> None:
                     bar.n = min((index + fraction) / 2, 1.0)
                     bar.set_description(what, refresh=True)
 
-                made.append(_make(plan, photos, out, blender, extension, endpoint, show))
+                full = plan | setting
+                made.append(_make(full, photos, out, blender, extension, endpoint, told, show))
         bar.n = 1.0
         bar.set_description("contact sheet")
         sheet = out / "contact_sheet.png"
@@ -131,6 +152,8 @@ def run(args: argparse.Namespace) -> int:
         write_atomically(sheet, contact_sheet(out, names, photos))
         bar.set_description("done")
     _print_report(made, sheet, time.monotonic() - started)
+    if args.tiny:
+        print("These takes are noise: their networks are tiny and hold random weights.")
     return 0
 
 
@@ -141,16 +164,17 @@ def _make(
     blender: Path,
     extension: Path,
     endpoint: str,
+    told: machine.Machine,
     show: Any,
 ) -> Made:
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
     from backend import media, pipeline
     from backend.control.preview import control_frames
     from backend.server import convert
-    from backend.server.handlers import render_video
+    from backend.server.handlers import render_video, start
     from backend.shotfile import read_shot
 
-    start = time.monotonic()
+    began = time.monotonic()
     name = Path(plan["photo"]).stem
     paths = {kind: out / f"{name}{end}" for kind, end in _ENDINGS.items()}
     for path in paths.values():
@@ -173,6 +197,7 @@ def _make(
 
     show(0.85, f"{name}: the same shot without Blender")
     shot, blobs = read_shot(paths["shot"])
+    start(told.resources)
     video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
     if video != take:
         raise _failed(f"{paths['shot']} alone gives another video than the server", "")
@@ -185,13 +210,15 @@ def _make(
     return Made(
         name=name,
         blender=result["blender"],
-        seconds=time.monotonic() - start,
+        seconds=time.monotonic() - began,
         files=tuple(paths.values()),
         notes=(
             f"take on frames {result['start']}..{result['end']}, engine "
             f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
             f"shot {properties['levitor_shot'][:12]}",
-            f"`.venv/bin/levitor render {shown(paths['shot'])} -o again.mp4` gives the same bytes",
+            f"`.venv/bin/levitor render {shown(paths['shot'])} -o again.mp4"
+            f"{''.join(f' --weights {_shown_weights(each)}' for each in told.weights)}` "
+            "gives the same bytes",
         ),
     )
 
@@ -205,12 +232,26 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
+def _shown_weights(given: str) -> str:
+    name, _, path = given.partition("=")
+    return f"{name}={shown(Path(path))}"
+
+
 def _photos() -> dict[str, Path]:
     """scikit-learn's two sample photos."""
     import sklearn.datasets
 
     folder = Path(sklearn.datasets.__file__).parent / "images"
     return {name: folder / name for name in ("flower.jpg", "china.jpg")}
+
+
+def _tiny_weights(folder: Path) -> list[str]:
+    """Make them anew; as ``--weights`` takes them."""
+    from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+
+    shutil.rmtree(folder, ignore_errors=True)
+    make_tiny_weights(folder)
+    return [f"svd-xt={folder / BASE_FOLDER}", f"levitor={folder / CONTROL_FOLDER}"]
 
 
 def _build_extension() -> Path:
@@ -226,7 +267,7 @@ def _build_extension() -> Path:
 
 
 @contextlib.contextmanager
-def _server(out: Path) -> Iterator[str]:
+def _server(out: Path, told: machine.Machine) -> Iterator[str]:
     """A backend of its own on a free port; its endpoint."""
     command = [
         sys.executable,
@@ -237,6 +278,9 @@ def _server(out: Path) -> Iterator[str]:
         "0",
         "--state",
         str(out / "state"),
+        f"--device={told.device}",
+        f"--memory={told.memory}",
+        *(f"--weights={given}" for given in told.weights),
     ]
     with (out / "server.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)

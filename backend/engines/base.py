@@ -26,7 +26,9 @@ class EngineSpec:
         name: stable, for programs.
         label: for people.
         help: one sentence.
-        num_frames: frames of a take; 0 is any number.
+        num_frames: frames of a take unless another number is asked for; 0 is one a Blender frame.
+        least_frames: the fewest it makes; 0 with a ``num_frames`` allows no other number.
+        most_frames: likewise.
         needs: names of the weights without which it cannot run.
         stochastic: whether another seed gives other frames.
         options: settings, with ranges.
@@ -39,6 +41,8 @@ class EngineSpec:
     needs: tuple[str, ...] = ()
     stochastic: bool = True
     options: tuple[EngineOption, ...] = ()
+    least_frames: int = 0
+    most_frames: int = 0
 
     def info(self) -> EngineInfo:
         """The part that travels."""
@@ -48,6 +52,8 @@ class EngineSpec:
             help=self.help,
             num_frames=self.num_frames,
             options=self.options,
+            least_frames=self.least_frames,
+            most_frames=self.most_frames,
         )
 
     def completed(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -125,6 +131,10 @@ class Engine(Protocol):
 
     def encode(self, control: Control, options: Mapping[str, Scalar]) -> Any:
         """The engine's signal. Pure: no weights, no device."""
+        ...
+
+    def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """Sentences for the artist on what may make this take worse than she expects."""
         ...
 
     def sample(

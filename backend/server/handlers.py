@@ -12,6 +12,9 @@ from backend import device, media, pipeline
 from backend.control.preview import ControlFrames
 from backend.engines import registry
 from backend.engines.base import Engine
+from backend.perception import registry as models
+from backend.perception.cache import ResultCache
+from backend.perception.perceive import Perception
 from backend.pipeline import LiftOptions, OnPhase, PreviewOptions
 from backend.resources import Resources
 from backend.server import convert
@@ -27,6 +30,8 @@ DRAFT = "draft"
 """The engine whose take a preview may lie on."""
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
+_loaded = models.Loaded()
+"""Perception's models of this process, made at first use."""
 _resources = Resources()
 
 
@@ -99,6 +104,7 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
     depth_map = None
     if message.depth is not None:
         depth_map = media.decode_depth_map(blobs.get(message.depth.file.sha256))
+    image = _put(photo.pixels, blobs)
     lifted = pipeline.lift(
         photo.pixels,
         photo.scale,
@@ -112,8 +118,10 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
             nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
         ),
         on_step,
+        _perception(with_depth=depth_map is None),
+        image.sha256,
     )
-    notes = list(photo.notes)
+    notes = [*photo.notes, *lifted.notes]
     if depth_map is not None and depth_map.shape != photo.pixels.shape[:2]:
         notes.append(
             f"The depth map of {depth_map.shape[1]} x {depth_map.shape[0]} was scaled to the photo."
@@ -121,7 +129,7 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
     return messages.Lifted(
         job=job,
         scene=messages.Scene(
-            image=_put(photo.pixels, blobs),
+            image=image,
             depth=_put(lifted.lift.depth.numpy(), blobs),
             intrinsics=lifted.lift.camera.intrinsics.numpy(),
             near=lifted.lift.near,
@@ -153,6 +161,8 @@ def segment(
         message.box,
         given,
         message.upright,
+        _perception(with_depth=False),
+        message.scene.image.sha256,
     )
     on_step("segment", 1, 1)
     return messages.Segmented(
@@ -179,6 +189,7 @@ def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> mes
         seed=shot.seed,
         shot=content.shot_hash(shot),
         options=dict(take.options),
+        notes=take.notes,
     )
 
 
@@ -244,6 +255,18 @@ def _put(array: Array, blobs: Blobs) -> messages.ArrayBlob:
     ref, data = content.array_blob_of(array)
     blobs.put(data)
     return ref
+
+
+def _perception(*, with_depth: bool) -> Perception:
+    """The best models that are here; a network that is not needed is not loaded."""
+    depth = models.depth_model(models.AUTO if with_depth else models.OFFLINE, _resources, _loaded)
+    segments = models.segment_model(models.AUTO, _resources, _loaded)
+    return Perception(
+        depth=depth.model,
+        segments=segments.model,
+        cache=None if _resources.cache is None else ResultCache(_resources.cache),
+        notes=(*depth.notes, *segments.notes),
+    )
 
 
 def _engine(name: str) -> Engine:

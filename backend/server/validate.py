@@ -125,10 +125,13 @@ def _check_shot(shot: messages.Shot, engines: Sequence[EngineInfo], limits: Limi
     _plane(shot.instance_map, "int32", "the instance map")
     frames = len(shot.camera_from_world)
     engine = base.find(shot.engine, engines)
-    if engine.num_frames and frames != engine.num_frames:
+    least = engine.least_frames or engine.num_frames
+    most = engine.most_frames or engine.num_frames
+    if engine.num_frames and not least <= frames <= most:
+        allowed = f"{least}" if least == most else f"{least} to {most}"
         raise ShotError(
             "frames",
-            f"The engine '{engine.name}' makes {engine.num_frames} frames, the shot has {frames}.",
+            f"The engine '{engine.name}' makes {allowed} frames, the shot has {frames}.",
             f"Sample the shot in {engine.num_frames} frames.",
         )
     base.completed(engine, shot.options)

@@ -43,6 +43,11 @@ class DraftEngine:
         """Cut the photo into plate and layers."""
         return draft_signal(control, softness=float(options["softness"]))
 
+    def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """Nothing: a draft is what it is at any size and length."""
+        del control, options
+        return ()
+
     @torch.inference_mode()
     def sample(
         self,

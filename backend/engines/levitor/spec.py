@@ -12,6 +12,8 @@ SPEC = EngineSpec(
     label="LeviTor",
     help="Stable Video Diffusion with LeviTor's ControlNet, as in the paper; 16 frames.",
     num_frames=FRAMES,
+    least_frames=2,
+    most_frames=64,
     needs=("svd-xt", "levitor"),
     options=(
         EngineOption(

@@ -15,6 +15,7 @@ from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
 )
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
 
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import CLIP_MEAN, CLIP_STD
@@ -40,6 +41,7 @@ def make_tiny_weights(folder: Path, seed: int = 0) -> None:
         folder: gets ``stable-video-diffusion-img2vid-xt/`` and ``LeviTor/``.
         seed: of the random weights.
     """
+    transformers_logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         make_tiny_base(folder / BASE_FOLDER)
