@@ -30,8 +30,10 @@ class Resources:
         memory: one of :data:`MEMORY`.
         weights: gives the folder or file of the weights of that name; raises a ``ShotError`` that
             says what is missing and where it was looked for.
+        cache: a folder for results that may be lost, or ``None`` to keep none.
     """
 
     device: str = "cpu"
     memory: str = "auto"
     weights: Callable[[str], Path] = no_weights
+    cache: Path | None = None

@@ -172,7 +172,8 @@ def square_root(number: int, what: str, path: Path) -> int:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice; torch has other words on a CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "not enough memory" in str(error)
+        isinstance(error, RuntimeError)
+        and ("not enough memory" in str(error) or "can't allocate memory" in str(error))
     )
 
 

@@ -159,7 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         weights = Search.here(options.weights).require
         device = handlers.start(
-            Resources(device=options.device, memory=options.memory, weights=weights)
+            Resources(
+                device=options.device,
+                memory=options.memory,
+                weights=weights,
+                cache=options.blobs.parent / "perception",
+            )
         )
     except ShotError as error:  # it was right when the server started
         log.error("%s", error)

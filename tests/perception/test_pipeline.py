@@ -1,0 +1,158 @@
+"""A lift and a click with networks, through the handlers of the server's worker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.perception import info, registry
+from backend.perception.cache import ResultCache
+from backend.perception.perceive import Perception
+from backend.pipeline import LiftOptions, lift, segment
+from backend.resources import Resources, no_weights
+from backend.server import handlers
+from protocol import messages
+from protocol.arrays import Array
+from protocol.content import blob_of
+from protocol.errors import ShotError
+from tests.perception import photos
+
+CLICK = np.array([[320.0, 200.0]]), np.ones(1, np.uint8)
+
+
+class Memory:
+    """A job's data in a dictionary."""
+
+    def __init__(self):
+        self.data = {}
+
+    def get(self, sha256):
+        return self.data[sha256]
+
+    def put(self, data):
+        self.data[blob_of(data, "application/octet-stream").sha256] = data
+
+    def array(self, ref) -> Array:
+        return np.frombuffer(self.data[ref.sha256], ref.dtype).reshape(ref.shape)
+
+
+@pytest.fixture
+def worker(weights, tmp_path, monkeypatch):
+    """The handlers of a worker that finds a depth network and a SAM, and nothing loaded yet."""
+    paths = {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
+    monkeypatch.setattr(handlers, "_loaded", registry.Loaded())
+    monkeypatch.setattr(
+        handlers,
+        "_resources",
+        Resources(
+            weights=lambda name: paths.get(name) or no_weights(name), cache=tmp_path / "cache"
+        ),
+    )
+    return paths
+
+
+def lifted(blobs):
+    data = photos.flower()
+    blobs.put(data)
+    message = messages.Lift(image=blob_of(data, "image/jpeg"), max_side=640)
+    return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+
+
+def test_a_lift_uses_the_networks_that_are_here_and_says_which(worker):
+    blobs = Memory()
+    reply = lifted(blobs)
+    assert (reply.depth_model, reply.segment_model) == ("depth-anything-v2-small", "sam-vit-base")
+    assert not reply.upright
+    depth = blobs.array(reply.scene.depth)
+    assert depth.dtype == np.float32
+    np.testing.assert_allclose([depth.min(), depth.max()], [2.0, 20.0], rtol=1e-4)
+    segments = blobs.array(reply.segments)
+    assert segments.shape == depth.shape == (426, 640)
+    assert segments.max() <= 120
+
+
+def test_a_click_uses_the_segment_network_and_leaves_the_relief_alone(worker):
+    blobs = Memory()
+    scene = lifted(blobs).scene
+    points, positive = CLICK
+    message = messages.Segment(scene=scene, points=points, positive=positive)
+    reply = handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+    assert reply.segment_model == "sam-vit-base"
+    assert blobs.array(reply.mask).shape == (426, 640)
+    assert (blobs.array(reply.depth) == blobs.array(scene.depth)).all()
+    # The lift looked at the photo for its segments; the click did not look again
+    assert handlers._loaded.segments["sam-vit-base"].encoded == 1
+
+
+def test_the_second_lift_of_a_photo_asks_no_network(worker, monkeypatch):
+    first = lifted(Memory())
+
+    def never(*_):
+        raise AssertionError("the network was asked again")
+
+    model = handlers._loaded.depth["depth-anything-v2-small"]
+    monkeypatch.setattr(model, "disparity", never)
+    monkeypatch.setattr(handlers._loaded.segments["sam-vit-base"], "segments", never)
+    second = lifted(Memory())
+    assert second.scene.depth.sha256 == first.scene.depth.sha256
+    assert second.segments.sha256 == first.segments.sha256
+
+
+def test_broken_weights_are_a_note_and_the_offline_way_goes_on(worker, tmp_path):
+    (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
+    worker["depth-anything-v2-small"] = tmp_path / "bad.pth"
+    reply = lifted(Memory())
+    assert reply.depth_model == info.RAMP
+    assert reply.upright
+    assert sum("bad.pth cannot be used" in note for note in reply.notes) == 1
+
+
+def test_without_edge_cleaning_more_points_hang_between():
+    class Steps:
+        name = "steps"
+
+        def disparity(self, pixels, size=518, on_note=None):
+            across = np.clip((np.arange(pixels.shape[1]) - 97) / 3, 0, 1)
+            return np.tile(across.astype(np.float32), (pixels.shape[0], 1))
+
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    found = {}
+    for clean in (True, False):
+        options = LiftOptions(clean_edges=clean)
+        result = lift(pixels, 1.0, None, options, lambda *_: None, Perception(depth=Steps()))
+        z = result.lift.depth.numpy()
+        found[clean] = int(((z > 2.1) & (z < 19.0)).sum())
+    assert found == {True: 0, False: 200}
+
+
+def test_another_size_or_cleaning_is_not_taken_from_the_cache(depth_model, tmp_path):
+    cache = ResultCache(tmp_path)
+    perception = Perception(depth=depth_model, cache=cache)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    for size, clean in ((56, True), (56, False), (70, True), (56, True)):
+        perception.disparity(pixels, "", size, clean, lambda note: None)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_best_candidate_that_is_neither_empty_nor_everything_is_taken(depth_model):
+    class Three:
+        name = automatic_name = "three"
+
+        def __init__(self, masks):
+            self.masks = masks
+
+        def encode(self, pixels, key=""):
+            return None
+
+        def segment(self, embedding, points, positive, box, previous=None):
+            return type("Found", (), {"masks": self.masks})
+
+    masks = np.zeros((3, 10, 10), bool)
+    masks[0], masks[2, 3:5, 3:5] = True, True
+    pixels, depth = np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), np.float32)
+    call = (pixels, depth, *CLICK, None, None, False)
+    mask, _, model = segment(*call, Perception(segments=Three(masks)))
+    assert (mask == masks[2]).all()
+    assert model == "three"
+    with pytest.raises(ShotError, match="covers the whole photo"):
+        segment(*call, Perception(segments=Three(masks[:2])))
