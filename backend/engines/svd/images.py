@@ -109,7 +109,8 @@ def decode_frames(
     latents = (latents / vae.config["scaling_factor"]).to(vae.dtype)
     chunks: list[Tensor] = []
     for part in latents.split(chunk or len(latents)):
-        pixels = _decode_tiles(vae, part, tile) if tile else _decode(vae, part)
+        whole = not tile or max(part.shape[-2:]) <= tile
+        pixels = _decode(vae, part) if whole else _decode_tiles(vae, part, tile)
         chunks.append((pixels.float() / 2 + 0.5).clamp(0.0, 1.0))
         on_chunk()
     return torch.cat(chunks)
