@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
     from backend.engines.base import EngineSpec
 
-MEMORY_LEFT = 1.3
-"""Weights should leave a third of their size free for the work itself; a rule of thumb."""
+SVD_PARTS = {
+    "image_encoder": 632_000_000,
+    "vae": 97_700_000,
+    "unet": 1_524_600_000,
+    "controlnet": 682_000_000,
+}
+"""Numbers in each network of an engine on Stable Video Diffusion XT."""
+SVD_FRAMES, SVD_SIDES = 16, (512, 288)
+"""The size that memory is reckoned for, unless the engine says another."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,6 +86,8 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
                 "name": spec.name,
                 "label": spec.label,
                 "help": spec.help,
+                "frames": spec.num_frames,
+                "takes": _takes(spec, device),
                 "needs": list(spec.needs),
                 "lacks": [name for name in spec.needs if not search.has(name)],
             }
@@ -120,7 +129,7 @@ def advice(found: dict[str, Any]) -> list[str]:
     for engine in models:
         if engine["lacks"]:
             said.append(_for_engine(engine, [rows[name] for name in engine["lacks"]]))
-    said += [_on_device(engine, rows, found) for engine in models]
+    said += [_on_device(engine, found) for engine in models if engine["takes"]]
     for row in rows.values():
         if row["state"] == "incomplete":
             said.append(
@@ -142,24 +151,54 @@ def _for_engine(engine: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     return f"For real video with {engine['label']}, {size}:\n{_command(names)}\n{licences}"
 
 
-def _on_device(
-    engine: dict[str, Any], rows: dict[str, dict[str, Any]], found: dict[str, Any]
-) -> str:
+def _on_device(engine: dict[str, Any], found: dict[str, Any]) -> str:
     from backend.weights_table import human
 
-    needs = [rows[name] for name in engine["needs"]]
-    size, dtype = sum(row["memory"] for row in needs), needs[0]["dtype"]
-    takes = f"{engine['label']}'s weights take about {human(size)} as {dtype}"
+    takes, label = engine["takes"], engine["label"]
+    what = f"a take of {engine['frames'] or SVD_FRAMES} frames of {SVD_SIDES[0]} x {SVD_SIDES[1]}"
     if found["device"] == "cpu":
-        free = found["memory"]["available"]
-        fits = f", and {human(free)} of memory are free" if free else ""
-        short = " (too little: expect it to fail)" if free and free < size * MEMORY_LEFT else ""
-        return f"Without a CUDA GPU it runs on the CPU, very slowly: {takes}{fits}{short}."
+        free, most = found["memory"]["available"], takes["balanced"]
+        fits = f"; {human(free)} are free" if free else ""
+        short = ", too little" if free and free < most else ""
+        return (
+            f"Without a CUDA GPU {label} runs on the CPU, very slowly: {what} takes about"
+            f" {human(most)} of memory (reckoned, not measured){fits}{short}."
+        )
     gpu = found["torch"]["gpus"][0]
-    hint = ""
-    if gpu["free"] < size * MEMORY_LEFT:
-        hint = "; that is tight, so render with --memory low"
-    return f"On the {gpu['name']}, {takes}, and {human(gpu['free'])} are free{hint}."
+    if gpu["free"] >= takes["high"]:
+        hint = ""
+    elif gpu["free"] >= takes["low"]:
+        hint = "; memory auto chooses what fits"
+    else:
+        hint = ", too little: close other programs"
+    return (
+        f"On the {gpu['name']}, {what} with {label} takes about {human(takes['high'])}, and"
+        f" {human(takes['low'])} with memory low (reckoned, not measured);"
+        f" {human(gpu['free'])} are free{hint}."
+    )
+
+
+def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
+    """Bytes that a take on Stable Video Diffusion needs, by rung of memory; else none."""
+    if "svd-xt" not in spec.needs:
+        return {}
+    from dataclasses import replace
+
+    from backend.engines.svd.memory import PLANS, Weights, needed_bytes
+
+    on_gpu = device.startswith("cuda")
+    element = 2 if on_gpu else 4
+    weights = Weights(**{part: count * element for part, count in SVD_PARTS.items()})
+    frames, sides = spec.num_frames or SVD_FRAMES, SVD_SIDES
+    return {
+        plan.rung: needed_bytes(
+            replace(plan, park=plan.park and on_gpu),  # main memory is where parts are parked
+            *(weights, frames, *sides),
+            guided=True,
+            element_size=element,
+        )
+        for plan in PLANS
+    }
 
 
 def report(found: dict[str, Any]) -> list[str]:

@@ -104,6 +104,18 @@ def test_the_panel_says_where_photos_go_and_how_long_an_answer_takes(connected, 
     assert f"Round trip: {1000 * owner.status.round_trip_seconds:.1f} ms" in words
 
 
+def test_the_panel_says_what_an_engine_lacks_and_what_made_depth(connected, addon):
+    said = drawn(addon, "LEVITOR_PT_render")
+    assert "are not on this computer" not in said  # the draft needs nothing
+    connected.levitor.engine = "levitor"
+    said = drawn(addon, "LEVITOR_PT_render")
+    assert "The weights 'svd-xt' (Stable Video Diffusion XT) are not on this computer" in said
+    assert "`levitor doctor` says what to fetch." in said
+    said = drawn(addon, "LEVITOR_PT_connection")
+    assert "Depth: ground plane No depth network" in said
+    assert "levitor on cpu" in said or "levitor on auto" in said  # until a worker is ready
+
+
 def test_the_panel_says_how_long_a_render_still_takes(scene, addon):
     jobs, owner = module(addon, "core.jobs"), link(addon)
     owner.jobs.add(jobs.Job(task="t", kind="submit", label="draft, 8 frames"))

@@ -13,7 +13,9 @@ from backend.engines.registry import specs
 from backend.weights_table import TABLE
 from tests.weights.layouts import fill
 
-VIDEO = EngineSpec(name="video", label="Real Video", help="", needs=("svd-xt", "levitor"))
+VIDEO = EngineSpec(
+    name="video", label="Real Video", help="", num_frames=16, needs=("svd-xt", "levitor")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -62,17 +64,29 @@ def test_with_weights_it_says_what_they_are_used_for(gather, home):
 
 @pytest.mark.parametrize(
     ("free", "says"),
-    [(24_000_000_000, "24.0 GB are free."), (6_000_000_000, "so render with --memory low.")],
+    [
+        (24.0e9, "24.0 GB are free."),
+        (8.0e9, "8.0 GB are free; memory auto chooses what fits."),
+        (4.0e9, "4.0 GB are free, too little: close other programs."),
+    ],
 )
-def test_on_a_gpu_it_says_what_the_weights_take_of_it(gather, free, says):
+def test_on_a_gpu_it_says_what_a_take_needs_of_it(gather, free, says):
     found = gather()
-    gpu = {"name": "A GPU", "memory": 24_000_000_000, "free": free}
-    found["device"], found["torch"]["gpus"] = "cuda", [gpu]
-    for row, weights in zip(found["weights"], TABLE, strict=True):
-        row["memory"], row["dtype"] = weights.bytes_on("cuda"), "float16"
+    found["device"] = "cuda"
+    found["torch"]["gpus"] = [{"name": "A GPU", "memory": 24.0e9, "free": free}]
+    found["engines"][-1]["takes"] = doctor._takes(VIDEO, "cuda")
     last = doctor.advice(found)[-1]
-    assert "On the A GPU, Real Video's weights take about 5.9 GB as float16" in last
+    assert last.startswith("On the A GPU, a take of 16 frames of 512 x 288 with Real Video takes")
     assert last.endswith(says)
+
+
+def test_what_a_take_needs_is_more_than_its_weights_and_falls_with_the_rung():
+    takes = doctor._takes(VIDEO, "cuda")
+    denoisers, whole = 2 * (1.5246e9 + 0.682e9), 2 * sum(doctor.SVD_PARTS.values())
+    assert takes["high"] > whole > takes["low"] > denoisers
+    assert takes["high"] > takes["balanced"] >= takes["low"]
+    assert doctor._takes(VIDEO, "cpu")["low"] > 2 * whole  # float32, and nothing to park in
+    assert doctor._takes(specs()[0], "cpu") == {}
 
 
 def test_the_report_fits_a_terminal_and_ends_well(capsys):
