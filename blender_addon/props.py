@@ -224,6 +224,11 @@ class LEVITOR_PG_scene(PropertyGroup):
         items=PREVIEW_OVER,
         default="DRAFT",
     )
+    preview_live: BoolProperty(
+        name="Live",
+        description="Preview again whenever the shot has changed",
+        default=False,
+    )
     preview_show: EnumProperty(
         name="Show",
         description="What the control preview shows",

@@ -6,7 +6,7 @@ import bpy
 
 from . import prefs, props
 from .link import pump
-from .ops import OPERATORS
+from .ops import OPERATORS, live
 from .ui import PANELS
 
 CLASSES = (*props.CLASSES, prefs.LEVITOR_AP_preferences, *OPERATORS, *PANELS)
@@ -18,10 +18,12 @@ def register() -> None:
         bpy.utils.register_class(cls)
     props.attach()
     pump.start()
+    live.start()
 
 
 def unregister() -> None:
     """Undo :func:`register`."""
+    live.stop()
     pump.stop()
     props.detach()
     for cls in reversed(CLASSES):

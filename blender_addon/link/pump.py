@@ -316,8 +316,25 @@ def link() -> Link:
     return _owner
 
 
+followers: list[Callable[[], None]] = []
+"""Called by the timer, never from within an operator that waits."""
+
+
+def beat() -> float:
+    """The timer's callback: :func:`pump`, then the followers; never raises."""
+    pause = pump()
+    for follow in followers:
+        try:
+            follow()
+        except Exception:
+            log.exception("%s failed and is not called again", follow.__name__)
+            followers.remove(follow)
+            break
+    return ACTIVE_SECONDS if _owner.waiting else pause
+
+
 def pump() -> float:
-    """The timer's callback: never raises, since that would end the timer.
+    """Read and place what has come; returns how soon to do so again, and never raises.
 
     An error that comes back at every call is logged once.
     """
@@ -350,14 +367,14 @@ def pump_until(done: Callable[[], bool], seconds: float) -> bool:
 def start() -> None:
     """Begin the timer and watch for moments at which nothing may be placed."""
     busy.start()
-    bpy.app.timers.register(pump, first_interval=IDLE_SECONDS, persistent=True)
+    bpy.app.timers.register(beat, first_interval=IDLE_SECONDS, persistent=True)
 
 
 def stop() -> None:
     """End the timer, the handlers and the connection."""
     global _owner
-    if bpy.app.timers.is_registered(pump):
-        bpy.app.timers.unregister(pump)
+    if bpy.app.timers.is_registered(beat):
+        bpy.app.timers.unregister(beat)
     busy.stop()
     _owner.disconnect()
     _owner = Link()

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from bpy.types import Context, Operator
 
 from ..core.previews import preview_name
 from ..link import pump
 from ..link.pump import Errand
-from ..link.wire import ShotError, messages
+from ..link.wire import ShotError, content, messages
 from ..props import PREVIEW_OVER, PREVIEW_SHOW
 from ..scene import lifts, previews, sequencer
 from .common import Outcome, fill_from_scene, meet, reported
 from .render import SETTINGS, ShotSettings
 
 KIND = "preview"
+_latest: list[Any] = []
+"""The last shot that was sent, and how it was to be shown."""
 
 
 class LEVITOR_OT_preview_control(ShotSettings, Operator):
@@ -48,6 +51,10 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         min=0.0,
         options={"SKIP_SAVE"},
     )
+    live: BoolProperty(
+        description="Only if the shot is another one than in the last preview; no undo step",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
     def execute(self, context: Context) -> Outcome:
         """Send the shot; with a wait, place the preview."""
@@ -65,6 +72,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
             )
         shot, blobs = self.read_shot(context)
         collection = lifts.active(scene)
+        lift = collection.levitor.uid
         preview = messages.Preview(
             shot=shot,
             over="photo" if self.over == "PHOTO" else "draft",
@@ -72,9 +80,14 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
             points="POINTS" in self.show,
             depth="DEPTH" in self.show,
         )
+        wanted = content.shot_hash(shot), self.over, frozenset(self.show)
+        if self.live and _latest == [wanted] and previews.formers(scene, lift):
+            return None
+        _latest[:] = [wanted]
         place = partial(
             _arrive,
-            lift=collection.levitor.uid,
+            live=self.live,
+            lift=lift,
             photo=collection.name,
             shot=shot,
             asked=lifts.Asked.in_scene(scene),
@@ -90,6 +103,7 @@ def _arrive(
     result: messages.Previewed,
     blobs: Mapping[str, bytes],
     *,
+    live: bool,
     lift: str,
     photo: str,
     shot: messages.Shot,
@@ -107,6 +121,7 @@ def _arrive(
         shot=result.shot,
         asked_in=asked,
     )
-    strip = previews.place(preview)
-    bpy.ops.ed.undo_push(message="Preview Control")
+    strip = previews.place(preview, muted=live)
+    if not live:  # an undo is to take back the artist's last edit, not the preview of it
+        bpy.ops.ed.undo_push(message="Preview Control")
     return f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."

@@ -8,6 +8,7 @@ from bpy.types import Context, Panel, UILayout
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
+from ..ops import live
 from ..scene import busy, options
 from .lists import draw_jobs, draw_options, draw_text
 
@@ -157,7 +158,11 @@ class LEVITOR_PT_preview(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw the button, what the preview shows, and its jobs."""
         layout, settings = self.layout, context.scene.levitor
-        layout.operator("levitor.preview_control", icon="POINTCLOUD_DATA")
+        row = layout.row(align=True)
+        row.operator("levitor.preview_control", icon="POINTCLOUD_DATA")
+        row.prop(settings, "preview_live", toggle=True)
+        if settings.preview_live and live.trouble:
+            draw_text(layout, live.trouble)
         layout.row().prop(settings, "preview_over", expand=True)
         layout.row().prop(settings, "preview_show", expand=True)
         draw_kind(layout, "preview")

@@ -17,13 +17,13 @@ def free_port() -> int:
 
 
 def test_the_timer_is_registered_and_there_is_no_thread_but_the_main_one(connected, addon):
-    assert bpy.app.timers.is_registered(module(addon, "link.pump").pump)
+    assert bpy.app.timers.is_registered(module(addon, "link.pump").beat)
     assert threading.enumerate() == [threading.main_thread()]
 
 
 def test_the_timer_survives_a_new_file(scene, addon):
     bpy.ops.wm.read_homefile(use_empty=True)
-    assert bpy.app.timers.is_registered(module(addon, "link.pump").pump)
+    assert bpy.app.timers.is_registered(module(addon, "link.pump").beat)
 
 
 def test_another_computer_needs_permission_and_the_sentence_says_where(scene, addon):
@@ -171,8 +171,7 @@ def test_cancelling_nothing_is_said(scene, addon):
 
 
 def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
-    pump = module(addon, "link.pump").pump
-    busy = module(addon, "scene.busy")
+    beat = module(addon, "link.pump").beat
 
     def classes():
         return [name for name in dir(bpy.types) if name.startswith("LEVITOR_")]
@@ -186,16 +185,16 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
             handler
             for name in names
             for handler in getattr(bpy.app.handlers, name)
-            if handler.__module__ == busy.__name__
+            if handler.__module__.startswith(PACKAGE)
         ]
 
-    assert len(attached()) == 13
+    assert len(attached()) == 13 + 5  # of scene.busy and of scene.edits
     assert len(classes()) > 15
     try:
         assert bpy.ops.preferences.addon_disable(module=PACKAGE) == {"FINISHED"}
         assert attached() == []
         assert classes() == []
-        assert not bpy.app.timers.is_registered(pump)
+        assert not bpy.app.timers.is_registered(beat)
         assert not hasattr(bpy.types.Scene, "levitor")
         assert not hasattr(bpy.types.Collection, "levitor")
         assert "lift" not in dir(bpy.ops.levitor)

@@ -174,3 +174,74 @@ def test_locked_channels_are_left_alone(placed, addon):
         bpy.context.scene.sequence_editor.channels[name].lock = True
     assert placed.module.place(placed.film).channel == 2
     assert placed.module.place(placed.film).channel == 2
+
+
+@pytest.fixture
+def follow(animated, addon, monkeypatch):
+    """Lets the timer's follower act until nothing more comes; returns the jobs that it started."""
+    live, pump, edits = (module(addon, f) for f in ("ops.live", "link.pump", "scene.edits"))
+    monkeypatch.setattr(live, "QUIET_SECONDS", 0.0)
+
+    def act():
+        before = {job.task for job in link(addon).rows("preview")}
+        for _ in range(10):
+            live.follow()
+            assert pump.pump_until(lambda: not link(addon).waiting, 60.0)
+        return [job for job in link(addon).rows("preview") if job.task not in before]
+
+    animated.levitor.preview_over, animated.levitor.frames = "PHOTO", 2
+    edits.seen()
+    yield act
+    animated = bpy.context.scene
+    animated.levitor.preview_live = False
+
+
+def test_live_previews_are_off_until_they_are_switched_on(follow, animated, addon):
+    assert follow() == []
+    animated.levitor.preview_live = True
+    assert [job.state for job in follow()] == ["done"]
+    assert len(previews(addon)) == 1
+
+
+def test_a_live_preview_comes_once_for_each_change_of_the_shot(follow, animated, addon):
+    animated.levitor.preview_live = True
+    follow()
+    assert follow() == []
+    bpy.ops.levitor.key_handle(instance="Flower", frame=12, move=(0.1, -0.2, 0.0))
+    bpy.context.view_layer.update()
+    assert len(follow()) == 1
+    animated.frame_end = 20
+    assert len(follow()) == 1
+    (strip,) = previews(addon)
+    assert span(addon, strip).end == 21
+    assert follow() == []
+    # What is no part of the shot changes nothing
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.context.view_layer.update()
+    assert follow() == []
+
+
+def test_a_live_preview_makes_no_undo_step_and_stays_hidden(follow, animated, addon):
+    animated.levitor.preview_live = True
+    follow()
+    previews(addon)[0].mute = True
+    bpy.ops.ed.undo_push(message="Before")
+    animated.frame_end = 20
+    bpy.ops.ed.undo_push(message="Longer")
+    follow()
+    assert previews(addon)[0].mute
+    bpy.ops.ed.undo()
+    assert bpy.context.scene.frame_end == 12
+    assert len(previews(addon)) == 1
+
+
+def test_a_shot_that_cannot_be_previewed_is_told_in_the_panel_until_it_can(follow, animated, addon):
+    live = module(addon, "ops.live")
+    animated.levitor.preview_live = True
+    animated.frame_start = 10  # the handle has left its rest there
+    assert follow() == []
+    assert "is not at rest at the first frame 10" in live.trouble
+    assert len(previews(addon)) == 0
+    animated.frame_start = 5
+    assert len(follow()) == 1
+    assert live.trouble == ""

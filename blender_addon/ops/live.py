@@ -1,0 +1,64 @@
+"""The live preview: asks for a new one when the shot has changed and none is under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.types import Scene
+
+from ..link import pump
+from ..scene import busy, edits
+
+QUIET_SECONDS = 0.3
+"""Pause after an edit: reading a shot takes a moment, which is not to come between two edits."""
+FIRST = ("lift", "segment", "preview")
+"""What the artist waits for goes first; the backend does one of these at a time."""
+trouble = ""
+"""Why the shot as it is now cannot be previewed; empty where it can."""
+_settings: Any = None
+
+
+def follow() -> None:
+    """Send a preview if it is wanted; called by the timer."""
+    global trouble, _settings
+    scene, link = bpy.context.scene, pump.link()
+    if scene is None or not scene.levitor.preview_live or scene.levitor.lift is None:
+        trouble, _settings = "", None
+        return
+    if not link.connected or any(map(link.pending, FIRST)) or busy.hindrance() is not None:
+        return
+    settings = _settings_of(scene)
+    if settings == _settings and not edits.pending(QUIET_SECONDS):
+        return
+    _settings = settings
+    try:
+        bpy.ops.levitor.preview_control(live=True)
+    except RuntimeError as error:  # how Blender tells a script what an operator has reported
+        trouble = str(error).removeprefix("Error: ").strip()
+    else:
+        trouble = ""
+    edits.seen()  # only now: reading the shot counts as an edit
+
+
+def start() -> None:
+    """Begin to watch."""
+    edits.start()
+    pump.followers.append(follow)
+
+
+def stop() -> None:
+    """End it, and forget."""
+    global trouble, _settings
+    pump.followers.remove(follow)
+    edits.stop()
+    trouble, _settings = "", None
+
+
+def _settings_of(scene: Scene) -> Any:
+    """What decides over a shot and is no object: Blender does not tell when it changes."""
+    own, render = scene.levitor, scene.render
+    return (
+        (scene.session_uid, scene.frame_start, scene.frame_end, render.fps, render.fps_base),
+        (own.engine, own.frames, own.anchors, own.preview_over, frozenset(own.preview_show)),
+    )
