@@ -78,7 +78,8 @@ class ControlFrames:
         if self.depth:
             z = disparity_from_depth(self.masks.depth[index], self.near, self.far)
             halves.append(z.expand_as(left).clone())
-        for row, column, item, _ in self.points[index] if self.points else ():
+        # Backwards, so that what was picked, which has the smaller ids, lies on top
+        for row, column, item, _ in reversed(self.points[index]) if self.points else ():
             chosen = item <= self.picked
             radius = DISC if chosen else ANCHOR_DISC
             # A point lies on its own instance's tint, so a rim tells it from that
