@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
@@ -42,21 +42,19 @@ def make_tiny_weights(folder: Path, seed: int = 0) -> None:
         seed: of the random weights.
     """
     transformers_logging.disable_progress_bar()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        make_tiny_base(folder / BASE_FOLDER)
-        make_tiny_controlnet(folder / CONTROL_FOLDER)
+    make_tiny_base(folder / BASE_FOLDER, seed)
+    make_tiny_controlnet(folder / CONTROL_FOLDER, seed)
 
 
-def make_tiny_base(folder: Path, **changes: Any) -> None:
+def make_tiny_base(folder: Path, seed: int = 0, **changes: Any) -> None:
     """A tiny Stable Video Diffusion; ``changes`` go into the UNet's configuration."""
-    ControlledUNet(**{**UNET, **changes}).save_pretrained(folder / "unet", variant="fp16")
+    generator = torch.Generator().manual_seed(seed)
+    unet = randomised(ControlledUNet(**{**UNET, **changes}), generator)
+    unet.save_pretrained(folder / "unet", variant="fp16")
     codec: Any = AutoencoderKLTemporalDecoder
-    codec(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        block_out_channels=(32, 32, 32, 32),
-    ).save_pretrained(folder / "vae", variant="fp16")
-    CLIPVisionModelWithProjection(
+    vae = codec(down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32, 32, 32, 32))
+    randomised(vae, generator).save_pretrained(folder / "vae", variant="fp16")
+    clip = CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             hidden_size=32,
             intermediate_size=64,
@@ -66,7 +64,8 @@ def make_tiny_base(folder: Path, **changes: Any) -> None:
             patch_size=32,
             projection_dim=1024,
         )
-    ).save_pretrained(folder / "image_encoder", variant="fp16")
+    )
+    randomised(clip, generator).save_pretrained(folder / "image_encoder", variant="fp16")
     EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -87,10 +86,23 @@ def make_tiny_base(folder: Path, **changes: Any) -> None:
     )
 
 
-def make_tiny_controlnet(folder: Path) -> None:
+def make_tiny_controlnet(folder: Path, seed: int = 0) -> None:
     """A tiny ControlNet in the layout of the release, with an effect: its ways out are not zero."""
     network = SVDControlNet(**UNET, conditioning_embedding_out_channels=(16, 16, 32, 32))
-    outs = [network.controlnet_cond_embedding.conv_out, network.controlnet_mid_block]
-    for out in [*outs, *network.controlnet_down_blocks]:
-        torch.nn.init.normal_(out.weight, std=0.1)
-    network.save_pretrained(folder / "controlnet")
+    generator = torch.Generator().manual_seed(seed + 1)
+    randomised(network, generator).save_pretrained(folder / "controlnet")
+
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+@torch.no_grad()
+def randomised(network: Network, generator: torch.Generator) -> Network:
+    """The network with weights that keep what flows through it at about its size."""
+    for name, values in network.named_parameters():
+        if values.ndim > 1:
+            spread = values[0].numel() ** -0.5
+            values.copy_(torch.randn(values.shape, generator=generator) * spread)
+        elif name.endswith("bias"):
+            values.zero_()
+    return network
