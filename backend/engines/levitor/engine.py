@@ -262,7 +262,10 @@ class LevitorEngine:
     def _faster(self, network: Any, name: str, options: Mapping[str, Scalar]) -> Any:
         """The network in the memory order and form the artist asked for."""
         last = bool(options["channels_last"])
-        network.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+        order = torch.channels_last if last else torch.contiguous_format
+        for parameter in network.parameters():
+            if parameter.ndim == 4:  # the convolutions along time have five axes and keep theirs
+                parameter.data = parameter.data.contiguous(memory_format=order)
         return compiled(self._compiled, network, name) if options["compile"] else network
 
     def _out_of_memory(self, plan: memory.Plan) -> ShotError:
