@@ -1,1 +1,3 @@
 """Measurements of the hot steps: `make bench`. Never asserted by a test."""
+
+import backend as backend  # before torch: it says how OpenMP's threads wait
