@@ -25,7 +25,9 @@ import OpenEXR
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from backend import exif
 from backend.contracts import Frames, OnStep
+from backend.geometry.camera import fov_from_focal
 from protocol.errors import ShotError
 from protocol.messages import Limits
 
@@ -35,7 +37,8 @@ Array = npt.NDArray[Any]
 
 MIN_SIDE = 16
 VIDEO_CRF = "15"
-DEEP = "16 bits a channel"
+DEEP, LENS = "16 bits a channel", "lens"
+"""What is noted of an image before its pixels are decoded, when it is not known any more."""
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 
@@ -48,11 +51,15 @@ class Photo:
         pixels: uint8 (H, W, 3) sRGB; H and W are even, as video needs.
         scale: working pixels per pixel on disk.
         notes: what was done to it, a sentence each.
+        horizontal_fov: of ``pixels``, in degrees, where the file tells; see ``exif.lens_of``.
+        fov_source: how it is known, for the artist.
     """
 
     pixels: Array
     scale: float
     notes: tuple[str, ...]
+    horizontal_fov: float | None = None
+    fov_source: str = ""
 
 
 def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) -> Photo:
@@ -69,6 +76,7 @@ def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) 
             "Save the frame you want as PNG or JPEG and lift that.",
         )
     notes: list[str] = []
+    lens: exif.Lens | None = image.info[LENS]
     rgb = _to_rgb(image, notes)
     original = rgb.height, rgb.width
     scale = min(1.0, max_side / max(original))
@@ -97,6 +105,8 @@ def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) 
         pixels=np.ascontiguousarray(pixels[:height, :width]),
         scale=scale,
         notes=tuple(notes),
+        horizontal_fov=None if lens is None else fov_from_focal(lens.focal * scale, width),
+        fov_source="" if lens is None else f"EXIF, {lens.film:.3g} mm",
     )
 
 
@@ -255,6 +265,7 @@ def _open(data: bytes, what: str, max_pixels: int) -> Image.Image:
         raise _too_large(what, image.height, image.width, max_pixels)
     # Pillow reads 16-bit colour as 8-bit; only the description of the raw data still tells
     image.info[DEEP] = any("16" in str(tile[3]) for tile in image.tile)
+    image.info[LENS] = _lens(image)
     with _as_sentence(what):
         image.load()
     return image
@@ -307,6 +318,16 @@ def _upright(image: Image.Image) -> Image.Image:
     except ShotError:  # the pixels are fine, only the note about them is not
         log.debug("the photo's EXIF data are damaged", exc_info=True)
         return image
+
+
+def _lens(image: Image.Image) -> exif.Lens | None:
+    """What the photo's EXIF data say of its lens; nothing where these are damaged."""
+    try:
+        with _as_sentence("EXIF data"):
+            return exif.lens_of(image)
+    except ShotError:
+        log.debug("the photo's EXIF data are damaged", exc_info=True)
+        return None
 
 
 def _has_holes(image: Image.Image) -> bool:

@@ -17,7 +17,12 @@ from backend.contracts import Camera, Control, Lift, MaskSequence, Shot, Take
 from backend.control.levitor import points_from_masks
 from backend.control.preview import ControlFrames, control_frames
 from backend.engines.base import Engine
-from backend.geometry.camera import intrinsics_from_focal, intrinsics_from_fov, scaled_intrinsics
+from backend.geometry.camera import (
+    fov_from_focal,
+    intrinsics_from_focal,
+    intrinsics_from_fov,
+    scaled_intrinsics,
+)
 from backend.geometry.fit import Fit, render_fitted
 from backend.geometry.lift import depth_from_disparity, depth_from_map
 from backend.perception import info, offline
@@ -28,18 +33,26 @@ Array = npt.NDArray[Any]
 OnPhase = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
 
+DEFAULT_FOV = 50.0
+"""Degrees across where nobody knows; about that of a 39 mm lens, between phones and eyes."""
+BY_DEFAULT, GIVEN = "default", "given"
+"""How a field of view is known, beside what a photo's file says."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftOptions:
     """What the artist says of her photo; see ``protocol.messages.Lift``.
 
     Attributes:
+        horizontal_fov: degrees.
+        fov_source: how it is known, for the artist.
         depth_size: pixels of the shorter side that a depth network looks at.
         clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
             them.
     """
 
-    horizontal_fov: float = 50.0
+    horizontal_fov: float = DEFAULT_FOV
+    fov_source: str = BY_DEFAULT
     focal: tuple[float, ...] | None = None
     horizon: float = 0.35
     near: float = 2.0
@@ -57,6 +70,7 @@ class Lifted:
         lift: photo, depth and camera.
         segments: int32 (H, W) automatic static segments.
         upright: the depth knows no objects, so a picked instance should stand upright.
+        fov_source: how the camera's field of view is known.
         notes: what the artist should know of it, a sentence each.
     """
 
@@ -65,7 +79,14 @@ class Lifted:
     depth_model: str
     segment_model: str
     upright: bool
+    fov_source: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def horizontal_fov(self) -> float:
+        """Of the camera, in degrees."""
+        camera = self.lift.camera
+        return fov_from_focal(float(camera.intrinsics[0, 0]), camera.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +163,7 @@ def lift(
         depth_model=depth_model,
         segment_model=perception.segments.automatic_name,
         upright=depth_model == info.RAMP,
+        fov_source=options.fov_source if options.focal is None else GIVEN,
         notes=tuple(notes),
     )
 

@@ -329,10 +329,16 @@ class Lift:
     """Request: turn a photo into a scene.
 
     Attributes:
-        horizontal_fov: degrees; ignored where ``focal`` is given.
+        horizontal_fov: degrees; 0 takes what the photo's file says of its lens, else 50. Ignored
+            where ``focal`` is given.
         focal: (fx, fy, cx, cy) in pixels of the photo on disk.
         horizon: row of the horizon as a fraction of the height; for the depth made without weights.
         max_side: a longer photo is scaled down to it.
+        depth_model: a name from the welcome, ``auto`` for the best that is here, or ``offline``.
+        segment_model: likewise, for the automatic segments.
+        depth_size: pixels of the shorter side that a depth network looks at.
+        clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
+            them.
     """
 
     image: Blob
@@ -343,6 +349,10 @@ class Lift:
     far: float = 20.0
     depth: DepthMap | None = None
     max_side: int = 1280
+    depth_model: str = "auto"
+    segment_model: str = "auto"
+    depth_size: int = 518
+    clean_edges: bool = True
 
 
 @message("segment")
@@ -473,6 +483,8 @@ class Lifted:
         depth_model: what made the depth, and ``segment_model`` the segments.
         upright: the depth knows no objects, so picked instances should stand upright.
         notes: what the artist should know, a sentence each.
+        horizontal_fov: degrees, of the scene's camera; 0 from a server that does not say.
+        fov_source: how it is known: "EXIF, 35 mm", "default" or "given".
     """
 
     job: str
@@ -482,6 +494,8 @@ class Lifted:
     segment_model: str
     upright: bool
     notes: tuple[str, ...] = ()
+    horizontal_fov: float = 0.0
+    fov_source: str = ""
 
 
 @message("segmented")

@@ -36,6 +36,16 @@ def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> Tenso
     return intrinsics_from_focal(focal, focal, width / 2, height / 2)
 
 
+def fov_from_focal(focal: float, width: int) -> float:
+    """Degrees across an image of ``width`` pixels; undoes :func:`intrinsics_from_fov`.
+
+    Args:
+        focal: horizontal focal length, pixels.
+        width: of the image, pixels.
+    """
+    return math.degrees(2 * math.atan(width / 2 / focal))
+
+
 def intrinsics_from_focal(fx: float, fy: float, cx: float, cy: float) -> Tensor:
     """``(3, 3)`` float64 from focal lengths and principal point in pixels."""
     return torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)

@@ -26,38 +26,34 @@ FIRST_DEPTH, FIRST_SEGMENTS = "depth-anything-v2-small", "sam2.1-hiera-small"
 """What to fetch first: small, quick on a CPU, and free for any use."""
 
 
-def best(names: tuple[str, ...], is_here: Callable[[str], bool]) -> str | None:
-    """The first of ``names`` whose weights are here."""
-    return next((name for name in names if is_here(name)), None)
-
-
 def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ...]:
-    """What a welcome says of depth and segments.
+    """What a welcome says of depth and segments: every model that may be asked for, the best first.
 
     Args:
         is_here: whether the weights of that name can be used.
     """
-    depth, segments = best(DEPTH, is_here), best(SEGMENTS, is_here)
+    depth, segments = ([name for name in names if is_here(name)] for names in (DEPTH, SEGMENTS))
     return (
-        PerceptionInfo(task="depth", name=depth)
-        if depth is not None
-        else PerceptionInfo(
+        *(PerceptionInfo(task="depth", name=name) for name in depth),
+        PerceptionInfo(
             task="depth",
             name=RAMP,
-            note="No depth network: the photo stands on a flat ground up to the horizon you set."
+            note="A flat ground up to the horizon you set."
+            if depth
+            else "No depth network: the photo stands on a flat ground up to the horizon you set."
             f" `levitor weights fetch {FIRST_DEPTH}` gets one.",
         ),
-        PerceptionInfo(task="segments", name=segments)
-        if segments is not None
-        else PerceptionInfo(
+        *(PerceptionInfo(task="segments", name=name) for name in segments),
+        PerceptionInfo(
             task="segments",
             name=GRABCUT,
-            note="No segmentation network: colours around your clicks decide; add clicks or a box."
+            note="Colours around your clicks decide."
+            if segments
+            else "No segmentation network: colours around your clicks decide; add clicks or a box."
             f" `levitor weights fetch {FIRST_SEGMENTS}` gets one.",
         ),
-        PerceptionInfo(task="automatic segments", name=segments)
-        if segments is not None
-        else PerceptionInfo(
+        *(PerceptionInfo(task="automatic segments", name=name) for name in segments),
+        PerceptionInfo(
             task="automatic segments",
             name=FELZENSZWALB,
             note="Regions of even colour; they hold the scene in place.",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from backend.perception.base import DepthModel, SegmentModel
-from backend.perception.info import DEPTH, SEGMENTS
+from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.perception.offline import ColourSegments
 from backend.resources import Resources
 from protocol.errors import ShotError
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 AUTO, OFFLINE = "auto", "offline"
+NETWORKLESS = frozenset({OFFLINE, RAMP, GRABCUT, FELZENSZWALB})
+"""Wishes for no network: the word, and the names by which a welcome lists what is made then."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def _choose(
     load: Callable[[str, Path, str], Any],
     without: Any,
 ) -> Chosen[Any]:
-    if wish == OFFLINE:
+    if wish in NETWORKLESS:
         return Chosen(model=without)
     if wish != AUTO:
         if wish not in names:

@@ -93,43 +93,11 @@ def run(
 
 def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Lifted:
     """Photo file in, scene out."""
-    if not media.MIN_SIDE <= message.max_side <= MAX_SIDE:
-        raise ShotError(
-            "max_side",
-            f"A longest side of {message.max_side} pixels is not between {media.MIN_SIDE} "
-            f"and {MAX_SIDE}.",
-            "1280 is a good start.",
-        )
-    photo = media.decode_photo(blobs.get(message.image.sha256), message.max_side)
-    depth_map = None
-    if message.depth is not None:
-        depth_map = media.decode_depth_map(blobs.get(message.depth.file.sha256))
-    image = _put(photo.pixels, blobs)
-    lifted = pipeline.lift(
-        photo.pixels,
-        photo.scale,
-        depth_map,
-        LiftOptions(
-            horizontal_fov=message.horizontal_fov,
-            focal=message.focal,
-            horizon=message.horizon,
-            near=message.near,
-            far=message.far,
-            nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
-        ),
-        on_step,
-        _perception(with_depth=depth_map is None),
-        image.sha256,
-    )
-    notes = [*photo.notes, *lifted.notes]
-    if depth_map is not None and depth_map.shape != photo.pixels.shape[:2]:
-        notes.append(
-            f"The depth map of {depth_map.shape[1]} x {depth_map.shape[0]} was scaled to the photo."
-        )
+    pixels, lifted = lift_photo(message, blobs.get, on_step)
     return messages.Lifted(
         job=job,
         scene=messages.Scene(
-            image=image,
+            image=_put(pixels, blobs),
             depth=_put(lifted.lift.depth.numpy(), blobs),
             intrinsics=lifted.lift.camera.intrinsics.numpy(),
             near=lifted.lift.near,
@@ -139,8 +107,61 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
         depth_model=lifted.depth_model,
         segment_model=lifted.segment_model,
         upright=lifted.upright,
-        notes=tuple(notes),
+        notes=lifted.notes,
+        horizontal_fov=lifted.horizontal_fov,
+        fov_source=lifted.fov_source,
     )
+
+
+def lift_photo(
+    message: messages.Lift, get: convert.GetBlob, on_step: OnPhase
+) -> tuple[Array, pipeline.Lifted]:
+    """A photo's pixels, uint8 (H, W, 3), and what they became; the command line calls it too."""
+    if not media.MIN_SIDE <= message.max_side <= MAX_SIDE:
+        raise ShotError(
+            "max_side",
+            f"A longest side of {message.max_side} pixels is not between {media.MIN_SIDE} "
+            f"and {MAX_SIDE}.",
+            "1280 is a good start.",
+        )
+    photo = media.decode_photo(get(message.image.sha256), message.max_side)
+    depth_map = None
+    if message.depth is not None:
+        depth_map = media.decode_depth_map(get(message.depth.file.sha256))
+    image, _ = content.array_blob_of(photo.pixels)
+    fov, source = message.horizontal_fov, pipeline.GIVEN
+    if fov == 0:
+        fov, source = pipeline.DEFAULT_FOV, pipeline.BY_DEFAULT
+        if photo.horizontal_fov is not None:
+            fov, source = photo.horizontal_fov, photo.fov_source
+    lifted = pipeline.lift(
+        photo.pixels,
+        photo.scale,
+        depth_map,
+        LiftOptions(
+            horizontal_fov=fov,
+            fov_source=source,
+            focal=message.focal,
+            horizon=message.horizon,
+            near=message.near,
+            far=message.far,
+            nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
+            depth_size=message.depth_size,
+            clean_edges=message.clean_edges,
+        ),
+        on_step,
+        _perception(
+            depth=models.OFFLINE if depth_map is not None else message.depth_model,
+            segments=message.segment_model,
+        ),
+        image.sha256,
+    )
+    notes = [*photo.notes, *lifted.notes]
+    if depth_map is not None and depth_map.shape != photo.pixels.shape[:2]:
+        notes.append(
+            f"The depth map of {depth_map.shape[1]} x {depth_map.shape[0]} was scaled to the photo."
+        )
+    return photo.pixels, replace(lifted, notes=tuple(notes))
 
 
 def segment(
@@ -161,7 +182,7 @@ def segment(
         message.box,
         given,
         message.upright,
-        _perception(with_depth=False),
+        _perception(depth=models.OFFLINE),
         message.scene.image.sha256,
     )
     on_step("segment", 1, 1)
@@ -257,15 +278,15 @@ def _put(array: Array, blobs: Blobs) -> messages.ArrayBlob:
     return ref
 
 
-def _perception(*, with_depth: bool) -> Perception:
-    """The best models that are here; a network that is not needed is not loaded."""
-    depth = models.depth_model(models.AUTO if with_depth else models.OFFLINE, _resources, _loaded)
-    segments = models.segment_model(models.AUTO, _resources, _loaded)
+def _perception(*, depth: str, segments: str = models.AUTO) -> Perception:
+    """The models that were asked for; a network that is not needed is not loaded."""
+    far = models.depth_model(depth, _resources, _loaded)
+    parts = models.segment_model(segments, _resources, _loaded)
     return Perception(
-        depth=depth.model,
-        segments=segments.model,
+        depth=far.model,
+        segments=parts.model,
         cache=None if _resources.cache is None else ResultCache(_resources.cache),
-        notes=(*depth.notes, *segments.notes),
+        notes=(*far.notes, *parts.notes),
     )
 
 

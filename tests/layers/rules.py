@@ -136,8 +136,21 @@ ZONES = (
         name="media",
         files=("backend/media.py",),
         libraries=TENSORS | IMAGING,
-        own=("backend.contracts", "backend.media", "protocol"),
+        own=(
+            "backend.contracts",
+            "backend.exif",
+            "backend.geometry.camera",
+            "backend.media",
+            "protocol",
+        ),
         banned=NO_THREADS | {"socket", "subprocess"},
+    ),
+    Zone(
+        name="what a file says of the lens",
+        files=("backend/exif.py",),
+        libraries=frozenset({"PIL"}),
+        own=("backend.geometry.camera",),
+        banned=PURE,
     ),
     Zone(
         name="shot files",

@@ -73,7 +73,16 @@ def shot(**changes: Any) -> Shot:
     given: dict[str, Any] = {
         "scene": SCENE,
         "instance_map": IDS,
-        "instances": (Instance(id=1, name="Dahlia", moving=True, handle=(0.0, 0.0, 5.0)),),
+        "instances": (
+            Instance(
+                id=1,
+                name="Dahlia",
+                moving=True,
+                handle=(0.0, 0.0, 5.0),
+                flatten=0.5,
+                thickness=0.25,
+            ),
+        ),
         "moved_from_rest": moved(),
         "camera_from_world": np.tile(np.eye(4), (FRAMES, 1, 1)),
         "intrinsics": np.tile(INTRINSICS, (FRAMES, 1, 1)),
@@ -110,7 +119,16 @@ SAMPLES: dict[str, Any] = {
     "blob_status": BlobStatus(sha256=HASH, received=5, complete=True),
     "blob_get": BlobGet(sha256=HASH, offset=0, length=3),
     "blob_data": BlobData(sha256=HASH, offset=0, size=3, data=np.array([9, 8, 7], np.uint8)),
-    "lift": Lift(image=PHOTO, depth=DepthMap(file=PHOTO), focal=(8.0, 8.0, 3.0, 2.0)),
+    "lift": Lift(
+        image=PHOTO,
+        horizontal_fov=0.0,
+        depth=DepthMap(file=PHOTO),
+        focal=(8.0, 8.0, 3.0, 2.0),
+        depth_model="depth-anything-v2-small",
+        segment_model="offline",
+        depth_size=700,
+        clean_edges=False,
+    ),
     "segment": Segment(
         scene=SCENE,
         points=np.array([[1.5, 2.5], [3.0, 1.0]]),
@@ -134,6 +152,8 @@ SAMPLES: dict[str, Any] = {
         segment_model="Felzenszwalb",
         upright=True,
         notes=("A note.",),
+        horizontal_fov=54.4,
+        fov_source="EXIF, 35 mm",
     ),
     "segmented": Segmented(job="j1", mask=IDS, depth=DEPTH, segment_model="GrabCut"),
     "rendered": Rendered(

@@ -1,0 +1,88 @@
+"""What a photo's file says of the lens that took it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from backend.geometry.camera import fov_from_focal
+
+FILM_LONG_SIDE = 36.0
+"""Millimetres of the longer side of a frame of 35 mm film."""
+LEAST_FOV, MOST_FOV = 1.0, 175.0
+_MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+"""Of the units in which a resolution may be given: inch, centimetre, millimetre, micrometre."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lens:
+    """A lens as a photo's file describes it.
+
+    Attributes:
+        focal: focal length in pixels of the photo on disk, which are square.
+        film: the same in millimetres for a 36 mm wide frame.
+    """
+
+    focal: float
+    film: float
+
+
+def lens_of(image: Image.Image) -> Lens | None:
+    """The lens that took a photo, where its file says enough.
+
+    Two ways are known, and the first that gives a number is taken:
+
+    - ``FocalLengthIn35mmFilm`` f, with the *longer* side of the photo standing for the 36 mm of a
+      frame of film: ``focal = f * max(width, height) / 36`` pixels. Upright and sideways photos
+      thus have the same lens, and a strip cut off along the shorter side (16:9 out of 3:2) changes
+      nothing. What was cut off the longer side is not known, and makes the lens seem wider.
+    - ``FocalLength`` in millimetres times ``FocalPlaneXResolution`` in pixels a millimetre: safe
+      against every crop, since a pixel stays as large on the sensor. Where the file's
+      ``PixelXDimension`` is another than its width at the same aspect, it was scaled, and so is
+      the focal length.
+
+    Turning the photo upright changes neither: a pixel is as wide as it is tall.
+
+    Args:
+        image: as it is on disk, opened.
+    """
+    exif = image.getexif()
+    about = exif.get_ifd(ExifTags.IFD.Exif)
+    width, height = image.size
+    long_side = max(width, height)
+    film = _positive(about.get(ExifTags.Base.FocalLengthIn35mmFilm))
+    if film is None:
+        millimetres = _positive(about.get(ExifTags.Base.FocalLength))
+        resolution = _positive(about.get(ExifTags.Base.FocalPlaneXResolution))
+        unit = _MILLIMETRES.get(about.get(ExifTags.Base.FocalPlaneResolutionUnit, 2))
+        if millimetres is None or resolution is None or unit is None:
+            return None
+        focal = millimetres * resolution / unit * _scaled(about, width, height)
+        film = focal * FILM_LONG_SIDE / long_side
+    else:
+        focal = film * long_side / FILM_LONG_SIDE
+    # Beyond this the file is wrong, or its lens is none that a pinhole describes
+    if not LEAST_FOV <= fov_from_focal(focal, long_side) <= MOST_FOV:
+        return None
+    return Lens(focal=focal, film=film)
+
+
+def _scaled(about: Any, width: int, height: int) -> float:
+    """How much wider the photo is now than when its lens was written down."""
+    before = _positive(about.get(ExifTags.Base.ExifImageWidth))
+    tall = _positive(about.get(ExifTags.Base.ExifImageHeight))
+    if before is None or tall is None or abs(before / tall * height - width) > 0.01 * width:
+        return 1.0
+    return width / before
+
+
+def _positive(value: Any) -> float | None:
+    """A number above 0; cameras write 0, or divide by it, for what they do not know."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
