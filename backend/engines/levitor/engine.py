@@ -143,7 +143,12 @@ class LevitorEngine:
                     base, controlnet, plan, image, signal, settings, options, seed, on_step
                 )
         except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(plan) from error
+            log.warning("memory '%s' was not enough: %s", plan.rung, str(error))
+            frames = None
+        # Not inside the except clause: there the error keeps everything alive that it interrupted
+        if frames is None:
+            del base, controlnet
+            raise self._out_of_memory(plan)
         log.info(
             "%d frames in %.1f s on %s, memory '%s'",
             len(frames),
@@ -230,7 +235,7 @@ class LevitorEngine:
         frames, _, height, width = signal.maps.shape
         plan = memory.choose_plan(
             self._resources.memory,
-            self._device,
+            memory.free_bytes(self._device, base.image_encoder, base.vae, base.unet, controlnet),
             memory.Weights(
                 image_encoder=memory.weight_bytes(base.image_encoder),
                 vae=memory.weight_bytes(base.vae),
@@ -299,11 +304,12 @@ def frame_size(photo: Size, width: int, height: int) -> Size:
         width or (LONG_SIDE if long_ways else SHORT_SIDE),
     )
     if size[0] % 8 or size[1] % 8 or min(size) < 64:
+        usable = [max(64, side // 8 * 8) for side in reversed(size)]
         raise ShotError(
             "option",
             f"A frame of {size[1]} x {size[0]} pixels has a side that is below 64 or not a "
             "multiple of 8.",
-            f"Use {size[1] // 8 * 8 or 64} x {size[0] // 8 * 8 or 64}, or 0 for the trained size.",
+            f"Use {usable[0]} x {usable[1]}, or 0 for the trained size.",
         )
     return size
 

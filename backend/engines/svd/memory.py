@@ -110,9 +110,24 @@ def needed_bytes(
     return denoisers + codecs + max(denoising, decoding)
 
 
+def free_bytes(device: torch.device, *own: nn.Module) -> int | None:
+    """What a shot may take of a device's own memory; None where it has none, as a CPU.
+
+    Where its ``own`` networks lie there from the shot before, their place is free to it: the same
+    shot then finds the same rung.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    # What this process holds but does not use is free to it as well
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    here = [network for network in own if next(network.parameters()).device.type == device.type]
+    return free + sum(weight_bytes(network) for network in here)
+
+
 def choose_plan(
     memory: str,
-    device: torch.device,
+    free: int | None,
     weights: Weights,
     frames: int,
     height: int,
@@ -123,18 +138,16 @@ def choose_plan(
 ) -> Plan:
     """The rung asked for; with ``auto``, the highest that fits what is free.
 
-    On a CPU ``auto`` is ``balanced``: there is nothing to park, and its two passes take no longer
-    than one of twice the size. ``together`` says that the passes may not be parted.
+    On a CPU (``free`` is None) ``auto`` is ``balanced``: there is nothing to park, and its two
+    passes take no longer than one of twice the size. ``together`` says that the passes may not be
+    parted.
     """
     if memory != "auto":
         return plan_of(memory)
     if together:
         return plan_of("high")
-    if device.type != "cuda":
+    if free is None:
         return plan_of("balanced")
-    free, _ = torch.cuda.mem_get_info(device)
-    # What this process holds but does not use is free to it as well
-    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     for plan in PLANS:
         if needed_bytes(plan, weights, frames, height, width, guided, element_size) < 0.92 * free:
             return plan

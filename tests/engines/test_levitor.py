@@ -1,0 +1,250 @@
+"""The LeviTor engine: its signal, its frame, what it refuses, and a device that is too small."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+
+from backend import pipeline
+from backend.contracts import Control, Lift
+from backend.control.levitor import points_from_masks, stamp_points
+from backend.engines.levitor.engine import LevitorEngine, frame_size
+from backend.engines.levitor.spec import SPEC
+from backend.geometry.fit import fit_photo
+from backend.resources import Resources
+from protocol.errors import ShotError
+from tests.geometry.scenes import motion, shot_of, translation, two_instances
+
+QUICK = {"width": 64, "height": 64, "steps": 1, "guidance_max": 1.0}
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_resources):
+    return LevitorEngine(tiny_resources)
+
+
+def a_shot(photo=(40, 60), frames=2, anchors=True, **options):
+    """The red square (1) goes half a unit to the right, the blue one (2) stays."""
+    lift, ids = two_instances(*photo)
+    path = [[translation()]] * (frames - 1) + [[translation(x=0.5)]]
+    shot = shot_of(lift, ids, motion(lift.camera, path), static=(2,), **options)
+    return replace(shot, engine="levitor", anchors=anchors)
+
+
+def control_of(shot):
+    return Control(
+        shot=shot,
+        masks=lambda fit=None: pipeline.render_shot_masks(shot, lambda *step: None, fit),
+    )
+
+
+def encoded(engine, shot):
+    return engine.encode(control_of(shot), SPEC.completed(shot.options))
+
+
+def rendered(engine, shot):
+    return pipeline.render(shot, engine, lambda *step: None)
+
+
+def refusal(work, *told):
+    with pytest.raises(ShotError) as caught:
+        work(*told)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("photo", "frame"), [((40, 60), (288, 512)), ((60, 40), (512, 288)), ((48, 48), (512, 288))]
+)
+def test_the_signal_is_stamped_from_the_masks_of_the_trained_size(engine, photo, frame):
+    shot = a_shot(photo)
+    signal = encoded(engine, shot)
+    assert signal.maps.shape == (2, 3, *frame)
+    fit = fit_photo(photo, frame, "crop")
+    assert signal.fit == fit
+    masks = pipeline.render_shot_masks(shot, lambda *step: None, fit)
+    points = points_from_masks(masks, 1, shot.lift.near, shot.lift.far)
+    assert torch.equal(signal.maps, stamp_points(points, *frame))
+    assert {item for frame in points for _, _, item, _ in frame} == {1, 2}
+
+
+@pytest.mark.parametrize("kind", ["pad", "squash"])
+def test_options_choose_the_fit_the_points_and_what_stays(engine, kind):
+    shot = a_shot(fit=kind, point_ratio=2.0, width=128, height=64, anchors=False)
+    signal = encoded(engine, shot)
+    fit = fit_photo((40, 60), (64, 128), kind)
+    masks = pipeline.render_shot_masks(shot, lambda *step: None, fit)
+    points = points_from_masks(masks, 1, shot.lift.near, shot.lift.far, ratio=2.0, anchors=False)
+    assert torch.equal(signal.maps, stamp_points(points, 64, 128))
+    assert set(signal.maps[:, 1].unique().tolist()) == {0.0, 1.0}
+
+
+def test_without_anchors_only_what_moves_has_points(engine):
+    with_them, without = (
+        encoded(engine, a_shot(width=64, height=64, anchors=anchors)).maps
+        for anchors in (True, False)
+    )
+    assert set(with_them[:, 1].unique().tolist()) == {0.0, 1.0, 2.0}
+    assert set(without[:, 1].unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        pytest.param("crop", (64, 64), id="what the engine made"),
+        pytest.param("pad", (42, 64), id="3 : 2 without the padding"),
+        pytest.param("squash", (64, 96), id="stretched back to 3 : 2"),
+    ],
+)
+def test_a_take_has_the_photos_proportions(engine, kind, size):
+    frames = rendered(engine, a_shot(fit=kind, **QUICK)).frames
+    assert frames.shape == (2, 3, *size)
+    assert 0.0 <= float(frames.min()) < float(frames.max()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("photo", "asked", "size"),
+    [
+        ((40, 60), (0, 0), (288, 512)),
+        ((60, 40), (0, 0), (512, 288)),
+        ((40, 60), (256, 0), (288, 256)),
+        ((60, 40), (0, 640), (640, 288)),
+        ((40, 60), (64, 72), (72, 64)),
+    ],
+)
+def test_a_side_of_0_is_the_trained_one_as_the_photo_lies(photo, asked, size):
+    assert frame_size(photo, *asked) == size
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "fix"),
+    [
+        ((100, 64), "100 x 64", "96 x 64"),
+        ((64, 150), "64 x 150", "64 x 144"),
+        ((32, 64), "32 x 64", "64 x 64"),
+        ((7, 9), "7 x 9", "64 x 64"),
+    ],
+)
+def test_a_frame_of_another_size_is_refused(engine, asked, told, fix):
+    error = refusal(encoded, engine, a_shot(width=asked[0], height=asked[1]))
+    assert error.code == "option"
+    assert error.sentence == (
+        f"A frame of {told} pixels has a side that is below 64 or not a multiple of 8."
+    )
+    assert error.fix == f"Use {fix}, or 0 for the trained size."
+
+
+def test_guidance_that_falls_is_refused(engine):
+    error = refusal(encoded, engine, a_shot(guidance_min=2.5, guidance_max=1.5))
+    assert (error.code, error.sentence) == (
+        "option",
+        "The guidance of the last frame, 1.5, is below the first frame's, 2.5.",
+    )
+
+
+def test_a_shot_of_one_frame_is_refused(engine):
+    error = refusal(encoded, engine, a_shot(frames=1))
+    assert (error.code, error.sentence) == (
+        "frames",
+        "The shot has 1 frame, LeviTor needs 2 or more.",
+    )
+
+
+def test_an_instance_that_is_never_seen_is_refused(engine):
+    """The red square ends and begins outside of the middle that a crop to 64 x 64 shows."""
+    lift, ids = two_instances(40, 200)
+    shot = shot_of(lift, ids, motion(lift.camera, [[translation(x=-9.0)]] * 2), **QUICK)
+    error = refusal(encoded, engine, shot)
+    assert (error.code, error.sentence) == ("instances", "Instance 1 is in none of the 2 frames.")
+    assert "'pad'" in error.fix
+
+
+def test_a_take_off_what_the_network_was_trained_on_is_warned_of(engine):
+    def notes(frames=16, photo=(40, 60), **options):
+        shot = a_shot(photo, frames, **options)
+        return engine.notes(control_of(shot), SPEC.completed(shot.options))
+
+    assert notes() == notes(photo=(60, 40)) == notes(width=512, height=288) == ()
+    size = "LeviTor was trained on 512 x 288 and 288 x 512; 448 x 288 may look worse."
+    length = "LeviTor was trained on 16 frames; 24 may look worse."
+    assert notes(width=448) == (size,)
+    assert notes(frames=24) == (length,)
+    assert notes(frames=24, width=448) == (size, length)
+    take = rendered(engine, a_shot(**QUICK))
+    assert [note.split("; ")[1] for note in take.notes] == [
+        "64 x 64 may look worse.",
+        "2 may look worse.",
+    ]
+
+
+@pytest.mark.parametrize("rung", ["low", "balanced"])
+def test_the_releases_mixture_needs_both_passes_at_once(tiny_resources, rung):
+    engine = LevitorEngine(Resources(memory=rung, weights=tiny_resources.weights))
+    guided = QUICK | {"guidance_max": 2.0, "legacy_cfg_context": True}
+    error = refusal(rendered, engine, a_shot(**guided))
+    assert error.code == "option"
+    assert f"which memory '{rung}' runs one after the other." in error.sentence
+    assert "--memory high" in error.fix
+    # Without guidance there is one pass and nothing to mix
+    assert len(rendered(engine, a_shot(**guided | {"guidance_max": 1.0})).frames) == 2
+
+
+def test_with_auto_the_releases_mixture_takes_what_it_needs(engine):
+    guided = QUICK | {"guidance_max": 2.0}
+    usual, legacy = (
+        rendered(engine, a_shot(**guided, legacy_cfg_context=value)).frames
+        for value in (False, True)
+    )
+    assert float((usual - legacy).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("rung", "fix"),
+    [
+        ("high", "Start the server with --memory balanced, or close other programs."),
+        ("balanced", "Start the server with --memory low, or close other programs."),
+        ("low", "Use fewer frames or a smaller width and height, or close other programs."),
+    ],
+)
+def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(tiny_resources, rung, fix, caplog):
+    """The decoder asks for more than there is, once: a fresh one is read for the next shot."""
+    engine = LevitorEngine(Resources(memory=rung, weights=tiny_resources.weights))
+    first = rendered(engine, a_shot(**QUICK)).frames
+    base, controlnet = engine._loaded()
+
+    def too_much(*_):
+        raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB.")
+
+    base.vae.decoder.register_forward_pre_hook(too_much)
+    held = [weakref.ref(one) for one in (base.unet, base.vae, base.image_encoder, controlnet)]
+    del base, controlnet
+    with caplog.at_level(logging.WARNING), pytest.raises(ShotError) as caught:
+        rendered(engine, a_shot(**QUICK))
+    assert caught.value.code == "out_of_memory"
+    assert caught.value.sentence == f"The memory of 'cpu' was not enough for the rung '{rung}'."
+    assert caught.value.fix == fix
+    assert "20.00 GiB" in caplog.text
+    gc.collect()  # while the error is still held, as a server holds it to report it
+    assert [one() for one in held] == [None] * 4
+    assert torch.equal(rendered(engine, a_shot(**QUICK)).frames, first)
+
+
+def test_without_weights_it_is_not_made():
+    error = refusal(LevitorEngine, Resources())
+    assert error.sentence == "The weights 'svd-xt' are not here."
+
+
+def test_a_photo_with_noise_in_it_is_taken_as_it_is(engine):
+    """Nothing is drawn but from the shot's seed: the program's own generator is left alone."""
+    lift, ids = two_instances()
+    noise = torch.rand(lift.image.shape, generator=torch.Generator().manual_seed(0))
+    noisy = Lift(image=noise, depth=lift.depth, camera=lift.camera, near=2.0, far=12.0)
+    shot = shot_of(noisy, ids, motion(lift.camera, [[translation()]] * 2), **QUICK)
+    before = torch.random.get_rng_state()
+    first, second = (rendered(engine, shot).frames for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), before)

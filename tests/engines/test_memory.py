@@ -1,0 +1,128 @@
+"""The ladder of memory: what a rung needs, which one fits, which one is next."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from backend.engines.svd.memory import (
+    PLANS,
+    Weights,
+    at_work,
+    choose_plan,
+    chunk_feed_forward,
+    free_bytes,
+    lower_rung,
+    needed_bytes,
+    plan_of,
+    weight_bytes,
+)
+from backend.resources import MEMORY
+from tests.engines.networks import inputs, small_unet
+
+XT = Weights(
+    image_encoder=1_260_000_000, vae=195_000_000, unet=3_050_000_000, controlnet=1_364_000_000
+)
+"""In half precision."""
+SHOT = {"frames": 16, "height": 288, "width": 512, "guided": True, "element_size": 2}
+
+
+def needed(rung, **changes):
+    return needed_bytes(plan_of(rung), XT, **SHOT | changes)
+
+
+def chosen(memory, free, **changes):
+    return choose_plan(memory, free, XT, **SHOT | changes).rung
+
+
+def test_every_rung_can_be_asked_for_and_auto_besides():
+    assert set(MEMORY) == {"auto", *(plan.rung for plan in PLANS)}
+
+
+def test_the_next_lower_rung():
+    assert [lower_rung(rung) for rung in ("high", "balanced", "low")] == ["balanced", "low", None]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"height": 576, "width": 1024}, {"frames": 64}, {"frames": 2}, {"element_size": 4}],
+)
+def test_each_rung_needs_less_than_the_one_above(changes):
+    high, balanced, low = (needed(plan.rung, **changes) for plan in PLANS)
+    assert high > balanced > low > XT.unet + XT.controlnet
+
+
+def test_a_rung_needs_more_for_more():
+    for rung in ("high", "balanced", "low"):
+        assert needed(rung, frames=32) > needed(rung)
+        assert needed(rung, height=576) > needed(rung)
+    # Parted passes are as large as one
+    assert needed("balanced", guided=False) == needed("balanced")
+
+
+def test_the_trained_size_fits_the_cards_that_are_about():
+    """8 GB cards are to run it."""
+    assert needed("low") < 8e9
+    assert needed("balanced") < 12e9
+    assert needed("high") < 24e9
+
+
+@pytest.mark.parametrize(
+    ("share", "of", "rung"),
+    [
+        (1.01, "high", "high"),
+        (0.99, "high", "balanced"),
+        (1.01, "balanced", "balanced"),
+        (0.99, "balanced", "low"),
+        (1.01, "low", "low"),
+        (0.5, "low", "low"),
+    ],
+)
+def test_auto_takes_the_highest_rung_that_leaves_a_twelfth_free(share, of, rung):
+    """The lowest is tried in any case; 92 of 100 bytes that are free are used."""
+    assert chosen("auto", int(share * needed(of) / 0.92)) == rung
+
+
+@pytest.mark.parametrize("rung", ["low", "balanced", "high"])
+def test_a_rung_that_is_asked_for_is_taken(rung):
+    assert chosen(rung, 0) == chosen(rung, None) == rung
+
+
+def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_high():
+    assert free_bytes(torch.device("cpu")) is None
+    assert chosen("auto", None) == "balanced"
+    assert chosen("auto", None, together=True) == chosen("auto", 10**9, together=True) == "high"
+
+
+def test_weights_are_counted_in_their_own_precision():
+    assert weight_bytes(nn.Linear(10, 5)) == 4 * 55
+    assert weight_bytes(nn.Linear(10, 5).half()) == 2 * 55
+
+
+def test_feed_forward_layers_in_pieces_answer_the_same():
+    given = inputs(2, 8, 8, frames=3)
+    unet = small_unet()
+    answers, sizes = [], []
+    layer = unet.down_blocks[0].attentions[0].transformer_blocks[0].ff
+    layer.register_forward_pre_hook(lambda _, told: sizes.append(len(told[0])))
+    with torch.inference_mode():
+        for size in (0, 1, 0):
+            chunk_feed_forward(size, unet)
+            answers.append(unet(*given))
+    assert sizes == [6, 1, 1, 1, 1, 1, 1, 6]
+    torch.testing.assert_close(answers[1], answers[0], atol=1e-5, rtol=0)
+    assert torch.equal(answers[2], answers[0])
+
+
+@pytest.mark.parametrize("park", [False, True])
+def test_networks_are_parked_after_work_even_if_it_fails(park):
+    """The meta device stands for one with a memory of its own: nothing comes back from it."""
+    network, elsewhere = nn.Linear(2, 2), torch.device("meta")
+    with pytest.raises(KeyError), at_work(torch.device("cpu"), park, network):
+        raise KeyError
+    assert network.weight.device.type == "cpu"
+    if not park:
+        with at_work(elsewhere, park, network):
+            assert network.weight.device == elsewhere
+        assert network.weight.device == elsewhere
