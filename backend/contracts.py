@@ -13,7 +13,7 @@ Legend
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -103,6 +103,8 @@ class Shot:
         static: ids of picked instances that stay; automatic segments are not among them.
         motion: of the moving instances and the camera.
         anchors: whether what stays gives control points too.
+        thickness: of the body behind an instance's front, scene units by id; none where it is not
+            named.
     """
 
     lift: Lift
@@ -113,14 +115,15 @@ class Shot:
     seed: int
     options: Mapping[str, Scalar]
     anchors: bool = True
+    thickness: Mapping[int, float] = field(default_factory=dict[int, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointCloud:
-    """One point for every pixel of a photo.
+    """One point for every pixel of a photo, and more where instances have a body.
 
     Attributes:
-        xyz: ``(P, 3)`` float32, world axes, at rest; row-major pixel order.
+        xyz: ``(P, 3)`` float32, world axes, at rest; the pixels' in row-major order, then others.
         instance: ``(P,)`` int32.
     """
 

@@ -165,12 +165,18 @@ class Instance:
     Attributes:
         id: its value in the shot's instance map; moving ones are 1..N in order, static ones follow.
         handle: world position of its handle at rest.
+        flatten: 0 keeps its relief; 1 puts all of it at the median of its 1/z; both along the rays
+            of the photo's camera.
+        thickness: scene units at its median depth; its body lies behind its front, scaled away
+            from the photo's camera, so that this sees none of it.
     """
 
     id: int
     name: str
     moving: bool
     handle: tuple[float, ...]
+    flatten: float = 0.0
+    thickness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

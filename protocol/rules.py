@@ -165,6 +165,7 @@ def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
                 f"The handle of '{name}' has no position at rest (it is not a number).",
                 "Pick the instance again.",
             )
+    yield from _form_rules(shot)
     frame = _first(_not_finite(shot.camera_from_world))
     if frame is not None:
         yield ShotError(
@@ -195,6 +196,25 @@ def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
             f"Near {shot.scene.near:g} and far {shot.scene.far:g} are not 0 < near < far.",
             "Lift the photo again with a near distance below the far distance.",
         )
+
+
+def _form_rules(shot: Shot) -> Iterator[ShotError]:
+    far = shot.scene.far
+    for item in shot.instances:
+        if not 0.0 <= item.flatten <= 1.0:
+            yield ShotError(
+                "shape",
+                f"'{item.name}' is flattened by {item.flatten:g}, which is not between 0 and 1.",
+                "Set Flatten to 0 for its own relief, to 1 for a flat one, or between.",
+            )
+        # Where far is nonsense, that is what has to be mended
+        if not 0.0 <= item.thickness <= (far if far > 0 else np.inf):
+            yield ShotError(
+                "shape",
+                f"'{item.name}' is {item.thickness:g} units thick, "
+                f"which is not between 0 and the far distance, {far:g}.",
+                "Set Thickness to 0 for none, or to a part of its distance.",
+            )
 
 
 def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:

@@ -14,6 +14,7 @@ from backend.contracts import Camera, Control
 from backend.control.fill import blur, dilate, erode, pull_push
 from backend.geometry.camera import unproject
 from backend.geometry.motion import camera_from_rest, is_still
+from backend.geometry.shape import body_scale
 
 RING = 3
 """Pixels around a mask that a layer keeps with alpha 0, so that its edge fades inside the layer."""
@@ -33,6 +34,8 @@ class Layer:
         xyz: ``(3, h, w)`` rest positions.
         support: ``(h, w)`` bool; pixels outside it are not part of the layer.
         matrix: index into the second axis of ``DraftSignal.camera_from_rest``.
+        back: how many times larger than the layer, seen from the photo's camera, the back of its
+            body lies; 1 is no body.
     """
 
     top: int
@@ -42,6 +45,7 @@ class Layer:
     xyz: Tensor
     support: Tensor
     matrix: int
+    back: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +108,19 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
     rgb = torch.where(stays, lift.image, rgb)
     depth = torch.where(stays, lift.depth, depth)
 
+    thick = shot.thickness.get
     layers = [
-        _layer(lift.image, lift.depth, instance == i, lift.camera, softness, i) for i in moving
+        _layer(lift.image, lift.depth, instance == i, lift.camera, softness, i, thick(i, 0.0))
+        for i in moving
     ]
     covers: list[tuple[Tensor, Tensor]] = []
-    for mask in static_masks:
+    for item, mask in zip(shot.static, static_masks, strict=True):
         if camera_still:
             covers.append((_alpha(mask, softness), _inside_depth(lift.depth, mask)))
         else:
-            layers.append(_layer(lift.image, lift.depth, mask, lift.camera, softness, 0))
+            layers.append(
+                _layer(lift.image, lift.depth, mask, lift.camera, softness, 0, thick(item, 0.0))
+            )
     return DraftSignal(
         plate=Layer(
             top=0,
@@ -143,7 +151,13 @@ def _inside_depth(depth: Tensor, mask: Tensor) -> Tensor:
 
 
 def _layer(
-    image: Tensor, depth: Tensor, mask: Tensor, camera: Camera, softness: float, matrix: int
+    image: Tensor,
+    depth: Tensor,
+    mask: Tensor,
+    camera: Camera,
+    softness: float,
+    matrix: int,
+    thickness: float,
 ) -> Layer | None:
     rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
     if not len(rows):
@@ -169,4 +183,5 @@ def _layer(
         xyz=unproject(z, shifted).movedim(-1, 0),
         support=dilate(inside, min(margin, RING + round(2 * softness))),
         matrix=matrix,
+        back=body_scale(depth, mask, thickness),
     )

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from backend.contracts import MaskSequence, Shot, Tracks
 from backend.geometry.camera import project
-from backend.geometry.lift import cloud_from_lift
 from backend.geometry.motion import camera_from_rest, move_points
+from backend.geometry.shape import cloud_from_shot
 
 Array = npt.NDArray[Any]
 CONSTANT = 0.01
@@ -54,7 +54,7 @@ def instance_boxes(shot: Shot, masks: MaskSequence) -> tuple[Tensor, Tensor]:
         and ``(N, F)`` bool, whether any of it is seen.
     """
     camera, frames = shot.lift.camera, shot.motion.num_frames
-    cloud = cloud_from_lift(shot.lift, shot.instance)
+    cloud = cloud_from_shot(shot)
     moving = shot.motion.moved_from_rest.shape[1]
     matrices = camera_from_rest(shot.motion, camera)
     picked = [*range(1, moving + 1), *shot.static]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from backend.contracts import Camera, Lift, Motion, Shot
 from backend.geometry.lift import cloud_from_lift
+from backend.geometry.shape import cloud_from_shot, with_bodies
 from backend.geometry.splat import render_motion
 
 Size = tuple[int, int]
@@ -123,11 +124,10 @@ def render_fitted(shot: Shot, fit: Fit | None = None) -> Iterator[tuple[Tensor, 
     """(instance, depth) of every frame of a shot, seen through the frame of ``fit``.
 
     All of the photo's points take part, also those a crop leaves out: a camera that moves may
-    bring them into view.
+    bring them into view. Instances have their bodies, in sheets as dense as the frame's pixels.
     """
     if fit is None:
-        cloud = cloud_from_lift(shot.lift, shot.instance)
-        return render_motion(cloud, shot.lift.camera, shot.motion)
+        return render_motion(cloud_from_shot(shot), shot.lift.camera, shot.motion)
     lift, instance = _resampled(shot.lift, shot.instance, fit.scale)
     height, width = fit.frame
     camera = Camera(
@@ -138,7 +138,9 @@ def render_fitted(shot: Shot, fit: Fit | None = None) -> Iterator[tuple[Tensor, 
         camera_from_world=shot.motion.camera_from_world,
         intrinsics=fit.intrinsics(shot.motion.intrinsics),
     )
-    return render_motion(cloud_from_lift(lift, instance), camera, motion)
+    front = cloud_from_lift(lift, instance)
+    cloud = with_bodies(front, lift, instance, shot.thickness)
+    return render_motion(cloud, camera, motion)
 
 
 def _resampled(lift: Lift, instance: Tensor, scale: tuple[float, float]) -> tuple[Lift, Tensor]:

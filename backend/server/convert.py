@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from backend import contracts
+from backend.geometry.shape import flattened
 from backend.pipeline import image_from_pixels
 from protocol import messages
 from protocol.arrays import Array
@@ -35,7 +36,7 @@ def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
     return contracts.Shot(
         lift=contracts.Lift(
             image=image_from_pixels(array(shot.scene.image, get)),
-            depth=_tensor(depth),
+            depth=_shaped(_tensor(depth), _tensor(ids), shot.instances),
             camera=contracts.Camera(
                 intrinsics=_tensor(shot.scene.intrinsics), height=height, width=width
             ),
@@ -53,7 +54,16 @@ def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
         seed=shot.seed,
         options=shot.options,
         anchors=shot.anchors,
+        thickness={item.id: item.thickness for item in shot.instances if item.thickness},
     )
+
+
+def _shaped(
+    depth: torch.Tensor, ids: torch.Tensor, instances: Sequence[messages.Instance]
+) -> torch.Tensor:
+    for item in instances:
+        depth = flattened(depth, ids == item.id, item.flatten)
+    return depth
 
 
 def _check_content(depth: Array, ids: Array, instances: Sequence[messages.Instance]) -> None:

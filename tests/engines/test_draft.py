@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,6 +31,12 @@ RED, BLUE, GREY = (torch.tensor(c) for c in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (
 def draft(path, static=(), lift=None, ids=None, **options):
     own_lift, own_ids = two_instances()
     shot = shot_of(lift or own_lift, own_ids if ids is None else ids, path, static, **options)
+    return pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
+
+
+def thick_draft(thickness, *last, **more):
+    lift, ids = two_instances()
+    shot = replace(shot_of(lift, ids, paths(*last), **more), thickness=thickness)
     return pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
 
 
@@ -259,3 +266,41 @@ def test_something_that_leaves_the_frame_or_passes_the_camera_is_simply_not_seen
     for away in (translation(x=100.0), translation(z=-50.0)):
         frame = draft(paths(away, translation()))[1]
         assert not bool(near(frame, RED, 0.3).any())
+
+
+RED_MIDDLE = (-1.25, 0.0, 5.0)
+
+
+def test_a_body_shows_at_the_side_when_its_instance_turns_and_more_of_a_thicker_one():
+    turned = turn_y(math.pi / 3, RED_MIDDLE), translation()
+    areas = [int(near(thick_draft({1: t}, *turned)[1], RED, 0.2).sum()) for t in (0.0, 0.5, 1.0)]
+    assert areas[0] < 0.8 * areas[1] < 0.8 * areas[2]
+
+
+def test_with_a_body_frame_zero_is_the_photo_and_a_slide_past_the_camera_is_as_without():
+    lift, _ = two_instances()
+    frames = thick_draft({1: 1.0}, turn_y(math.pi / 3, RED_MIDDLE), translation())
+    assert bool((frames[0] == lift.image).all())
+    # Moved by a pixel or scaled from the camera, the front hides all that is behind it
+    for moved in (scaled(0.8, (0.0, 0.0, 0.0)), translation()):
+        last = moved, translation(x=0.08)
+        assert bool((thick_draft({1: 1.0}, *last) == thick_draft({}, *last)).all())
+
+
+def test_a_soft_outline_does_not_harden_as_soon_as_a_thick_instance_begins_to_turn():
+    last = turn_y(0.02, RED_MIDDLE), translation()
+    thin, thick = thick_draft({}, *last)[1], thick_draft({1: 0.5}, *last)[1]
+    assert float((thin - thick).abs().max()) < 0.25
+
+
+def test_a_picked_static_instance_shows_its_side_when_the_camera_goes_round_it():
+    lift, ids = two_instances()
+    path = motion(
+        lift.camera, [[translation()]] * 2, [translation(), turn_y(0.6, (0.65, 0.0, 4.0))]
+    )
+    areas = []
+    for thickness in (0.0, 1.0):
+        shot = replace(shot_of(lift, ids, path, (2,)), thickness={2: thickness})
+        frames = pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
+        areas.append(int(near(frames[1], BLUE, 0.2).sum()))
+    assert areas[0] < 0.8 * areas[1]

@@ -32,9 +32,16 @@ def test_equal_shots_have_equal_hashes_and_any_change_changes_them():
     other[1, 0, 0, 3] += 1e-9
     hashes = {
         content.shot_hash(item)
-        for item in (shot(), shot(seed=8), shot(moved_from_rest=other), shot(options={}))
+        for item in (
+            shot(),
+            shot(seed=8),
+            shot(moved_from_rest=other),
+            shot(options={}),
+            shot(instances=(replace(shot().instances[0], flatten=0.25),)),
+            shot(instances=(replace(shot().instances[0], thickness=0.5),)),
+        )
     }
-    assert len(hashes) == 4
+    assert len(hashes) == 6
 
 
 def test_a_minor_version_of_the_protocol_changes_no_shots_hash():

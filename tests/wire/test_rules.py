@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,8 +51,6 @@ def row_of_zeros():
 
 def sized(height, width):
     """A shot of another size; its blobs need not exist to be judged."""
-    from dataclasses import replace
-
     scene = replace(
         SCENE,
         image=replace(SCENE.image, shape=(height, width, 3)),
@@ -79,12 +79,14 @@ def test_frames_times_pixels_are_limited():
 
 
 def far_scene(**changes):
-    from dataclasses import replace
-
     return replace(SCENE, **changes)
 
 
 DAHLIA = Instance(id=1, name="Dahlia", moving=True, handle=(0.0, 0.0, 5.0))
+
+
+def shaped(**form):
+    return {"instances": (replace(DAHLIA, **form),)}
 
 
 def still(frames=FRAMES):
@@ -174,6 +176,19 @@ def test_a_camera_move_alone_is_a_shot():
             {"moved_from_rest": still()}, "nothing_moves", "Nothing moves", id="nothing moves"
         ),
         pytest.param(
+            shaped(flatten=1.5), "shape", "'Dahlia' is flattened by 1.5, which", id="too flat"
+        ),
+        pytest.param(shaped(flatten=-0.1), "shape", "flattened by -0.1", id="more than relief"),
+        pytest.param(shaped(flatten=np.nan), "shape", "flattened by nan", id="flatten NaN"),
+        pytest.param(
+            shaped(thickness=21.0),
+            "shape",
+            "'Dahlia' is 21 units thick, .* the far distance, 20",
+            id="too thick",
+        ),
+        pytest.param(shaped(thickness=-1.0), "shape", "is -1 units thick", id="thin as nothing"),
+        pytest.param(shaped(thickness=np.inf), "shape", "is inf units thick", id="endless"),
+        pytest.param(
             {"instances": (), "moved_from_rest": np.zeros((FRAMES, 0, 4, 4))},
             "nothing_moves",
             "0 moving instances",
@@ -209,6 +224,10 @@ def test_a_rule_names_what_is_wrong(changes, code, says):
     assert found[0].fix.endswith(".")
     with pytest.raises(type(found[0]), match=says):
         raise found[0]
+
+
+def test_a_flat_instance_as_thick_as_the_scene_is_far_is_allowed():
+    assert problems(shot(**shaped(flatten=1.0, thickness=20.0))) == []
 
 
 def test_too_many_instances_are_counted():

@@ -22,8 +22,9 @@ from backend.contracts import Control, OnStep
 from backend.control.draft import DraftSignal, draft_signal
 from backend.control.fill import blur, pull_push
 from backend.engines.base import Scalar
+from backend.engines.draft.body import Solid, mean_depth
 from backend.engines.draft.spec import SPEC
-from backend.engines.draft.warp import Cutout, View
+from backend.engines.draft.warp import Cutout
 from backend.resources import Resources
 
 CONTACT = 0.02
@@ -75,7 +76,7 @@ class Composer:
     def __init__(self, signal: DraftSignal) -> None:
         self._signal = signal
         self._plate = Cutout(signal.plate)
-        self._cutouts = [Cutout(layer) for layer in signal.layers]
+        self._solids = [Solid(layer) for layer in signal.layers]
 
     def frame(self, index: int) -> Tensor:
         """One frame ``(3, H, W)``."""
@@ -85,9 +86,9 @@ class Composer:
         else:
             plate, depth = signal.plate.rgb, signal.plate_depth.clone()
         colour = plate.clone()
-        seen = [cut.seen(matrices[cut.layer.matrix], signal.camera) for cut in self._cutouts]
+        seen = [solid.seen(matrices[solid.layer.matrix], signal.camera) for solid in self._solids]
         views = [view for view in seen if view is not None]
-        for view in sorted(views, key=_distance, reverse=True):
+        for view in sorted(views, key=mean_depth, reverse=True):
             _lay_over(colour, depth, view.window, view.rgb, view.alpha, view.depth, CONTACT)
         # With a still camera, a picked thing that stays is part of the plate, exactly as in the
         # photo. Its own soft outline brings it back over whatever has just passed behind it.
@@ -134,9 +135,3 @@ def _lay_over(
     shown = alpha * blur((z <= behind * (1 + contact)).float(), 0.5)
     under += shown * (rgb - under)
     depth[window] = torch.where(shown > 0.5, z, behind)
-
-
-def _distance(view: View) -> float:
-    """Mean depth of what is seen of a layer."""
-    solid = view.alpha > 0.5
-    return float(view.depth[solid].mean()) if bool(solid.any()) else float("inf")

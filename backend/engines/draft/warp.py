@@ -49,12 +49,12 @@ class Cutout:
         self.layer = layer
         self._texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
         row, column = torch.nonzero(layer.support, as_tuple=True)
-        self._rest = layer.xyz[:, row, column].T.contiguous()
+        self.rest = layer.xyz[:, row, column].T.contiguous()
         self._source = torch.stack([column, row], -1).to(layer.xyz) + 0.5
 
     def seen(self, matrix: Tensor, camera: Camera) -> View | None:
         """The layer under ``matrix`` (4, 4), camera from rest; None where it is out of sight."""
-        matrix = matrix.to(self._rest)
+        matrix = matrix.to(self.rest)
         scale = torch.linalg.matrix_norm(matrix[:3, :3], ord=2)
         points, source, times = self._samples(matrix, scale, camera)
         pixel = project(points, camera) - 0.5
@@ -90,9 +90,9 @@ class Cutout:
         out of the frame gives none. So there are about as many samples as the frame has pixels,
         however near the layer comes.
         """
-        points = _moved(self._rest, matrix)
+        points = _moved(self.rest, matrix)
         z = points[:, 2]
-        times = torch.where(z > 1e-6, self._rest[:, 2] / z, 0.0) * scale
+        times = torch.where(z > 1e-6, self.rest[:, 2] / z, 0.0) * scale
         margin = 1 + times.clamp(max=MAX_SUBDIVISION * WIDEST_GAP)
         pixel = project(points, camera)
         inside = (z > 1e-6) & (pixel[:, 0] > -margin) & (pixel[:, 0] < camera.width + margin)
