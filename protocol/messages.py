@@ -372,6 +372,9 @@ class Segment:
         box: (x0, y0, x1, y1) in pixels.
         mask: an image that replaces the search; brighter than half is the instance.
         upright: stand the instance up at the depth of its lowest row (see ``Lifted.upright``).
+        previous: one of the ``Segmented.logits`` of an earlier answer: exactly that mask is refined
+            by these clicks. Of no use to what made no logits.
+        segment_model: a name from the welcome, ``auto`` for the best that is here, or ``offline``.
     """
 
     scene: Scene
@@ -380,6 +383,8 @@ class Segment:
     box: tuple[float, ...] | None = None
     mask: Blob | None = None
     upright: bool = False
+    previous: ArrayBlob | None = None
+    segment_model: str = "auto"
 
 
 @message("submit")
@@ -512,6 +517,12 @@ class Segmented:
     Attributes:
         mask: uint8 (H, W), 1 on the instance.
         depth: float32 (H, W), the scene's depth with the instance's own where ``mask`` is 1.
+        notes: what the artist should know, a sentence each.
+        candidates: uint8 (H, W), what the clicks may have meant, best first; the first is ``mask``.
+        scores: how well the model thinks that each candidate fits.
+        depths: float32 (n,), the depth of each candidate's n pixels, row by row.
+        logits: float32 (h, w) of each candidate, in the model's own size; ``Segment.previous``
+            takes one of them. Empty where the model has none.
     """
 
     job: str
@@ -519,6 +530,10 @@ class Segmented:
     depth: ArrayBlob
     segment_model: str
     notes: tuple[str, ...] = ()
+    candidates: tuple[ArrayBlob, ...] = ()
+    scores: tuple[float, ...] = ()
+    depths: tuple[ArrayBlob, ...] = ()
+    logits: tuple[ArrayBlob, ...] = ()
 
 
 @message("rendered")

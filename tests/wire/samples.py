@@ -55,6 +55,11 @@ DEPTH, DEPTH_BYTES = content.array_blob_of(np.full((HEIGHT, WIDTH), 5.0, np.floa
 _ids = np.zeros((HEIGHT, WIDTH), np.int32)
 _ids[1:3, 2:4] = 1
 IDS, IDS_BYTES = content.array_blob_of(_ids)
+MASK, _ = content.array_blob_of(_ids.astype(np.uint8))
+WHOLE, _ = content.array_blob_of(np.ones((HEIGHT, WIDTH), np.uint8))
+INSIDE, _ = content.array_blob_of(np.full(4, 5.0, np.float32))
+OUTSIDE, _ = content.array_blob_of(np.full(HEIGHT * WIDTH, 6.0, np.float32))
+LOGITS, _ = content.array_blob_of(np.array([[-1.5, 0.5], [2.0, -3.0]], np.float32))
 BLOBS = {IMAGE.sha256: IMAGE_BYTES, DEPTH.sha256: DEPTH_BYTES, IDS.sha256: IDS_BYTES}
 
 INTRINSICS = np.array([[8.0, 0.0, 3.0], [0.0, 8.0, 2.0], [0.0, 0.0, 1.0]])
@@ -135,6 +140,8 @@ SAMPLES: dict[str, Any] = {
         positive=np.array([1, 0], np.uint8),
         box=(0.0, 0.0, 4.0, 3.0),
         upright=True,
+        previous=LOGITS,
+        segment_model="sam-vit-base",
     ),
     "submit": Submit(shot=shot()),
     "preview": Preview(shot=shot(), over="photo", depth=False),
@@ -155,7 +162,17 @@ SAMPLES: dict[str, Any] = {
         horizontal_fov=54.4,
         fov_source="EXIF, 35 mm",
     ),
-    "segmented": Segmented(job="j1", mask=IDS, depth=DEPTH, segment_model="GrabCut"),
+    "segmented": Segmented(
+        job="j1",
+        mask=MASK,
+        depth=DEPTH,
+        segment_model="sam-vit-base",
+        notes=("A note.",),
+        candidates=(MASK, WHOLE),
+        scores=(0.93, 0.5),
+        depths=(INSIDE, OUTSIDE),
+        logits=(LOGITS, LOGITS),
+    ),
     "rendered": Rendered(
         job="j1",
         video=Blob(sha256=HASH, size=9, media="video/mp4"),
