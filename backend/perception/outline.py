@@ -234,9 +234,9 @@ def _changes(seen: Array, own: _Side, other: _Side) -> tuple[Array, Array]:
 
 def _reached(start: Array, allowed: Array, steps: int) -> Array:
     """``start`` grown inside ``allowed`` by as many pixels as there are steps."""
-    kernel, reached = _square(1), start & allowed
+    reached: Array = start & allowed
     for _ in range(steps):
-        reached = cv2.dilate(reached, kernel) & allowed
+        reached = np.minimum(cv2.dilate(reached, _square(1)), allowed)
     return reached
 
 
@@ -253,9 +253,10 @@ def _nearest(values: Array, seeds: Array, rows: Array, columns: Array) -> Array:
     _, labels = cv2.distanceTransformWithLabels(
         (~seeds).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    found = np.zeros(int(labels.max()) + 1, np.float32)
-    found[labels[edge]] = values[edge]
-    return found[labels[rows, columns]]
+    label = np.asarray(labels, np.int64)
+    found = np.zeros(int(label.max()) + 1, np.float32)
+    found[label[edge]] = values[edge]
+    return found[label[rows, columns]]
 
 
 def _range(values: Array, where: Array, reach: int, cell: tuple[Array, Array]) -> Array:
