@@ -14,7 +14,7 @@ from backend.contracts import Camera, Control
 from backend.control.fill import blur, dilate, erode, pull_push
 from backend.geometry.camera import unproject
 from backend.geometry.motion import camera_from_rest, is_still
-from backend.geometry.shape import body_scale
+from backend.geometry.shape import growth
 
 RING = 3
 """Pixels around a mask that a layer keeps with alpha 0, so that its edge fades inside the layer."""
@@ -183,5 +183,5 @@ def _layer(
         xyz=unproject(z, shifted).movedim(-1, 0),
         support=dilate(inside, min(margin, RING + round(2 * softness))),
         matrix=matrix,
-        back=body_scale(depth, mask, thickness),
+        back=1.0 + growth(depth, mask, thickness),
     )

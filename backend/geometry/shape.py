@@ -94,23 +94,23 @@ def sheet_scales(lift: Lift, mask: Tensor, thickness: float) -> list[float]:
     Raises:
         ValueError: the thickness is negative or not finite.
     """
-    deepest = body_scale(lift.depth, mask, thickness)
-    if deepest == 1:
+    grows = growth(lift.depth, mask, thickness)
+    if grows == 0:
         return []
     focal = float(lift.camera.intrinsics.diagonal()[:2].max())
-    count = min(MAX_SHEETS, math.ceil((deepest - 1.0) * focal / SHEET_GAP))
-    return [1.0 + k * (deepest - 1.0) / count for k in range(1, count + 1)]
+    count = max(1, min(MAX_SHEETS, math.ceil(grows * focal / SHEET_GAP)))
+    return [1.0 + k * grows / count for k in range(1, count + 1)]
 
 
-def body_scale(depth: Tensor, mask: Tensor, thickness: float) -> float:
-    """How much larger the back of a body is than the front: 1 + thickness / median depth.
+def growth(depth: Tensor, mask: Tensor, thickness: float) -> float:
+    """By how much the back of a body is larger than the front: thickness / median depth.
 
     Raises:
         ValueError: the thickness is negative or not finite.
     """
     if not 0.0 <= thickness < math.inf:
         raise ValueError(f"a thickness is a length of 0 or more, got {thickness:g}")
-    return 1.0 + thickness / float(depth[mask].median()) if bool(mask.any()) else 1.0
+    return thickness / float(depth[mask].median()) if bool(mask.any()) else 0.0
 
 
 def outline(mask: Tensor) -> Tensor:

@@ -147,9 +147,10 @@ def tracks_of(
 
 def _seeds(points: Points, ids: Array, per_instance: int, anchors: int) -> tuple[Array, Array]:
     """Indices of the points to follow, and whose they are."""
-    visible = ids.reshape(-1) == points.instance
-    groups = [(n, visible & (points.instance == n), per_instance) for n in points.picked]
-    rest = visible & ~np.isin(points.instance, points.picked)
+    instance = points.instance[: ids.size]  # of the pixels; bodies give no seeds
+    visible = ids.reshape(-1) == instance
+    groups = [(n, visible & (instance == n), per_instance) for n in points.picked]
+    rest = visible & ~np.isin(instance, points.picked)
     seeds: list[Array] = []
     owner: list[int] = []
     for number, candidates, count in [*groups, (0, rest, anchors)]:

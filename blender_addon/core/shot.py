@@ -23,6 +23,8 @@ class Picked:
         rest: (4, 4) its handle at rest, in Blender's world.
         cloud: its points at rest.
         matrices: (F, 4, 4) its handle at every sample, in Blender's world.
+        flatten: 0 keeps its relief, 1 makes a plane of it; ``cloud`` has the relief.
+        thickness: of the body behind it, in Blender units.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Picked:
     rest: Array
     cloud: Cloud
     matrices: Array
+    flatten: float = 0.0
+    thickness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +173,8 @@ def build(
                 name=item.name,
                 moving=item.moving,
                 handle=tuple(float(v) for v in coords.to_world(item.rest[:3, 3])),
+                flatten=item.flatten,
+                thickness=item.thickness,
             )
             for number, item in enumerate(ordered, 1)
         ),

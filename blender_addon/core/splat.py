@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..link.wire import content, messages
+from . import shape
 from .coords import Array
 
 REST_RADIUS = 0.75
@@ -24,7 +25,7 @@ _NOTHING = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """A shot as points: one for every pixel, in row-major order, and where they go.
+    """A shot as points: one for every pixel, in row-major order, then those of bodies.
 
     Attributes:
         xyz: (P, 3) float32, the shot's world at rest.
@@ -55,16 +56,25 @@ class Points:
 
 
 def points_of(shot: messages.Shot, blobs: Mapping[str, bytes]) -> Points:
-    """The points of a shot, whose blobs are found by their hashes."""
+    """The points of a shot and where they go; its blobs are found by their hashes."""
     depth, ids = (
         content.array_of(ref, blobs[ref.sha256]) for ref in (shot.scene.depth, shot.instance_map)
     )
     height, width = depth.shape
+    masks = [ids == item.id for item in shot.instances]
+    depth = np.array(depth)
+    for item, mask in zip(shot.instances, masks, strict=True):
+        depth[mask] = shape.flattened(depth[mask], item.flatten)
     inverse = np.linalg.inv(shot.scene.intrinsics)
     pixel = np.ones((height, width, 3))
     pixel[..., 0] = np.arange(width) + 0.5
     pixel[..., 1] = (np.arange(height) + 0.5)[:, None]
     rays = pixel @ inverse.T
+    front = (rays * depth[..., None]).astype(np.float32)
+    xyz, owner = [front.reshape(-1, 3)], [ids.reshape(-1)]
+    for item, mask in zip(shot.instances, masks, strict=True):
+        xyz.append(shape.body(front, mask, shot.scene.intrinsics, item.thickness))
+        owner.append(np.full(len(xyz[-1]), item.id, np.int32))
     frames = len(shot.camera_from_world)
     still = np.broadcast_to(np.eye(4), (frames, 1, 4, 4))
     lens = np.tile(np.eye(4), (frames, 1, 1))
@@ -72,8 +82,8 @@ def points_of(shot: messages.Shot, blobs: Mapping[str, bytes]) -> Points:
     lens[:, :3, :3] = inverse @ shot.intrinsics
     view = lens @ shot.camera_from_world
     return Points(
-        xyz=(rays * depth[..., None]).astype(np.float32).reshape(-1, 3),
-        instance=ids.reshape(-1),
+        xyz=np.concatenate(xyz),
+        instance=np.concatenate(owner),
         intrinsics=shot.scene.intrinsics,
         matrices=view[:, None] @ np.concatenate([still, shot.moved_from_rest], 1),
         height=height,

@@ -22,6 +22,8 @@ HEIGHT, WIDTH, FRAMES = 90, 120, 5
 K = np.array([[110.0, 0, 60], [0, 110, 45], [0, 0, 1]])
 CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 DISC = np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - np.array([40, 40])[:, None, None])) < 16
+SLOPE = np.zeros((HEIGHT, WIDTH), bool)
+SLOPE[60:85, 10:60] = True
 POST = np.zeros((HEIGHT, WIDTH), bool)
 POST[20:70, 70:80] = True
 
@@ -41,7 +43,7 @@ def shot_of(picks, camera=(0.0, 0.0, 0.0), zoom=1.0):
     image = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     whole = lift.cloud_of(image, depth, segments, K)
     items, taken = [], np.zeros(HEIGHT * WIDTH, bool)
-    for name, mask, moving, move, angle in picks:
+    for name, mask, moving, move, angle, *form in picks:
         rest = np.eye(4)
         rest[:3, 3] = whole.position[mask.ravel()].mean(0)
         matrices = np.tile(rest, (FRAMES, 1, 1))
@@ -51,7 +53,18 @@ def shot_of(picks, camera=(0.0, 0.0, 0.0), zoom=1.0):
         if not moving:
             matrices[:] = rest
         cloud = whole.take(mask.ravel())
-        items.append(Picked(name=name, moving=moving, rest=rest, cloud=cloud, matrices=matrices))
+        flatten, thickness = form or (0.0, 0.0)
+        items.append(
+            Picked(
+                name=name,
+                moving=moving,
+                rest=rest,
+                cloud=cloud,
+                matrices=matrices,
+                flatten=flatten,
+                thickness=thickness,
+            )
+        )
         taken |= mask.ravel()
     cameras = np.tile(CAMERA, (FRAMES, 1, 1))
     cameras[:, :3, 3] = np.linspace(0, 1, FRAMES)[:, None] * np.array(camera)
@@ -76,6 +89,14 @@ SHOTS = {
         zoom=1.3,
     ),
     "a disc keeps its size": shot_of([("Disc", DISC, True, (0, 0, 0), 0)], camera=(0.1, 0, 0)),
+    "one is flat, one is thick, one is both, and all show their sides": shot_of(
+        [
+            ("Disc", DISC, True, (0.2, 0.1, 0.1), 1.1, 0.0, 0.4),
+            ("Slope", SLOPE, True, (0, 0, 0), 0.5, 0.7, 0.0),
+            ("Post", POST, False, (0, 0, 0), 0, 0.3, 0.6),
+        ],
+        camera=(0.5, 0.2, 0),
+    ),
     "something leaves the frame": shot_of([("Disc", DISC, True, (-4.0, 0, 0), 0)]),
 }
 

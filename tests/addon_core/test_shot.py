@@ -1,5 +1,7 @@
 """Frame times, the instance map, and the shot message."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,20 @@ def test_equal_shots_have_equal_hashes_and_another_seed_another():
         for seed in (0, 0, 1)
     )
     assert first == second != third
+
+
+def test_flatten_and_thickness_travel_with_their_instance_and_the_depth_stays_as_it_was_lifted():
+    background, (a, b) = split(cloud(), (0,), (1, 2))
+    shaped = replace(picked("Vase", a, moving=False), flatten=0.5, thickness=0.25)
+    made, _ = build(background, [shaped, picked("Cat", b, rise=1)])
+    plain, _ = build(background, [picked("Vase", a, moving=False), picked("Cat", b, rise=1)])
+    assert [(i.name, i.flatten, i.thickness) for i in made.instances] == [
+        ("Cat", 0.0, 0.0),
+        ("Vase", 0.5, 0.25),
+    ]
+    assert made.scene.depth == plain.scene.depth
+    assert rules.problems(made) == []
+    assert content.shot_hash(made) != content.shot_hash(plain)
 
 
 def test_anchors_are_on_unless_they_are_switched_off():

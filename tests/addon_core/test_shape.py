@@ -1,0 +1,58 @@
+"""Flat fronts and thick bodies, beside the backend's own."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.contracts import Camera, Lift
+from backend.geometry import shape as backend
+from backend.geometry.lift import cloud_from_lift
+from blender_addon.core import shape
+
+K = np.array([[30.0, 0, 16], [0, 28.0, 12], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("amount", "depths"),
+    [(0.0, [2, 4, 8]), (0.5, [8 / 3, 4, 16 / 3]), (1.0, [4, 4, 4])],
+)
+def test_disparities_of_an_instance_are_blended_with_their_median(amount, depths):
+    # 1/2, 1/4, 1/8: half way to 1/4 they are 3/8, 1/4, 3/16
+    found = shape.flattened(np.array([2, 4, 8], np.float32), amount)
+    np.testing.assert_allclose(found, depths, rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_nothing_is_flattened_to_nothing():
+    assert len(shape.flattened(np.zeros(0, np.float32), 1.0)) == 0
+    assert shape.body(np.ones((2, 2, 3), np.float32), np.zeros((2, 2), bool), K, 1.0).shape == (
+        0,
+        3,
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 99),
+    amount=st.floats(0, 1),
+    thickness=st.floats(0, 5),
+    share=st.floats(0, 1),
+)
+def test_shapes_are_the_backends_to_the_bit(seed, amount, thickness, share):
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(1, 20, (24, 32)).astype(np.float32)
+    mask = rng.uniform(size=(24, 32)) < share
+    mine = depth.copy()
+    mine[mask] = shape.flattened(depth[mask], amount)
+    theirs = backend.flattened(torch.from_numpy(depth), torch.from_numpy(mask), amount)
+    np.testing.assert_array_equal(mine, theirs.numpy())
+    camera = Camera(intrinsics=torch.from_numpy(K), height=24, width=32)
+    lift = Lift(image=torch.zeros(3, 24, 32), depth=theirs, camera=camera, near=1.0, far=20.0)
+    ids = torch.from_numpy(mask.astype(np.int32))
+    front = cloud_from_lift(lift, ids)
+    whole = backend.with_bodies(front, lift, ids, {1: thickness})
+    body = shape.body(front.xyz.numpy().reshape(24, 32, 3), mask, K, thickness)
+    np.testing.assert_array_equal(body, whole.xyz[len(front.xyz) :].numpy())
+    assert bool((whole.instance[len(front.xyz) :] == 1).all())
