@@ -25,8 +25,9 @@ from backend.geometry.camera import (
 )
 from backend.geometry.fit import Fit, render_fitted
 from backend.geometry.lift import depth_from_disparity, depth_from_map
-from backend.perception import info, offline
-from backend.perception.perceive import Perception
+from backend.perception import info, offline, outline
+from backend.perception.base import Candidates
+from backend.perception.perceive import Perception, possible_masks
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
@@ -87,6 +88,27 @@ class Lifted:
         """Of the camera, in degrees."""
         camera = self.lift.camera
         return fov_from_focal(float(camera.intrinsics[0, 0]), camera.width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picks:
+    """What clicks may have meant: C candidates, best first.
+
+    Attributes:
+        masks: (H, W) bool each.
+        depths: (H, W) float32 each, with the instance's own depth where its mask is.
+        scores: (C,) float32.
+        logits: (C, h, w) float32, to be refined; ``None`` where the model has none.
+        model: what made the masks.
+        notes: what the artist should know, a sentence each.
+    """
+
+    masks: tuple[Array, ...]
+    depths: tuple[Array, ...]
+    scores: Array
+    logits: Array | None
+    model: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,22 +200,38 @@ def segment(
     upright: bool,
     perception: Perception,
     key: str = "",
-) -> tuple[Array, Array, str]:
-    """Clicks, box or mask -> (mask, depth with the instance's own under it, what made the mask).
+    previous: Array | None = None,
+) -> Picks:
+    """Clicks, box or mask -> what they may mean, with the instance's own depth under it.
 
-    Of a model's candidates the best that is neither empty nor everything is taken.
+    A network's masks follow the photo's colours along their outlines; a given one stays as it is.
+    Candidates that are empty, everything, or like a better one are left out.
 
     Raises:
-        ShotError: there is none such, or the clicks make no sense.
+        ShotError: nothing is left, or the clicks make no sense.
     """
+    model, notes = info.GIVEN_MASK, list(perception.notes)
     if mask is None:
+        model = perception.segments.name
         embedding = perception.segments.encode(pixels, key)
-        found = perception.segments.segment(embedding, points, positive, box).masks
-        best = next((item for item in found if item.any() and not item.all()), found[0])
-        mask, model = offline.checked_mask(best), perception.segments.name
+        found = perception.segments.segment(embedding, points, positive, box, previous)
+        if previous is not None and found.logits is None:
+            notes.append(f"{model} cannot refine a mask; it looked at all clicks anew.")
     else:
-        mask, model = offline.checked_mask(mask), info.GIVEN_MASK
-    return mask, offline.stand_upright(depth, mask) if upright else depth, model
+        found = Candidates(masks=mask[None], scores=np.ones(1, np.float32), logits=None)
+    masks, kept = possible_masks(pixels, found)
+    band = outline.depth_band(*depth.shape)
+    return Picks(
+        masks=masks,
+        depths=tuple(
+            offline.stand_upright(depth, one) if upright else outline.own_depth(depth, one, band)
+            for one in masks
+        ),
+        scores=found.scores[kept],
+        logits=None if found.logits is None else found.logits[kept],
+        model=model,
+        notes=tuple(notes),
+    )
 
 
 def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:

@@ -124,10 +124,12 @@ class SegmentModel(Protocol):
             points: ``(K, 2)`` clicks.
             positive: ``(K,)`` truthy where the click is on the instance.
             box: (x0, y0, x1, y1) around the instance, or None.
-            previous: ``(h, w)`` one of the logits of an earlier answer, to refine it.
+            previous: ``(h, w)`` one of the logits of an earlier answer: that very mask is refined,
+                so that there is one candidate.
 
         Raises:
-            ShotError: a click or the box lies outside, or nothing was asked for.
+            ShotError: a click or the box lies outside, nothing was asked for, or ``previous`` is
+                another model's.
         """
         ...
 

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from backend.perception.base import Array, DepthModel, OnNote, SegmentModel, content_key
+from backend.perception import outline
+from backend.perception.base import (
+    Array,
+    Candidates,
+    DepthModel,
+    OnNote,
+    SegmentModel,
+    content_key,
+)
 from backend.perception.cache import ResultCache
 from backend.perception.edges import clean_edges
-from backend.perception.offline import ColourSegments
+from backend.perception.offline import ColourSegments, checked_mask
 from protocol.errors import ShotError
 
 
@@ -80,3 +88,28 @@ class Perception:
             return None
         found = (self.cache.get(key, model, options) or {}).get(name)
         return found if found is not None and found.shape == pixels.shape[:2] else None
+
+
+def possible_masks(
+    pixels: Array, found: Candidates
+) -> tuple[tuple[npt.NDArray[np.bool_], ...], list[int]]:
+    """Candidates that can be an instance, and which ones of ``found`` they are.
+
+    A network's follow the photo's colours along their outlines; what is empty, everything, or like
+    a better one is left out.
+
+    Raises:
+        ShotError: none is left.
+    """
+    band = outline.mask_band(*pixels.shape[:2]) if found.logits is not None else 0
+    masks: list[npt.NDArray[np.bool_]] = []
+    kept: list[int] = []
+    for index, mask in enumerate(found.masks):
+        refined = outline.refined_mask(pixels, mask, band)
+        some = refined.any() and not refined.all()
+        if some and not any((refined == better).all() for better in masks):
+            masks.append(refined)
+            kept.append(index)
+    if not kept:
+        checked_mask(found.masks[0])
+    return tuple(masks), kept

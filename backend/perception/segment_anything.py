@@ -92,13 +92,7 @@ class SegmentAnything:
             corners = self._placed(np.asarray(box, float).reshape(2, 2), embedding)
             corners = corners.reshape(1, 1, 4)
         if previous is not None:
-            before = torch.from_numpy(np.array(previous, np.float32))[None, None].to(self._device)
-            expected = self._side // 4
-            if before.shape[-2:] != (expected, expected):
-                raise ValueError(
-                    f"the mask to refine is {tuple(before.shape[-2:])}, {self.name}'s masks are "
-                    f"({expected}, {expected})"
-                )
+            before = self._refinable(previous)
         with torch.inference_mode(), _memory_told(self.name, self._device):
             found = self._network(
                 image_embeddings=embedding.features,
@@ -106,7 +100,8 @@ class SegmentAnything:
                 input_labels=labels,
                 input_boxes=corners,
                 input_masks=before,
-                multimask_output=True,
+                # Three masks are for doubt; one that is given back leaves none over which is meant
+                multimask_output=before is None,
             )
             scores = found.iou_scores[0, 0].float()
             order = scores.argsort(descending=True, stable=True)
@@ -116,6 +111,26 @@ class SegmentAnything:
                 scores=scores[order].cpu().numpy(),
                 logits=logits,
             )
+
+    def _refinable(self, logits: Array) -> Tensor:
+        """``(1, 1, h, w)`` of logits that were given back."""
+        side = self._side // 4
+        if logits.shape != (side, side):
+            rows, columns = logits.shape
+            raise ShotError(
+                "previous",
+                f"The mask to refine has {columns} x {rows} cells, those of {self.name} have "
+                f"{side} x {side}.",
+                "Pick anew instead of extending: another model made that mask.",
+            )
+        if not np.isfinite(logits).all():
+            raise ShotError(
+                "previous",
+                f"{int((~np.isfinite(logits)).sum())} of {logits.size} cells of the mask to refine "
+                "are no numbers.",
+                "Pick anew instead of extending.",
+            )
+        return torch.from_numpy(np.array(logits, np.float32))[None, None].to(self._device)
 
     def automatic(
         self, embedding: Embedding, options: automatic.Options | None = None

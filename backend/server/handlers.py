@@ -167,14 +167,14 @@ def lift_photo(
 def segment(
     message: messages.Segment, job: str, blobs: Blobs, on_step: OnPhase
 ) -> messages.Segmented:
-    """Clicks in, mask out."""
+    """Clicks in, masks out."""
     on_step("segment", 0, 1)
     pixels = convert.array(message.scene.image, blobs.get)
     height, width = pixels.shape[:2]
     given = None
     if message.mask is not None:
         given = media.decode_mask(blobs.get(message.mask.sha256), height, width)
-    mask, depth, model = pipeline.segment(
+    found = pipeline.segment(
         np.array(pixels),
         convert.array(message.scene.depth, blobs.get),
         message.points,
@@ -182,15 +182,23 @@ def segment(
         message.box,
         given,
         message.upright,
-        _perception(depth=models.OFFLINE),
+        _perception(depth=models.OFFLINE, segments=message.segment_model),
         message.scene.image.sha256,
+        None if message.previous is None else convert.array(message.previous, blobs.get),
     )
     on_step("segment", 1, 1)
+    masks = tuple(_put(mask.astype(np.uint8), blobs) for mask in found.masks)
+    pairs = zip(found.masks, found.depths, strict=True)
     return messages.Segmented(
         job=job,
-        mask=_put(mask.astype(np.uint8), blobs),
-        depth=_put(depth, blobs),
-        segment_model=model,
+        mask=masks[0],
+        depth=_put(found.depths[0], blobs),
+        segment_model=found.model,
+        notes=found.notes,
+        candidates=masks,
+        scores=tuple(float(score) for score in found.scores),
+        depths=tuple(_put(depth[mask], blobs) for mask, depth in pairs),
+        logits=() if found.logits is None else tuple(_put(one, blobs) for one in found.logits),
     )
 
 

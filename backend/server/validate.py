@@ -14,6 +14,8 @@ from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits
 from .blobs import Blobs
 
 MAX_CLICKS = 1000
+MAX_CELLS = 1024
+"""Along a side of the mask to refine; networks have 256."""
 Reference = Blob | ArrayBlob
 
 
@@ -41,6 +43,7 @@ def refusal(
             case messages.Segment():
                 _check_scene(message.scene, limits)
                 _check_clicks(message)
+                _check_previous(message.previous)
             case _:
                 pass  # a photo's own numbers are judged where it is decoded, in the worker
         return _missing(_references(message), limits, blobs)
@@ -58,8 +61,8 @@ def _references(message: Any) -> tuple[Reference, ...]:
     match message:
         case messages.Submit(shot=shot) | messages.Preview(shot=shot):
             return content.blobs_of(shot)
-        case messages.Segment(scene=scene, mask=mask):
-            return (scene.image, scene.depth, *((mask,) if mask else ()))
+        case messages.Segment(scene=scene, mask=mask, previous=previous):
+            return (scene.image, scene.depth, *(one for one in (mask, previous) if one))
         case messages.Lift(image=image, depth=depth):
             return (image, *((depth.file,) if depth else ()))
         case _:
@@ -155,6 +158,26 @@ def _check_clicks(pick: messages.Segment) -> None:
             "box",
             f"The box has {len(pick.box)} numbers; it needs 4 finite ones: x0, y0, x1, y1.",
             "Draw the box again.",
+        )
+
+
+def _check_previous(logits: ArrayBlob | None) -> None:
+    if logits is None:
+        return
+    fits = logits.dtype == "float32" and len(logits.shape) == 2
+    if not fits or not 0 < min(logits.shape) <= max(logits.shape) <= MAX_CELLS:
+        raise ShotError(
+            "previous",
+            f"The mask to refine is {logits.dtype[:16]} of shape {logits.shape[:4]}, not float32 "
+            f"of shape (h, w) with up to {MAX_CELLS} a side.",
+            "Pick anew instead of extending.",
+        )
+    if logits.size != arrays.byte_count(logits.dtype, logits.shape):
+        raise ShotError(
+            "previous",
+            f"The mask to refine is said to have {logits.size} bytes, which {logits.shape} float32 "
+            "numbers do not fill.",
+            "Pick anew instead of extending.",
         )
 
 

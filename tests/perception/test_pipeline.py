@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from backend.perception import info, registry
+from backend.perception.base import Candidates
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
 from backend.pipeline import LiftOptions, lift, segment
@@ -71,17 +73,64 @@ def test_a_lift_uses_the_networks_that_are_here_and_says_which(worker):
     assert segments.max() <= 120
 
 
+def clicked(blobs, scene, **more):
+    points, positive = CLICK
+    message = messages.Segment(scene=scene, points=points, positive=positive, **more)
+    return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+
+
 def test_a_click_uses_the_segment_network_and_leaves_the_relief_alone(worker):
     blobs = Memory()
     scene = lifted(blobs).scene
-    points, positive = CLICK
-    message = messages.Segment(scene=scene, points=points, positive=positive)
-    reply = handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+    reply = clicked(blobs, scene)
     assert reply.segment_model == "sam-vit-base"
-    assert blobs.array(reply.mask).shape == (426, 640)
-    assert (blobs.array(reply.depth) == blobs.array(scene.depth)).all()
+    mask = blobs.array(reply.mask) > 0
+    assert mask.shape == (426, 640)
+    depth, before = blobs.array(reply.depth), blobs.array(scene.depth)
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
+    assert (depth[~mask] == before[~mask]).all()
+    assert (depth[inside] == before[inside]).all()
     # The lift looked at the photo for its segments; the click did not look again
     assert handlers._loaded.segments["sam-vit-base"].encoded == 1
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(worker, upright):
+    blobs = Memory()
+    scene = lifted(blobs).scene
+    reply = clicked(blobs, scene, upright=upright)
+    assert 1 < len(reply.candidates) <= 3
+    assert reply.candidates[0] == reply.mask
+    assert list(reply.scores) == sorted(reply.scores, reverse=True)
+    assert len(reply.scores) == len(reply.depths) == len(reply.logits) == len(reply.candidates)
+    first = blobs.array(reply.depth)[blobs.array(reply.mask) > 0]
+    assert (blobs.array(reply.depths[0]) == first).all()
+    for mask, depth, logits in zip(reply.candidates, reply.depths, reply.logits, strict=True):
+        assert (logits.dtype, logits.shape) == ("float32", (64, 64))
+        assert depth.shape == (int(blobs.array(mask).sum()),)
+        assert len(np.unique(blobs.array(depth))) == 1 or not upright
+
+
+def test_a_further_click_refines_exactly_the_candidate_that_was_chosen(worker):
+    blobs = Memory()
+    scene = lifted(blobs).scene
+    reply = clicked(blobs, scene)
+    refined = [clicked(blobs, scene, previous=one) for one in reply.logits[:2]]
+    assert [len(one.candidates) for one in refined] == [1, 1]
+    assert refined[0].logits != refined[1].logits
+    assert clicked(blobs, scene, previous=reply.logits[1]).logits == refined[1].logits
+
+
+def test_the_model_of_a_click_may_be_chosen_and_one_that_cannot_refine_says_so(worker):
+    blobs = Memory()
+    scene = lifted(blobs).scene
+    logits = clicked(blobs, scene).logits[0]
+    reply = clicked(blobs, scene, segment_model="offline", previous=logits)
+    assert reply.segment_model == info.GRABCUT
+    assert (len(reply.candidates), reply.scores, reply.logits) == (1, (1.0,), ())
+    assert reply.notes == ("GrabCut cannot refine a mask; it looked at all clicks anew.",)
+    with pytest.raises(ShotError, match="no model 'mine'"):
+        clicked(blobs, scene, segment_model="mine")
 
 
 def test_the_second_lift_of_a_photo_asks_no_network(worker, monkeypatch):
@@ -145,14 +194,18 @@ def test_the_best_candidate_that_is_neither_empty_nor_everything_is_taken(depth_
             return None
 
         def segment(self, embedding, points, positive, box, previous=None):
-            return type("Found", (), {"masks": self.masks})
+            scores = np.linspace(1, 0, len(self.masks))
+            return Candidates(masks=self.masks, scores=scores, logits=None)
 
     masks = np.zeros((3, 10, 10), bool)
     masks[0], masks[2, 3:5, 3:5] = True, True
     pixels, depth = np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), np.float32)
     call = (pixels, depth, *CLICK, None, None, False)
-    mask, _, model = segment(*call, Perception(segments=Three(masks)))
-    assert (mask == masks[2]).all()
-    assert model == "three"
+    found = segment(*call, Perception(segments=Three(masks)))
+    assert [(mask == masks[2]).all() for mask in found.masks] == [True]
+    assert (found.scores.tolist(), found.model) == ([0.0], "three")
+    masks[1] = masks[2]  # one like a better one is no choice
+    assert segment(*call, Perception(segments=Three(masks))).scores.tolist() == [0.5]
+    masks[1] = False
     with pytest.raises(ShotError, match="covers the whole photo"):
         segment(*call, Perception(segments=Three(masks[:2])))

@@ -97,8 +97,12 @@ def test_clicks_and_a_box_and_the_mask_to_refine_reach_the_network_in_its_pixels
     assert first.masks[0][100, 150]
     model.segment(embedding, *clicks((10, 20, 1)), None, previous=first.logits[1])
     assert (network.masks[0, 0].numpy() == first.logits[1]).all()
-    with pytest.raises(ValueError, match=r"\(4, 4\), discs's masks are \(256, 256\)"):
-        model.segment(embedding, *clicks((10, 20, 1)), None, previous=np.zeros((4, 4)))
+    with pytest.raises(ShotError, match="has 5 x 4 cells, those of discs have 256 x 256"):
+        model.segment(embedding, *clicks((10, 20, 1)), None, previous=np.zeros((4, 5)))
+    holes = np.zeros((256, 256), np.float32)
+    holes[0, :3] = np.nan
+    with pytest.raises(ShotError, match="3 of 65536 cells of the mask to refine are no numbers"):
+        model.segment(embedding, *clicks((10, 20, 1)), None, previous=holes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
