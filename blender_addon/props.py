@@ -23,8 +23,8 @@ from bpy.types import Context, PropertyGroup
 
 from .core import names
 from .link import pump
-from .link.wire import messages
-from .scene import handles
+from .link.wire import ShotError, messages
+from .scene import handles, shapes
 
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -45,6 +45,13 @@ def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
     others = [item.name for item in items if item != self]
     if (unique := names.unique(self.name, others)) != self.name:
         self.name = unique  # calls this again, with nothing left to do
+
+
+def _flatten(self: LEVITOR_PG_instance, context: Context) -> None:
+    try:
+        shapes.flatten(self.id_data, self)
+    except ShotError:  # a field cannot say why; it shows what the points show
+        self.flatten = shapes.flatten_of(self.points)
 
 
 def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
@@ -70,6 +77,25 @@ class LEVITOR_PG_instance(PropertyGroup):
         name="Moving",
         description="Whether the instance moves in the shot; one that stays can still hide others",
         default=True,
+    )
+    flatten: FloatProperty(
+        name="Flatten",
+        description="From 0, the relief of its depth, to 1, a flat cut-out; through the photo's "
+        "camera at rest nothing changes",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        options=set(),  # a shot has one shape from end to end
+        update=_flatten,
+    )
+    thickness: FloatProperty(
+        name="Thickness",
+        description="Depth of the body behind it, in Blender units; its sides are seen when it "
+        "turns or the camera goes round it, in drafts and renders only",
+        default=0.0,
+        min=0.0,
+        soft_max=2.0,
+        options=set(),
     )
 
 

@@ -109,6 +109,15 @@ def _source(ob: Object, attribute: str) -> Any:
     return source
 
 
+def place(mesh: Mesh, position: Array, depth: Array) -> None:
+    """Move the points of ``mesh`` to (n, 3) ``position`` at (n,) ``depth``."""
+    for name, values in (("position", position), ("depth", depth)):
+        _, _, value, dtype, _ = _FIELDS[name]
+        flat = np.ascontiguousarray(values, dtype).ravel()
+        mesh.attributes[name].data.foreach_set(value, flat)
+    mesh.update()
+
+
 def set_floats(mesh: Mesh, name: str, values: Array) -> None:
     """Write a float for every vertex of ``mesh``."""
     target = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")

@@ -13,7 +13,7 @@ from ..core import shot as pure
 from ..core.lift import Cloud
 from ..core.shot import Picked, Take
 from ..link.wire import ShotError, messages, rules
-from . import camera, lifts, sampling
+from . import camera, lifts, sampling, shapes
 
 _MOVED = 1e-5
 """How far a point may be off, relative to its depth: Blender keeps it as float32."""
@@ -67,8 +67,10 @@ def read(
             name=item.name,
             moving=item.moving,
             rest=lifts.rest_of(item.handle),
-            cloud=points,
+            cloud=shapes.with_relief(item.points, points),
             matrices=matrices[:, n],
+            flatten=shapes.flatten_of(item.points),
+            thickness=shapes.typed(item.thickness),
         )
         for n, (item, points) in enumerate(zip(lift.instances, clouds, strict=True))
     ]
@@ -102,7 +104,11 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     state = lift.uid, [(mesh.session_uid, len(mesh.vertices)) for mesh in meshes]
     if not _latest or _latest[0][0] != state:
         background, instances = lifts.clouds_of(scene, collection)
-        found = pure.scene_of(lifts.photo_of(collection), [background, *instances])
+        whole = [
+            shapes.with_relief(item.points, points)
+            for item, points in zip(lift.instances, instances, strict=True)
+        ]
+        found = pure.scene_of(lifts.photo_of(collection), [background, *whole])
         _latest[:] = [(state, found)]
     return _latest[0][1]
 

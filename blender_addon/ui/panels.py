@@ -108,6 +108,11 @@ class LEVITOR_PT_instances(_Tab, Panel):
             layout.template_list(
                 "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
             )
+            if 0 <= lift.active_instance < len(lift.instances):
+                chosen = lift.instances[lift.active_instance]
+                column = layout.column(align=True)
+                column.prop(chosen, "flatten", slider=True)
+                column.prop(chosen, "thickness")
         row = layout.row(align=True)
         row.operator("levitor.key_handle", icon="KEY_HLT")
         row.operator("levitor.reset_handle", icon="LOOP_BACK")
