@@ -21,10 +21,10 @@ from bpy.props import (
 )
 from bpy.types import Context, PropertyGroup
 
-from .core import names
+from .core import fov, names
 from .link import pump
 from .link.wire import ShotError, messages
-from .scene import handles, shapes
+from .scene import handles, lifts, relift, shapes
 
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -109,6 +109,21 @@ class LEVITOR_PG_click(PropertyGroup):
     )
 
 
+def _fov(self: LEVITOR_PG_lift) -> float:
+    collection = self.id_data
+    if "levitor_intrinsics" not in collection:
+        return 0.0
+    return fov.degrees_of(lifts.photo_of(collection).intrinsics, self.width)
+
+
+def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
+    try:
+        scene, collection = lifts.find(self.uid)
+        self.fov_said = relift.set_fov(scene, collection, value)
+    except ShotError as error:  # a field has no other way to say it
+        self.fov_said = f"{error.sentence} {error.fix}".strip()
+
+
 class LEVITOR_PG_lift(PropertyGroup):
     """A lifted photo; lives on the collection that holds its objects."""
 
@@ -124,6 +139,18 @@ class LEVITOR_PG_lift(PropertyGroup):
         description="Points that belong to no instance",
         type=bpy.types.Object,
     )
+    horizontal_fov: FloatProperty(
+        name="Field Of View",
+        description="Horizontal field of view of the photo in degrees; points, handles and lens "
+        "follow at once, and through the camera nothing changes",
+        min=fov.LEAST,
+        max=fov.MOST,
+        get=_fov,
+        set=_set_fov,
+        options=set(),
+    )
+    fov_source: StringProperty(name="From", description="How the field of view is known")
+    fov_said: StringProperty(name="Said", description="What the last change of it left to say")
     depth_model: StringProperty(name="Depth", description="What made the depth")
     segment_model: StringProperty(name="Segments", description="What made the segments")
     notes: StringProperty(name="Notes", description="What the backend said about the lift")
@@ -158,6 +185,25 @@ def _engine_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterab
     return [engine.name for engine in pump.link().engines() if text.lower() in engine.name.lower()]
 
 
+def _names_of(*tasks: str) -> list[str]:
+    """``auto``, and what the backend says that it has for these tasks, the best first."""
+    welcome = pump.link().welcome
+    found = welcome.perception if welcome is not None else ()
+    return ["auto", *dict.fromkeys(model.name for model in found if model.task in tasks)]
+
+
+def _depth_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
+    return [name for name in _names_of("depth") if text.lower() in name.lower()]
+
+
+def _segment_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
+    return [name for name in _names_of("automatic segments") if text.lower() in name.lower()]
+
+
+def _fov_by_hand(self: LEVITOR_PG_scene, context: Context) -> None:
+    self.fov_from_photo = False  # who sets a number means it
+
+
 class LEVITOR_PG_scene(PropertyGroup):
     """Settings of the next lift, instance and render."""
 
@@ -167,12 +213,19 @@ class LEVITOR_PG_scene(PropertyGroup):
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
+    fov_from_photo: BoolProperty(
+        name="From Photo",
+        description="Take the field of view from the photo's file, or 50 degrees where it says "
+        "nothing of its lens",
+        default=True,
+    )
     horizontal_fov: FloatProperty(
         name="Field Of View",
         description="Horizontal field of view of the photo in degrees",
         default=LIFT.horizontal_fov,
         min=1.0,
         max=175.0,
+        update=_fov_by_hand,
     )
     horizon: FloatProperty(
         name="Horizon",
@@ -197,6 +250,31 @@ class LEVITOR_PG_scene(PropertyGroup):
         name="Nearer Is Larger",
         description="Whether larger values of the depth map are nearer",
         default=True,
+    )
+    depth_model: StringProperty(
+        name="Depth Model",
+        description="What makes the depth: auto is the best that the backend has",
+        default=LIFT.depth_model,
+        search=_depth_names,
+    )
+    segment_model: StringProperty(
+        name="Segment Model",
+        description="What finds automatic segments: auto is the best that the backend has",
+        default=LIFT.segment_model,
+        search=_segment_names,
+    )
+    depth_size: IntProperty(
+        name="Depth Size",
+        description="Pixels of the shorter side that a depth network looks at: more shows finer "
+        "outlines and takes longer",
+        default=LIFT.depth_size,
+        min=14,
+        max=2072,
+    )
+    clean_edges: BoolProperty(
+        name="Clean Edges",
+        description="Leave no points hanging between a thing and what lies behind it",
+        default=LIFT.clean_edges,
     )
     max_side: IntProperty(
         name="Longest Side",

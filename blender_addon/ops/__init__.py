@@ -12,11 +12,13 @@ from .preview_control import LEVITOR_OT_preview_control
 from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
+from .set_fov import LEVITOR_OT_set_fov
 
 OPERATORS = (
     LEVITOR_OT_connect,
     LEVITOR_OT_disconnect,
     LEVITOR_OT_lift,
+    LEVITOR_OT_set_fov,
     LEVITOR_OT_pick,
     LEVITOR_OT_make_instance,
     LEVITOR_OT_key_handle,

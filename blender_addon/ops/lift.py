@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
@@ -21,12 +22,15 @@ from ..scene.lifts import Asked
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
 _SETTINGS = (
-    "horizontal_fov",
     "horizon",
     "near",
     "far",
     "depth_path",
     "nearer_is_larger",
+    "depth_model",
+    "segment_model",
+    "depth_size",
+    "clean_edges",
     "max_side",
 )
 
@@ -49,8 +53,8 @@ class LEVITOR_OT_lift(Operator):
     )
     horizontal_fov: FloatProperty(
         name="Field Of View",
-        description="Horizontal field of view of the photo in degrees",
-        default=50.0,
+        description="Horizontal field of view of the photo in degrees; 0 takes it from its file",
+        default=0.0,
         options={"SKIP_SAVE"},
     )
     horizon: FloatProperty(
@@ -83,6 +87,30 @@ class LEVITOR_OT_lift(Operator):
         default=True,
         options={"SKIP_SAVE"},
     )
+    depth_model: StringProperty(
+        name="Depth Model",
+        description="What makes the depth: auto, offline, or a name that the backend lists",
+        default="auto",
+        options={"SKIP_SAVE"},
+    )
+    segment_model: StringProperty(
+        name="Segment Model",
+        description="What finds automatic segments: auto, offline, or a name the backend lists",
+        default="auto",
+        options={"SKIP_SAVE"},
+    )
+    depth_size: IntProperty(
+        name="Depth Size",
+        description="Pixels of the shorter side that a depth network looks at",
+        default=518,
+        options={"SKIP_SAVE"},
+    )
+    clean_edges: BoolProperty(
+        name="Clean Edges",
+        description="Leave no points hanging between a thing and what lies behind it",
+        default=True,
+        options={"SKIP_SAVE"},
+    )
     max_side: IntProperty(
         name="Longest Side",
         description="A longer photo is scaled down to this many pixels",
@@ -102,7 +130,7 @@ class LEVITOR_OT_lift(Operator):
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Take what was not given from the scene; ask for a photo where there is none."""
         settings = context.scene.levitor
-        fill_from_scene(self, settings, _SETTINGS)  # for the file browser, which shows them
+        _fill(self, settings)  # for the file browser, which shows them
         if self.filepath or settings.photo:
             return self.execute(context)
         context.window_manager.fileselect_add(self)
@@ -114,7 +142,7 @@ class LEVITOR_OT_lift(Operator):
 
     def _lift(self, context: Context) -> str | None:
         link, scene = pump.link(), context.scene
-        fill_from_scene(self, scene.levitor, _SETTINGS)
+        _fill(self, scene.levitor)
         photo = self.filepath or scene.levitor.photo
         if not photo:
             raise ShotError("no_photo", "No photo is chosen.", "Choose one in the Photo field.")
@@ -143,6 +171,10 @@ class LEVITOR_OT_lift(Operator):
             far=self.far,
             depth=depth,
             max_side=self.max_side,
+            depth_model=self.depth_model,
+            segment_model=self.segment_model,
+            depth_size=self.depth_size,
+            clean_edges=self.clean_edges,
         )
         errand = Errand(
             kind="lift",
@@ -155,6 +187,12 @@ class LEVITOR_OT_lift(Operator):
         link.wait(task, self.wait)
         lift = lifts.active(scene).levitor
         return f"Lifted {path.name}: {lift.width} x {lift.height} points."
+
+
+def _fill(operator: Operator, settings: Any) -> None:
+    fill_from_scene(operator, settings, _SETTINGS)
+    if not operator.properties.is_property_set("horizontal_fov") and not settings.fov_from_photo:
+        operator.horizontal_fov = settings.horizontal_fov
 
 
 def _place(
@@ -182,6 +220,7 @@ def _place(
         "photo": str(path),
         "depth_model": result.depth_model,
         "segment_model": result.segment_model,
+        "fov_source": result.fov_source,
         "upright": result.upright,
         "notes": "\n".join(result.notes),
     }

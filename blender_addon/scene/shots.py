@@ -92,7 +92,8 @@ _latest: list[tuple[Any, tuple[messages.Scene, dict[str, bytes]]]] = []
 
 
 def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict[str, bytes]]:
-    """The scene message of a lift and its blobs; kept until another lift or instance is made.
+    """The scene message of a lift and its blobs; kept until another lift or instance is made,
+    or the field of view is changed.
 
     Raises:
         ShotError: an object or some of its points are gone.
@@ -101,7 +102,11 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     lifts.present(scene, collection)
     meshes = [lift.background.data, *(item.points.data for item in lift.instances)]
     # Undo brings an earlier mesh back under its earlier number.
-    state = lift.uid, [(mesh.session_uid, len(mesh.vertices)) for mesh in meshes]
+    state = (
+        lift.uid,
+        list(collection["levitor_intrinsics"]),
+        [(mesh.session_uid, len(mesh.vertices)) for mesh in meshes],
+    )
     if not _latest or _latest[0][0] != state:
         background, instances = lifts.clouds_of(scene, collection)
         whole = [

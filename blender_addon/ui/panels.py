@@ -52,6 +52,11 @@ class LEVITOR_PT_photo(_Tab, Panel):
             layout.operator("levitor.reset_camera", icon="CAMERA_DATA")
             column = layout.column(align=True)
             column.label(text=f"{settings.lift.name}: {lift.width} x {lift.height}")
+            column.prop(lift, "horizontal_fov")
+            if lift.fov_source:
+                column.label(text=f"Field of view: {lift.fov_source}")
+            if lift.fov_said:
+                draw_text(layout, lift.fov_said)
             column.label(text=f"Depth: {lift.depth_model}")
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
@@ -67,17 +72,26 @@ class LEVITOR_PT_lift_settings(_Tab, Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: Context) -> None:
-        """Draw camera, depth range and depth map."""
+        """Draw camera, depth range, models and depth map."""
         layout, settings = self.layout, context.scene.levitor
         layout.use_property_split = True
         layout.use_property_decorate = False
+        layout.prop(settings, "fov_from_photo")
         column = layout.column(align=True)
-        column.prop(settings, "horizontal_fov")
+        row = column.row()
+        row.active = not settings.fov_from_photo
+        row.prop(settings, "horizontal_fov")
         column.prop(settings, "horizon")
         column = layout.column(align=True)
         column.prop(settings, "near")
         column.prop(settings, "far")
         layout.prop(settings, "max_side")
+        column = layout.column(align=True)
+        column.active = not settings.depth_path
+        column.prop(settings, "depth_model")
+        column.prop(settings, "depth_size")
+        column.prop(settings, "clean_edges")
+        layout.prop(settings, "segment_model")
         layout.prop(settings, "depth_path")
         row = layout.row()
         row.active = bool(settings.depth_path)
@@ -206,7 +220,11 @@ class LEVITOR_PT_connection(_Tab, Panel):
             draw_text(layout, status.sentence)
         if link.welcome is not None:
             layout.label(text=f"{link.welcome.product} on {link.welcome.device}")
+            told = set[str]()
             for model in link.welcome.perception:
+                if model.task in told:
+                    continue  # the first of a task is what is used unless another is chosen
+                told.add(model.task)
                 layout.label(text=f"{model.task.capitalize()}: {model.name}")
                 if model.note:
                     draw_text(layout, model.note)

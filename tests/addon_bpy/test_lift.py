@@ -222,9 +222,15 @@ def test_settings_offer_what_the_backend_takes_and_the_operators_default(stage, 
     lift = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
     settings = bpy.context.scene.levitor.bl_rna.properties
     operator = bpy.ops.levitor.lift.get_rna_type().properties
-    for name in ("horizontal_fov", "horizon", "near", "far", "max_side"):
+    for name in ("horizon", "near", "far", "max_side", "depth_size"):
         default = getattr(lift, name)
         assert settings[name].default == operator[name].default == pytest.approx(default)
+    for name in ("depth_model", "segment_model", "clean_edges"):
+        assert settings[name].default == operator[name].default == getattr(lift, name)
+    # Nothing said: from the photo, which is 0 on the wire and in the operator
+    assert settings["fov_from_photo"].default
+    assert settings["horizontal_fov"].default == lift.horizontal_fov
+    assert operator["horizontal_fov"].default == 0
     assert settings["horizontal_fov"].hard_max == 175
     assert settings["horizon"].hard_max == pytest.approx(0.95)
     assert settings["max_side"].hard_max == messages.Limits().max_side == 4096

@@ -1,0 +1,249 @@
+"""Another field of view for a lift that is there: no photo, no model and no backend is asked.
+
+Every point keeps its pixel and its depth and moves along with its pixel's ray. The camera gets the
+lens, so that the photo looks as before; zooms keep their ratio to it. A handle rests where its
+instance is now, and everything it does stays as far from rest as it was, in Blender units, turned
+and scaled as before: a key that was (0.3, -0.4, 0.1) from rest still is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from bpy.types import Camera, Collection, FCurve, Object, Scene
+from mathutils import Matrix
+
+from ..core import coords, fov
+from ..core import lift as pure
+from ..core.coords import Array
+from ..link.wire import ShotError
+from . import cloud, display, keys, lifts, sampling, view
+
+BY_HAND = "set by hand"
+_STANDS = 1e-4
+"""How far from where it belongs a handle still counts as standing there, in Blender units."""
+
+Steps = list[Callable[[], None]]
+"""What sets things back, in the order in which they were changed."""
+
+
+def set_fov(scene: Scene, collection: Collection, degrees: float) -> str:
+    """Give the lift a field of view of ``degrees`` across.
+
+    Args:
+        scene: that holds the lift.
+        collection: the lift.
+        degrees: across the photo.
+
+    Returns:
+        What the artist should know: which handles something else than their keys holds back. Empty
+        where all went along.
+
+    Raises:
+        ShotError: the field of view makes no sense, or points are gone or being edited. Nothing
+            has changed then.
+    """
+    lift, photo = collection.levitor, lifts.photo_of(collection)
+    old = photo.intrinsics
+    try:
+        new = fov.with_degrees(old, photo.width, degrees)
+    except ValueError as error:
+        raise ShotError(
+            "fov", f"{str(error).capitalize()}.", "Ordinary lenses have 20 to 90."
+        ) from error
+    lifts.present(scene, collection)
+    handles = [item.handle for item in lift.instances]
+    rests = {handle: _rest_under(handle, old, new) for handle in handles}
+    parts = [(lift.background, None), *((item.points, item.handle) for item in lift.instances)]
+    moved = [_positions(ob, rests.get(handle), new, photo.width) for ob, handle in parts]
+    cameras = _cameras(scene, collection)
+    lenses = [coords.lens_of(k, photo.width, photo.height).focal for k in (old, new)]
+    for owner in (collection, *handles, *cameras):
+        keys.check(owner)
+    held = [handle for handle in handles if _held(handle)]
+    stood, way = _at_start(scene, held), dict[Object, Array]()
+    above = [handle.parent for handle in handles if handle.parent is not None]
+    under = dict(zip(above, _at_start(scene, above), strict=True))
+    with _all_or_nothing() as back:
+        for (ob, _), positions in zip(parts, moved, strict=True):
+            _write(ob, positions, back)
+            _set_pixel(ob, old, new, back)
+        for handle in sorted(handles, key=_depth):
+            way[handle] = rests[handle][:3, 3] - lifts.rest_of(handle)[:3, 3]
+            if handle.parent is None:
+                _shift(handle, lifts.rest_of(handle)[:3, 3], rests[handle][:3, 3], back)
+            elif handle.parent_type == "OBJECT":
+                _shift_below(scene, handle, under[handle.parent], way[handle], back)
+            _put(handle, "levitor_rest", [float(v) for v in rests[handle].ravel()], back)
+        for data in cameras:
+            _zoom(data, lenses[0], lenses[1], back)
+        _put(collection, "levitor_intrinsics", [float(v) for v in new.ravel()], back)
+        source = lift.fov_source
+        back.append(lambda: setattr(lift, "fov_source", source))
+        lift.fov_source = BY_HAND
+    view.layer_of(scene).update()
+    stays = [
+        item.name
+        for handle, was, now in zip(held, stood, _at_start(scene, held), strict=True)
+        for item in lift.instances
+        if item.handle == handle and np.abs(now[:3, 3] - was[:3, 3] - way[handle]).max() > _STANDS
+    ]
+    if not stays:
+        return ""
+    names = ", ".join(f"'{name}'" for name in stays)
+    return (
+        f"What holds the handle of {names} (a constraint, driver, strip or parent) did not go "
+        f"along; at frame {scene.frame_start} it is not where its instance rests now."
+    )
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[Steps]:
+    back: Steps = []
+    try:
+        yield back
+    except BaseException:
+        for step in reversed(back):
+            step()
+        raise
+
+
+def _rest_under(handle: Object, old: Array, new: Array) -> Array:
+    rest = lifts.rest_of(handle)
+    rest[:3, 3] = fov.stretched(rest[:3, 3], old, new)
+    return rest
+
+
+def _positions(ob: Object, rest: Array | None, intrinsics: Array, width: int) -> Array:
+    """(n, 3) of the object's points under ``intrinsics``, relative to its handle's rest."""
+    points = cloud.read(ob)
+    found = pure.positions(points.pixel, points.depth, intrinsics, width)
+    return found if rest is None else found - rest[:3, 3]
+
+
+def _write(ob: Object, positions: Array, back: Steps) -> None:
+    if ob.data.users > 1:  # an object of the artist's may show it too
+        shared = ob.data
+        back.append(lambda: setattr(ob, "data", shared))
+        ob.data = shared.copy()
+    mesh = ob.data
+    before = np.empty(positions.size, np.float32)
+    mesh.attributes["position"].data.foreach_get("vector", before)
+
+    def put(values: Array) -> None:
+        mesh.attributes["position"].data.foreach_set("vector", values)
+        mesh.update()
+
+    back.append(lambda: put(before))
+    put(np.ascontiguousarray(positions, np.float32).ravel())
+
+
+def _set_pixel(ob: Object, old: Array, new: Array, back: Steps) -> None:
+    """Each disc stays as wide as its pixel; the artist may draw the points in another way."""
+    group = display.group()
+    for modifier in ob.modifiers:
+        if modifier.type == "NODES" and modifier.node_group == group:
+            back.append(partial(display.set_input, modifier, "Pixel", 1.0 / float(old[0, 0])))
+            display.set_input(modifier, "Pixel", 1.0 / float(new[0, 0]))
+            ob.update_tag()
+
+
+def _depth(ob: Object) -> int:
+    return 0 if ob.parent is None else 1 + _depth(ob.parent)
+
+
+def _held(handle: Object) -> bool:
+    """Whether something else than its own channels and their keys may place the handle."""
+    data = handle.animation_data
+    return (
+        handle.parent is not None
+        or len(handle.constraints) > 0
+        or (data is not None and (len(data.drivers) > 0 or len(data.nla_tracks) > 0))
+        or any(len(curve.modifiers) for curve in keys.curves(handle, "location"))
+    )
+
+
+def _at_start(scene: Scene, objects: list[Object]) -> list[Array]:
+    """(4, 4) of each object in Blender's world, at the first frame of the shot."""
+    if not objects:
+        return []
+    found, _, _ = sampling.sample(
+        scene, objects, lifts.active(scene).levitor.camera, [float(scene.frame_start)]
+    )
+    return list(found[0])
+
+
+def _shift(handle: Object, old: Array, new: Array, back: Steps) -> None:
+    """Move the handle, and all its keys, from rest at ``old`` to rest at ``new``."""
+    before = tuple(handle.location)
+    back.append(lambda: setattr(handle, "location", before))
+    handle.location = [
+        fov.carried(*values) for values in zip(before, old.tolist(), new.tolist(), strict=True)
+    ]
+    for curve in keys.curves(handle, "location"):
+        start, end = (float(place[curve.array_index]) for place in (old, new))
+        _change(curve, lambda value, a=start, b=end: fov.carried(value, a, b), back)
+
+
+def _shift_below(scene: Scene, handle: Object, parent: Array, way: Array, back: Steps) -> None:
+    """Move a handle that has a parent by ``way`` at the first frame, and along with it from there.
+
+    What stands between the two takes the way, so that the handle's channels and curves stay.
+
+    Args:
+        scene: where they are.
+        handle: the handle.
+        parent: (4, 4) the parent at the first frame, before anything was moved.
+        way: (3,) in Blender's world.
+        back: see :data:`Steps`.
+    """
+    before = handle.matrix_parent_inverse.copy()
+    (now,) = _at_start(scene, [handle.parent])
+    step = np.eye(4)
+    step[:3, 3] = way
+    after = np.linalg.inv(now) @ step @ parent @ np.array(before)
+    back.append(lambda: setattr(handle, "matrix_parent_inverse", before))
+    handle.matrix_parent_inverse = Matrix(after.tolist())
+
+
+def _cameras(scene: Scene, collection: Collection) -> list[Camera]:
+    """Whose lens is the photo's: the lift's camera, and the one that looks at it."""
+    eyes = [collection.levitor.camera]
+    if scene.levitor.lift == collection:
+        eyes.append(scene.camera)
+    found = {eye.data: None for eye in eyes if eye is not None and eye.type == "CAMERA"}
+    return [data for data in found if data.type == "PERSP"]
+
+
+def _zoom(data: Camera, old: float, new: float, back: Steps) -> None:
+    before = data.lens
+    back.append(lambda: setattr(data, "lens", before))
+    data.lens = fov.zoomed(before, old, new)
+    for curve in keys.curves(data, "lens"):
+        _change(curve, lambda value: fov.zoomed(value, old, new), back)
+
+
+def _change(curve: FCurve, change: Callable[[float], float], back: Steps) -> None:
+    """Give every key of ``curve`` another value, its handles too."""
+    points = curve.keyframe_points
+    names = ("co", "handle_left", "handle_right")
+    before = [[tuple(getattr(point, name)) for name in names] for point in points]
+
+    def put(values: list[list[tuple[float, float]]]) -> None:
+        for point, three in zip(points, values, strict=True):
+            for name, value in zip(names, three, strict=True):
+                setattr(point, name, value)
+        curve.update()
+
+    back.append(lambda: put(before))
+    put([[(at, change(value)) for at, value in three] for three in before])
+
+
+def _put(owner: Any, name: str, value: list[float], back: Steps) -> None:
+    before = list(owner[name])
+    back.append(lambda: owner.__setitem__(name, before))
+    owner[name] = value
