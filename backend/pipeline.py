@@ -33,6 +33,9 @@ from protocol.errors import ShotError
 Array = npt.NDArray[Any]
 OnPhase = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
+OnPreview = Callable[[Callable[[], Tensor]], None]
+"""Handed something that makes ``(F, 3, h, w)`` frames in [0, 1] of the take so far, small and
+rough; making them costs a little, so it is only called where somebody looks."""
 
 DEFAULT_FOV = 50.0
 """Degrees across where nobody knows; about that of a 39 mm lens, between phones and eyes."""
@@ -234,7 +237,9 @@ def segment(
     )
 
 
-def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
+def render(
+    shot: Shot, engine: Engine, on_phase: OnPhase, on_preview: OnPreview = lambda make: None
+) -> Take:
     """Shot -> masks -> the engine's signal -> frames."""
     options = engine.spec.completed(shot.options)
     control = Control(
@@ -242,13 +247,13 @@ def render(shot: Shot, engine: Engine, on_phase: OnPhase) -> Take:
         masks=functools.cache(lambda fit=None: render_shot_masks(shot, on_phase, fit)),
     )
     signal = engine.encode(control, options)
-    frames = engine.sample(
-        shot.lift.image,
-        signal,
-        options,
-        shot.seed,
-        lambda done, total, preview=None: on_phase(engine.spec.name, done, total),
-    )
+
+    def on_step(done: int, total: int, preview: Callable[[], Tensor] | None = None) -> None:
+        if preview is not None:
+            on_preview(preview)
+        on_phase(engine.spec.name, done, total)
+
+    frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
     return Take(frames=frames, options=options, notes=engine.notes(control, options))
 
 

@@ -7,6 +7,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live
+from .scene import pictures
 from .ui import PANELS
 
 CLASSES = (*props.CLASSES, prefs.LEVITOR_AP_preferences, *OPERATORS, *PANELS)
@@ -25,6 +26,7 @@ def unregister() -> None:
     """Undo :func:`register`."""
     live.stop()
     pump.stop()
+    pictures.forget()
     props.detach()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -474,7 +474,11 @@ class State:
 @message("progress")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Push while a job runs: step ``done`` of ``total`` of a phase; may be dropped."""
+    """Push while a job runs: step ``done`` of ``total`` of a phase; may be dropped.
+
+    Attributes:
+        picture: a small, rough look at a few frames of the take so far, sRGB.
+    """
 
     job: str
     seq: int
@@ -482,6 +486,7 @@ class Progress:
     done: int
     total: int
     eta_seconds: float | None = None
+    picture: Annotated[Array, ArraySpec("uint8", ("h", "w", 3))] | None = None
 
 
 @message("lifted")

@@ -66,6 +66,14 @@ def _shaped(
     return depth
 
 
+def picture_of(frames: torch.Tensor) -> Array:
+    """Four frames of a clip in a square, first to last: ``(F, 3, h, w)`` -> uint8 (2h, 2w, 3)."""
+    at = torch.linspace(0, len(frames) - 1, 4).round().long()
+    top, bottom = (torch.cat(list(pair), -1) for pair in frames[at].split(2))
+    pixels = torch.cat([top, bottom], -2).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(pixels.movedim(0, -1).cpu().numpy())
+
+
 def _check_content(depth: Array, ids: Array, instances: Sequence[messages.Instance]) -> None:
     """What ``protocol.rules`` cannot see, since it judges a shot without its blobs."""
     bad = ~(np.isfinite(depth) & (depth > 0))

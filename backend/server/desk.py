@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from protocol import ProtocolError, ShotError, messages
@@ -271,7 +272,9 @@ class Desk:
             began = now
         due = phase != step.phase or step.done >= step.total or now - pushed >= PROGRESS_SECONDS
         self._pace[job.id] = (step.phase, began, now if due else pushed)
-        self._steps[job.id] = step
+        if step.picture is None and job.id in self._steps:  # one that was not due yet
+            step = replace(step, picture=self._steps[job.id].picture)
+        self._steps[job.id] = replace(step, picture=None) if due else step
         if not due:
             return
         job = self._live[job.id] = job.pushed()
@@ -282,6 +285,7 @@ class Desk:
             done=step.done,
             total=step.total,
             eta_seconds=jobs.seconds_left(now - began, step.done, step.total),
+            picture=step.picture,
         )
         self._push(job.client, message)
 

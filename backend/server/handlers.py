@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from backend import device, media, pipeline
 from backend.control.preview import ControlFrames
@@ -15,7 +18,7 @@ from backend.engines.base import Engine
 from backend.perception import registry as models
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
-from backend.pipeline import LiftOptions, OnPhase, PreviewOptions
+from backend.pipeline import LiftOptions, OnPhase, OnPreview, PreviewOptions
 from backend.resources import Resources
 from backend.server import convert
 from protocol import content, messages
@@ -26,6 +29,8 @@ from protocol.rules import problems
 log = logging.getLogger(__name__)
 
 MAX_SIDE = messages.Limits().max_side
+PICTURE_SECONDS = 1.0
+"""Between two pictures of a take in the making: each waits for the device."""
 DRAFT = "draft"
 """The engine whose take a preview may lie on."""
 _engines: dict[str, Engine] = {}
@@ -203,8 +208,20 @@ def segment(
 
 
 def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Rendered:
-    """Shot in, video out."""
-    video, take = render_video(shot, blobs.get, on_step)
+    """Shot in, video out; on the way a picture of it now and then, where the engine has one."""
+    looked, picture = 0.0, None
+
+    def on_preview(make: Callable[[], Tensor]) -> None:
+        nonlocal looked, picture
+        if time.monotonic() - looked >= PICTURE_SECONDS:
+            looked, picture = time.monotonic(), convert.picture_of(make())
+
+    def on_phase(phase: str, done: int, total: int) -> None:
+        nonlocal picture
+        shown, picture = picture, None
+        on_step(phase, done, total, *(() if shown is None else (shown,)))
+
+    video, take = render_video(shot, blobs.get, on_phase, on_preview)
     blobs.put(video)
     height, width = take.frames.shape[-2:]
     return messages.Rendered(
@@ -222,12 +239,17 @@ def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> mes
     )
 
 
-def render_video(shot: messages.Shot, get: convert.GetBlob, on_step: OnPhase) -> tuple[bytes, Any]:
+def render_video(
+    shot: messages.Shot,
+    get: convert.GetBlob,
+    on_step: OnPhase,
+    on_preview: OnPreview = lambda make: None,
+) -> tuple[bytes, Any]:
     """The take of a shot as MP4 bytes, and the take itself; the command line calls it too."""
     if found := problems(shot):
         raise found[0]
     engine = _engine(shot.engine)
-    take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step)
+    take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step, on_preview)
     video = media.encode_video(
         take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )

@@ -43,6 +43,7 @@ class Stepped:
     phase: str
     done: int
     total: int
+    picture: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +218,10 @@ class Supervisor:
             return
         worker.since = time.monotonic()
         match message:
-            case messages.Progress(phase=phase, done=done, total=total):
-                self._events.append(Stepped(job=job, phase=phase, done=done, total=total))
+            case messages.Progress(phase=phase, done=done, total=total, picture=picture):
+                self._events.append(
+                    Stepped(job=job, phase=phase, done=done, total=total, picture=picture)
+                )
             case messages.State(state="cancelled" | "failed" as state):
                 self._let_go(worker)
                 self._events.append(

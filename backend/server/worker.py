@@ -71,8 +71,10 @@ class Line:
 def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> None:
     """Do one job and tell the loop how it went; nothing it raises gets out."""
 
-    def on_step(phase: str, done: int, total: int) -> None:
-        line.send(messages.Progress(job=job, seq=0, phase=phase, done=done, total=total))
+    def on_step(phase: str, done: int, total: int, picture: Any = None) -> None:
+        line.send(
+            messages.Progress(job=job, seq=0, phase=phase, done=done, total=total, picture=picture)
+        )
         if line.cancelled(job):
             raise Cancelled
 

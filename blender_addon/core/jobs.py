@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 Phase = Literal["connecting", "connected", "lost", "refused"]
 
 # States of a row. The first three are this side's: waiting for a server, sending, receiving.
@@ -63,6 +66,7 @@ class TaskProgress:
     done: int
     total: int
     eta_seconds: float | None = None
+    picture: Array | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,7 @@ class Job:
         state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
             when the result is here.
         eta: seconds left, where known.
+        picture: uint8 (h, w, 3), the last rough look at the take in the making.
         sentence: what went wrong, or a note on what went well.
         fix: what to do about it.
     """
@@ -140,6 +145,7 @@ class Job:
     eta: float | None = None
     sentence: str = ""
     fix: str = ""
+    picture: Array | None = field(default=None, compare=False)
 
     @property
     def final(self) -> bool:
@@ -165,6 +171,7 @@ class Job:
                     done=event.done,
                     total=event.total,
                     eta=event.eta_seconds,
+                    picture=self.picture if event.picture is None else event.picture,
                 )
             case TaskState(state="done"):
                 return self  # the server's part; the result is still on its way

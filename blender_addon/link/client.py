@@ -208,6 +208,7 @@ class Client:
                         done=message.done,
                         total=message.total,
                         eta_seconds=message.eta_seconds,
+                        picture=message.picture,
                     ),
                 )
             case messages.State() if task.stage == "follow" and message.job == task.job:

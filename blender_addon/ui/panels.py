@@ -9,7 +9,7 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live
-from ..scene import busy, options
+from ..scene import busy, options, pictures
 from .lists import draw_jobs, draw_options, draw_text
 
 
@@ -27,6 +27,8 @@ def draw_kind(layout: UILayout, kind: str) -> None:
     for job in rows:
         if job.eta is not None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
+        if not job.final and (icon := pictures.icon_of(job)) is not None:
+            layout.template_icon(icon_value=icon, scale=8.0)
     if rows and rows[-1].state == "done" and rows[-1].sentence:
         draw_text(layout, rows[-1].sentence)
     if link.holds(kind) and (hindrance := busy.hindrance()) is not None:

@@ -109,6 +109,15 @@ def test_a_shot_becomes_a_video_and_every_step_of_it_is_told(artist):
     assert steps_of(artist, task) == sorted(set(steps_of(artist, task)))
 
 
+def test_a_picture_of_the_take_in_the_making_comes_with_its_progress(artist):
+    """Four frames in a square, a pixel a latent: 2 x 8 pixels each way."""
+    _, task = start(artist)
+    assert isinstance(artist.until_end(task), TaskFinished)
+    pictures = [e.picture for e in artist.of(task, TaskProgress) if e.picture is not None]
+    assert [(picture.shape, picture.dtype) for picture in pictures[:1]] == [((16, 16, 3), "uint8")]
+    assert pictures[0].std() > 0
+
+
 def test_a_take_is_cancelled_in_its_middle_and_the_same_worker_renders_the_next(server, artist):
     _, task = start(artist, steps=200)
     artist.until(lambda: steps_of(artist, task), "a denoising step")

@@ -1,0 +1,45 @@
+"""Rough looks at takes in the making, as icons a panel can draw; nothing of it is in the file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy.utils.previews
+import numpy as np
+import numpy.typing as npt
+
+from ..core.jobs import Job
+
+Array = npt.NDArray[Any]
+_shown: dict[str, Any] = {}
+"""Blender's collection under "icons", and the picture that each icon shows under its task."""
+
+
+def icon_of(job: Job) -> int | None:
+    """The icon of a job's last picture; ``None`` where it has none."""
+    if job.picture is None:
+        return None
+    if "icons" not in _shown:
+        _shown["icons"] = bpy.utils.previews.new()
+    icons = _shown["icons"]
+    icon = icons[job.task] if job.task in icons else icons.new(job.task)
+    if _shown.get(job.task) is not job.picture:
+        height, width = job.picture.shape[:2]
+        icon.image_size = (width, height)
+        icon.image_pixels_float.foreach_set(_rgba_upwards(job.picture).ravel())
+        _shown[job.task] = job.picture
+    return icon.icon_id
+
+
+def forget() -> None:
+    """Free every icon."""
+    if (icons := _shown.pop("icons", None)) is not None:
+        bpy.utils.previews.remove(icons)
+    _shown.clear()
+
+
+def _rgba_upwards(picture: Array) -> npt.NDArray[np.float32]:
+    """Float pixels with alpha, the lowest row first, as Blender has them."""
+    rgba = np.ones((*picture.shape[:2], 4), np.float32)
+    rgba[:, :, :3] = picture[::-1] / 255.0
+    return rgba
