@@ -304,3 +304,19 @@ def test_a_picked_static_instance_shows_its_side_when_the_camera_goes_round_it()
         frames = pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
         areas.append(int(near(frames[1], BLUE, 0.2).sum()))
     assert areas[0] < 0.8 * areas[1]
+
+
+@pytest.mark.parametrize("degrees", [75, 90, 100, 180])
+@pytest.mark.parametrize("nearer", [0.0, -2.5])
+def test_a_body_has_no_holes_from_any_side_and_none_when_it_comes_near(degrees, nearer):
+    lift, ids = two_instances()
+    turned = turn_y(math.radians(degrees), RED_MIDDLE)
+    path = paths(translation(x=1.25 * (nearer < 0), z=nearer) @ turned, translation(x=20.0))
+    shot = replace(shot_of(lift, ids, path), thickness={1: 0.8})
+    frames = pipeline.render(shot, registry.load("draft"), lambda *step: None).frames
+    red = near(frames[1], RED, 0.35).int()
+    around = 1 - red
+    for axis in (0, 1):
+        around *= red.cummax(axis).values * red.flip(axis).cummax(axis).values.flip(axis)
+    assert int(red.sum()) > 100
+    assert int(around.sum()) == 0

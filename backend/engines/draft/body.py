@@ -1,4 +1,4 @@
-"""A layer that has a body: it is seen again and again, towards its back, as one thing."""
+"""A layer that has a body: front, sides and back are seen as one thing."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from backend.engines.draft.warp import Cutout, View
 from backend.geometry.camera import project
 from backend.geometry.motion import move_points
 
-MAX_SHEETS = 24
-"""Behind a layer."""
-SHEET_GAP = 3.0
-"""Pixels of the frame from one sheet to the next, as far as there are sheets for it. They overlap,
-so this is how fine the steps of a side's outline are."""
-RIM = 8
-"""Pixels of the photo inside the outline that a sheet between front and back keeps: more of it
-would be hidden by the next one, and only take time."""
+LONGEST = 256
+"""Points from front to back along one place of the outline."""
+POINT_GAP = 1.4
+"""Pixels of the frame between them, as far as there are points for it. Below 2, every pixel is
+within reach of one."""
 NO_SHIFT = 0.25
 """Pixels; a back that is nearly where the front is shows nothing of itself."""
 PROBES = 256
 
 
 class Solid:
-    """A layer and its body, made ready to be seen many times."""
+    """A layer and its body: the layer, its sides, and the layer once more as its back."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
-        self._front = self._between = Cutout(layer)
-        if layer.back > 1.0:
-            inner = erode(layer.alpha > 0.5, RIM)
-            self._between = Cutout(replace(layer, support=layer.support & ~inner))
+        self._front = Cutout(layer)
+        # A pixel inside the soft edge, so that sides do not look out from behind it
+        inside = erode(layer.alpha > 0.5, 1)
+        self._rim = replace(
+            layer, support=inside & ~erode(inside, 1), alpha=torch.ones_like(layer.alpha)
+        )
 
     def seen(self, matrix: Tensor, camera: Camera) -> View | None:
         """What :meth:`Cutout.seen` gives, with the body where it comes into view."""
-        count = self.sheets_needed(matrix, camera)
+        front = self._front.seen(matrix, camera)
+        count = self._count(matrix, camera)
         if count == 0:
-            return self._front.seen(matrix, camera)
-        step = (self.layer.back - 1.0) / count
-        views: list[View] = []
-        for number in range(count + 1):
-            cutout = self._front if number in (0, count) else self._between
-            view = cutout.seen(matrix @ _scaled(matrix, 1.0 + number * step), camera)
-            if view is not None:
-                views.append(view)
-        return _merged(sorted(views, key=mean_depth, reverse=True)) if views else None
+            return front
+        back = self._front.seen(matrix @ _scaled(matrix, self.layer.back), camera)
+        ends = sorted([v for v in (front, back) if v is not None], key=mean_depth, reverse=True)
+        sides = None
+        if bool(self._rim.support.any()):
+            scales = torch.linspace(1.0, self.layer.back, count + 1)
+            sides = Cutout(self._rim, scales).seen(matrix, camera)
+        # What is nearer of front and back is seen whole, and the sides before what is farther
+        views = [*ends[:-1], sides, *ends[-1:]]
+        found = [view for view in views if view is not None]
+        return _merged(found) if found else None
 
-    def sheets_needed(self, matrix: Tensor, camera: Camera) -> int:
-        """How many sheets show the body from here; 0 where its front hides all of it."""
+    def _count(self, matrix: Tensor, camera: Camera) -> int:
+        """Steps from front to back that leave no gaps; 0 where the front hides all of the body."""
         if self.layer.back == 1.0:
             return 0
         rest = self._front.rest[:: max(1, len(self._front.rest) // PROBES)]
@@ -65,7 +67,7 @@ class Solid:
             return 0
         apart = project(back[ahead], camera) - project(front[ahead], camera)
         shift = float(apart.norm(dim=1).max())
-        return min(MAX_SHEETS, math.ceil(shift / SHEET_GAP)) if shift > NO_SHIFT else 0
+        return min(LONGEST, math.ceil(shift / POINT_GAP)) if shift > NO_SHIFT else 0
 
 
 def mean_depth(view: View) -> float:

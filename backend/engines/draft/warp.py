@@ -43,14 +43,25 @@ class View:
 
 
 class Cutout:
-    """A layer made ready to be seen many times: what does not depend on the frame is kept."""
+    """A layer made ready to be seen many times: what does not depend on the frame is kept.
 
-    def __init__(self, layer: Layer) -> None:
+    Args:
+        layer: the layer.
+        scales: ``(n,)``; where given, it is there n times, each so many times farther from the
+            photo's camera, and the look of all at once.
+    """
+
+    def __init__(self, layer: Layer, scales: Tensor | None = None) -> None:
         self.layer = layer
         self._texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
         row, column = torch.nonzero(layer.support, as_tuple=True)
         self.rest = layer.xyz[:, row, column].T.contiguous()
         self._source = torch.stack([column, row], -1).to(layer.xyz) + 0.5
+        self._scales: Tensor | None = None
+        if scales is not None:
+            self._scales = scales.to(layer.xyz).repeat_interleave(len(row))[:, None]
+            self.rest = self.rest.repeat(len(scales), 1) * self._scales
+            self._source = self._source.repeat(len(scales), 1)
 
     def seen(self, matrix: Tensor, camera: Camera) -> View | None:
         """The layer under ``matrix`` (4, 4), camera from rest; None where it is out of sight."""
@@ -110,6 +121,8 @@ class Cutout:
             grid = torch.cartesian_prod(offset, offset)
             source = (self._source[at, None] + grid).reshape(-1, 2)
             rest = self._look_up(self.layer.xyz[None], source[None])[:, 0].T
+            if self._scales is not None:
+                rest = rest * self._scales[at].repeat_interleave(len(grid), 0)
             parts.append((_moved(rest, matrix), source, times[at].repeat_interleave(len(grid))))
         if not parts:
             return points[:0], self._source[:0], times[:0]
