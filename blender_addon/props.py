@@ -169,6 +169,8 @@ class LEVITOR_PG_lift(PropertyGroup):
         size=4,
     )
     picked: IntProperty(name="Picked", description="Pixels picked so far")
+    pick: StringProperty(name="Pick", description="Names the masks that the clicks may have meant")
+    candidate: IntProperty(name="Mask", description="Which of these masks is shown", min=0)
 
 
 class LEVITOR_PG_option(PropertyGroup):
@@ -198,6 +200,10 @@ def _depth_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterabl
 
 def _segment_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
     return [name for name in _names_of("automatic segments") if text.lower() in name.lower()]
+
+
+def _click_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
+    return [name for name in _names_of("segments") if text.lower() in name.lower()]
 
 
 def _fov_by_hand(self: LEVITOR_PG_scene, context: Context) -> None:
@@ -285,6 +291,12 @@ class LEVITOR_PG_scene(PropertyGroup):
     )
     lift: PointerProperty(
         name="Lift", description="The lifted photo that is worked on", type=bpy.types.Collection
+    )
+    click_model: StringProperty(
+        name="Click Model",
+        description="What answers a click: auto is the best that the backend has",
+        default="auto",
+        search=_click_names,
     )
     instance_name: StringProperty(
         name="Name", description="Name of the instance to make", default="Instance"

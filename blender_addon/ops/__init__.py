@@ -2,6 +2,7 @@
 
 from .cancel import LEVITOR_OT_cancel
 from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
+from .cycle_mask import LEVITOR_OT_cycle_mask
 from .export_control import LEVITOR_OT_export_control
 from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
@@ -20,6 +21,7 @@ OPERATORS = (
     LEVITOR_OT_lift,
     LEVITOR_OT_set_fov,
     LEVITOR_OT_pick,
+    LEVITOR_OT_cycle_mask,
     LEVITOR_OT_make_instance,
     LEVITOR_OT_key_handle,
     LEVITOR_OT_reset_handle,

@@ -12,17 +12,18 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..core import coords
+from ..core import candidates, coords
+from ..core.candidates import Box, Click
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
-from ..scene import camera, cloud, files, lifts, rubber, shots, view
+from ..scene import camera, files, hud, lifts, picks, rubber, shots, view
 from .common import Outcome, connect_lazily, reported, say
 
 log = logging.getLogger(__name__)
 
-Click = tuple[float, float, bool]
-Box = tuple[float, ...] | None
+OTHER_MASK = {"TAB": (1, -1), "WHEELDOWNMOUSE": (1, 1), "WHEELUPMOUSE": (-1, -1)}
+"""How many masks a key goes on, and how many with Shift; the wheel needs Ctrl."""
 
 
 class LEVITOR_OT_pick(Operator):
@@ -58,7 +59,7 @@ class LEVITOR_OT_pick(Operator):
     )
     extend: BoolProperty(
         name="Extend",
-        description="Add to the clicks and the box so far",
+        description="Add to the clicks and the box so far, and refine the mask that is shown",
         default=False,
         options={"SKIP_SAVE"},
     )
@@ -97,8 +98,10 @@ class LEVITOR_OT_pick(Operator):
         view.look_through(context.scene, context.area, colours=False)
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set(
-            "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  Esc: end"
+            "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  "
+            "Tab: another mask  |  Esc: end"
         )
+        self._hud = hud.Hud()
         self._drag: rubber.Band | None = None
         self._box: Box = None
         context.window_manager.modal_handler_add(self)
@@ -122,6 +125,8 @@ class LEVITOR_OT_pick(Operator):
         if event.type == "MOUSEMOVE" and self._drag is not None:
             self._drag.to(event.mouse_x, event.mouse_y)
             return {"RUNNING_MODAL"}
+        if event.type in OTHER_MASK and event.value == "PRESS":
+            return self._other_mask(context, event)
         if event.type != "LEFTMOUSE" or event.value not in {"PRESS", "RELEASE"}:
             return {"PASS_THROUGH"}
         if event.value == "PRESS":
@@ -140,6 +145,20 @@ class LEVITOR_OT_pick(Operator):
         except ShotError as error:
             self.report({"WARNING"}, say(error))
         return {"RUNNING_MODAL"}
+
+    def _other_mask(self, context: Context, event: Event) -> Outcome:
+        collection = context.scene.levitor.lift
+        wheel = event.type != "TAB"
+        if (wheel and not event.ctrl) or collection is None:
+            return {"PASS_THROUGH"}
+        if view.camera_place(context, event.mouse_x, event.mouse_y) is None:
+            return {"PASS_THROUGH"}
+        if picks.several(collection.levitor):
+            picks.cycle(collection, OTHER_MASK[event.type][event.shift])
+            bpy.ops.ed.undo_push(message="Cycle Mask")
+        elif wheel:
+            return {"PASS_THROUGH"}
+        return {"RUNNING_MODAL"}  # Tab alone would begin to edit the points
 
     def _released(self, context: Context, band: rubber.Band) -> None:
         """A drag is a box, and begins the pick anew; less than a drag is a click."""
@@ -163,6 +182,7 @@ class LEVITOR_OT_pick(Operator):
         if self._drag is not None:
             self._drag.end()
             self._drag = None
+        self._hud.end()
         context.window.cursor_modal_restore()
         context.workspace.status_text_set(None)
 
@@ -196,6 +216,9 @@ class LEVITOR_OT_pick(Operator):
             data, media, _ = files.read(self.mask_path, "mask", link.limits.blob_bytes)
             mask = content.blob_of(data, media)
             blobs[mask.sha256] = data
+        refined = None if mask is not None else picks.to_refine(collection.levitor, clicks, box)
+        if refined is not None:
+            blobs[refined[0].sha256] = refined[1]
         whole, scene_blobs = shots.scene_of(scene, collection)
         connect_lazily(context)
         message = messages.Segment(
@@ -205,6 +228,8 @@ class LEVITOR_OT_pick(Operator):
             box=box,
             mask=mask,
             upright=collection.levitor.upright,
+            previous=None if refined is None else refined[0],
+            segment_model=scene.levitor.click_model,
         )
         for older in link.pending("segment"):
             link.cancel(older)  # this request holds its clicks too
@@ -214,7 +239,8 @@ class LEVITOR_OT_pick(Operator):
         if not self.wait:
             return None
         link.wait(task, self.wait)
-        return f"Picked {collection.levitor.picked} pixels."
+        which = picks.label(collection.levitor)
+        return f"Picked {collection.levitor.picked} pixels. {which}".strip()
 
 
 def _within(corners: Sequence[tuple[float, float]], width: int, height: int) -> Box:
@@ -261,28 +287,10 @@ def _place(
     *,
     uid: str,
     clicks: Sequence[Click],
-    box: tuple[float, ...] | None,
-) -> None:
+    box: Box,
+) -> str:
     _, collection = lifts.find(uid)
-    lift = collection.levitor
-    points = cloud.read(lift.background)
-    mask = content.array_of(result.mask, blobs[result.mask.sha256]).ravel()[points.pixel] > 0
-    if not mask.any():
-        raise ShotError(
-            "empty_pick",
-            "The pick has no pixel that is not in an instance already.",
-            "Click on another place.",
-        )
-    depth = content.array_of(result.depth, blobs[result.depth.sha256]).ravel()[points.pixel]
-    mesh = lift.background.data
-    cloud.set_floats(mesh, cloud.PICK, mask)
-    cloud.set_floats(mesh, cloud.PICK_DEPTH, depth)
-    lift.background.update_tag()
-    lift.clicks.clear()
-    for x, y, positive in clicks:
-        click = lift.clicks.add()
-        click.x, click.y, click.positive = x, y, positive
-    lift.box = box or (0.0,) * 4
-    lift.picked = int(mask.sum())
-    view.redraw_points()
+    size = collection.levitor.width * collection.levitor.height
+    picks.place(collection, candidates.from_reply(result, blobs, size, clicks, box))
     bpy.ops.ed.undo_push(message="Pick")
+    return "\n".join(result.notes)

@@ -52,6 +52,17 @@ def read(ob: Object) -> Cloud:
     return Cloud(**found)
 
 
+def pixels(ob: Object) -> Array:
+    """Which pixel of the photo each point in the mesh of ``ob`` is, (n,) int32.
+
+    Raises:
+        ShotError: the attribute is gone, or the mesh is being edited.
+    """
+    found = np.empty(len(ob.data.vertices), np.int32)
+    _source(ob, "pixel").data.foreach_get("value", found)
+    return found
+
+
 def split(ob: Object, chosen: Array, name: str) -> tuple[Cloud, Mesh]:
     """The points of ``ob`` that ``chosen``, (n,) bool, names, and a mesh of the others.
 

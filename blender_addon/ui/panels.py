@@ -9,7 +9,7 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live
-from ..scene import busy, options, pictures
+from ..scene import busy, options, picks, pictures
 from .lists import draw_jobs, draw_options, draw_text
 
 
@@ -94,6 +94,7 @@ class LEVITOR_PT_lift_settings(_Tab, Panel):
         column.prop(settings, "depth_size")
         column.prop(settings, "clean_edges")
         layout.prop(settings, "segment_model")
+        layout.prop(settings, "click_model")
         layout.prop(settings, "depth_path")
         row = layout.row()
         row.active = bool(settings.depth_path)
@@ -114,6 +115,11 @@ class LEVITOR_PT_instances(_Tab, Panel):
         layout.operator("levitor.pick", icon="EYEDROPPER")
         if settings.lift is not None and settings.lift.levitor.picked:
             layout.label(text=f"{settings.lift.levitor.picked} pixels picked")
+            if text := picks.label(settings.lift.levitor):
+                row = layout.row(align=True)
+                row.operator("levitor.cycle_mask", text="", icon="TRIA_LEFT").step = -1
+                row.label(text=text)
+                row.operator("levitor.cycle_mask", text="", icon="TRIA_RIGHT").step = 1
         column = layout.column(align=True)
         column.prop(settings, "instance_name")
         column.prop(settings, "moving")
