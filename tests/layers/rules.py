@@ -159,6 +159,7 @@ ZONES = (
         own=("protocol",),
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
+    Zone(name="scene files", files=("backend/scenefile.py",), libraries=NUMPY, banned=PURE),
     Zone(
         name="the server's job states",
         files=("backend/server/jobs.py",),
