@@ -61,4 +61,5 @@ def _settings_of(scene: Scene) -> Any:
     return (
         (scene.session_uid, scene.frame_start, scene.frame_end, render.fps, render.fps_base),
         (own.engine, own.frames, own.anchors, own.preview_over, frozenset(own.preview_show)),
+        [(item.moving, item.thickness) for item in own.lift.levitor.instances],
     )

@@ -215,6 +215,12 @@ def test_a_live_preview_comes_once_for_each_change_of_the_shot(follow, animated,
     (strip,) = previews(addon)
     assert span(addon, strip).end == 21
     assert follow() == []
+    instance = animated.levitor.lift.levitor.instances["Flower"]
+    instance.flatten = 0.5
+    bpy.context.view_layer.update()
+    assert len(follow()) == 1
+    instance.thickness = 0.2
+    assert len(follow()) == 1
     # What is no part of the shot changes nothing
     bpy.ops.mesh.primitive_cube_add()
     bpy.context.view_layer.update()

@@ -22,6 +22,7 @@ from backend.control.tracks import shot_tracks
 from backend.geometry.camera import project, scaled_intrinsics, unproject
 from backend.geometry.lift import cloud_from_lift, depth_from_disparity, disparity_from_depth
 from backend.geometry.motion import camera_from_rest, is_still, moved_frame
+from backend.geometry.shape import flattened, with_bodies
 from backend.geometry.splat import render_masks, render_motion
 from backend.geometry.splat_pytorch3d import ids_and_depth, ndc_points
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
@@ -61,6 +62,8 @@ WORK = {
     "project": lambda: project(POINTS, LIFT.camera),
     "scaled intrinsics": lambda: scaled_intrinsics(LIFT.camera.intrinsics, 2.0, 3.0),
     "cloud": lambda: cloud_from_lift(LIFT, IDS).xyz,
+    "flattened": lambda: flattened(LIFT.depth, IDS > 0, 0.5),
+    "bodies": lambda: with_bodies(CLOUD, LIFT, IDS, {1: 0.3, 2: 0.0}).xyz,
     "disparity": lambda: depth_from_disparity(disparity_from_depth(LIFT.depth, 2, 12), 2, 12),
     "matrices": lambda: camera_from_rest(SHOT.motion, LIFT.camera),
     "stillness": lambda: is_still(camera_from_rest(SHOT.motion, LIFT.camera)),
