@@ -142,7 +142,9 @@ class LevitorEngine:
                 frames = self._sample(
                     base, controlnet, plan, image, signal, settings, options, seed, on_step
                 )
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not memory.is_shortage(error):
+                raise
             log.warning("memory '%s' was not enough: %s", plan.rung, str(error))
             frames = None
         # Not inside the except clause: there the error keeps everything alive that it interrupted

@@ -34,6 +34,12 @@ from protocol.errors import ShotError
 
 Made = TypeVar("Made")
 SHOWN_KEYS = 10
+STEMS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "image_encoder": "model",
+}
+"""How each part's file of weights is called, without its endings."""
 SIGMAS = (0.002, 700.0)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -77,19 +83,14 @@ def load_base(folder: Path, dtype: torch.dtype) -> Base:
     with torch.device("meta"):
         unet = _made(ControlledUNet, unet_config)
         vae = _made(AutoencoderKLTemporalDecoder, read_config(folder / "vae"))
-    weights = {
-        part: read_weights(_weights_file(folder / part, stem, half), dtype)
-        for part, stem in (
-            ("unet", "diffusion_pytorch_model"),
-            ("vae", "diffusion_pytorch_model"),
-        )
-    }
-    fill(unet, weights["unet"], f"{folder / 'unet'}")
-    fill(vae, weights["vae"], f"{folder / 'vae'}")
     mean, std = _clip_normalisation(folder)
     schedule = read_config(folder / "scheduler", "scheduler_config.json")
+    # Every file is looked for before the first of them, which are gigabytes, is read
+    files = {part: _weights_file(folder / part, stem, half) for part, stem in STEMS.items()}
+    for network, part in ((unet, "unet"), (vae, "vae")):
+        fill(network, read_weights(files[part], dtype), str(folder / part))
     return Base(
-        image_encoder=_load_clip(folder / "image_encoder", half, dtype),
+        image_encoder=_load_clip(files["image_encoder"], dtype),
         vae=vae,
         unet=unet,
         sigma_min=float(schedule.get("sigma_min") or SIGMAS[0]),
@@ -185,8 +186,10 @@ def read_weights(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
             f"'{file}' is not a state dict: names with a tensor each.",
             "Use the model's own file, not a training checkpoint.",
         )
+    # Copied into memory of torch's own making: a file's has any alignment, on which the last bits
+    # of a matrix product depend, and two runs with one seed are to give the same take.
     return {
-        key: value.to(dtype) if value.is_floating_point() else value
+        key: value.to(dtype, copy=True) if value.is_floating_point() else value
         for key, value in tensors.items()
     }
 
@@ -248,8 +251,8 @@ def _weights_file(folder: Path, stem: str, half: bool) -> Path:
     )
 
 
-def _load_clip(folder: Path, half: bool, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
-    file = _weights_file(folder, "model", half)
+def _load_clip(file: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
+    folder = file.parent
     cls: Any = CLIPVisionModelWithProjection
     transformers_logging.disable_progress_bar()  # the artist sees the steps, the log one line
     try:

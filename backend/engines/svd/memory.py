@@ -48,6 +48,11 @@ def plan_of(rung: str) -> Plan:
     return next(plan for plan in PLANS if plan.rung == rung)
 
 
+def is_shortage(error: RuntimeError) -> bool:
+    """Whether memory was not enough; on a CPU torch has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def lower_rung(rung: str) -> str | None:
     """The next rung that needs less, if there is one."""
     names = [plan.rung for plan in PLANS]
