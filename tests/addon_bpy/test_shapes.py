@@ -216,3 +216,15 @@ def test_the_panel_shows_the_fields_of_the_chosen_instance(stage, slope):
     panel.draw(SimpleNamespace(layout=Layout()), bpy.context)
     assert ("prop", "flatten") in drawn
     assert ("prop", "thickness") in drawn
+
+
+def test_another_field_of_view_keeps_the_shape_and_the_relief(stage, slope):
+    move(slope)
+    lift = bpy.context.scene.levitor.lift.levitor
+    instance().flatten = 0.5
+    lift.horizontal_fov = 70.0
+    np.testing.assert_allclose(np.unique(points(stage).depth), HALF, rtol=1e-6)
+    assert stage.read(frames=2)[0].instances[0].flatten == 0.5
+    instance().flatten = 0.0
+    assert set(points(stage).depth) == {2, 4, 8}
+    stage.read(frames=2)
