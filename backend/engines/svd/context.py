@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
@@ -35,6 +36,11 @@ class Batch:
         self.legacy = False
         self.one_token = False
 
+    @property
+    def quick(self) -> bool:
+        """Whether the blocks may change in place what a gradient would want to see again."""
+        return self.one_token and not torch.is_grad_enabled()
+
 
 class SpatialContext:
     """Attention processor of a spatial layer: a bias for each of the B * F frames."""
@@ -52,7 +58,7 @@ class SpatialContext:
     ) -> Tensor:
         """``(B * F, 1 or H * W, C)``, to be added to ``(B * F, H * W, C)``."""
         if self._batch.one_token:
-            return _bias(attn, encoder_hidden_states)
+            return context_bias(attn, encoder_hidden_states)
         return self._stock(attn, hidden_states, encoder_hidden_states, attention_mask)
 
 
@@ -81,7 +87,9 @@ class TemporalContext:
         by_clip = encoder_hidden_states.unflatten(0, (clips, -1))
         if self._batch.one_token:
             # One row of each clip, and only then as many as there are places
-            by_clip = _bias(attn, by_clip[:, 0])[:, None].expand(-1, by_clip.shape[1], -1, -1)
+            by_clip = context_bias(attn, by_clip[:, 0])[:, None].expand(
+                -1, by_clip.shape[1], -1, -1
+            )
         rows = by_clip.transpose(0, 1) if self._batch.legacy else by_clip
         rows = rows.flatten(0, 1)
         if self._batch.one_token:
@@ -103,5 +111,6 @@ def watch_context(network: nn.Module) -> Batch:
     return batch
 
 
-def _bias(attn: Any, context: Tensor) -> Tensor:
+def context_bias(attn: Any, context: Tensor) -> Tensor:
+    """What attention to one token gives: ``(N, 1, D)`` -> ``(N, 1, C)``."""
     return attn.to_out[0](attn.to_v(context))

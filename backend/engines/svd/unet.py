@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backend.engines.svd.context import Batch, watch_context
 from backend.engines.svd.encoder import conditions, encode
+from backend.engines.svd.quick import make_quick
 
 
 class ControlledUNet(UNetSpatioTemporalConditionModel):
@@ -24,7 +25,9 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
     @cached_property
     def batch(self) -> Batch:
         """How the present call is laid out, which its context's layers ask."""
-        return watch_context(self)
+        batch = watch_context(self)
+        make_quick(self, batch)
+        return batch
 
     # The stock forward takes no residuals and answers in a dictionary; this one is ours to call.
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,0 +1,83 @@
+"""The blocks with fewer passes over memory answer what diffusers' own do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from backend.engines.svd.memory import chunk_feed_forward
+from backend.engines.svd.tiny import UNET
+from backend.engines.svd.unet import ControlledUNet
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(0)
+    network = ControlledUNet(**UNET).eval().requires_grad_(False)
+    # As new, every block mixes space and time half and half, and norms are the identity
+    for name, value in network.named_parameters():
+        if "mix_factor" in name:
+            value.uniform_(-2.0, 2.0)
+        elif "norm" in name:
+            value.add_(0.2 * torch.randn_like(value))
+    return network
+
+
+def told(clips, frames=3, height=6, width=5):
+    generator = torch.Generator().manual_seed(clips)
+    return (
+        torch.randn(clips, frames, 8, height, width, generator=generator),
+        torch.tensor(0.7),
+        torch.randn(clips, 1, 1024, generator=generator),
+        torch.tensor([[5.0, 100.0, 0.02]]).expand(clips, -1),
+    )
+
+
+def answers(unet, arguments, **options):
+    """What it answers with the stock blocks, and with the quick ones."""
+    found = []
+    for unet.batch.one_token in (False, True):
+        with torch.no_grad():
+            found.append(unet(*arguments, **options))
+    return found
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("clips", [1, 2])
+def test_quick_blocks_answer_what_stock_ones_do(unet, clips, legacy):
+    stock, quick = answers(unet, told(clips), legacy_cfg_context=legacy)
+    assert float(stock.abs().mean()) > 0.1
+    torch.testing.assert_close(quick, stock, atol=1e-5, rtol=1e-5)
+
+
+def test_in_parts_and_in_another_order_in_memory_they_answer_the_same(unet):
+    whole = answers(unet, told(2))[1]
+    try:
+        chunk_feed_forward(1, unet)
+        torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
+        for module in unet.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
+    finally:
+        chunk_feed_forward(0, unet)
+        for module in unet.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.contiguous_format)
+
+
+def test_what_went_in_is_not_changed(unet):
+    arguments = told(2)
+    before = [one.clone() for one in arguments]
+    answers(unet, arguments)
+    assert all(torch.equal(one, other) for one, other in zip(arguments, before, strict=True))
+
+
+def test_where_a_gradient_is_asked_for_the_stock_blocks_run(unet):
+    sample, *others = told(1)
+    sample.requires_grad_(True)
+    grads = []
+    for unet.batch.one_token in (False, True):
+        grads += torch.autograd.grad(unet(sample, *others).square().sum(), sample)
+    assert float(grads[0].abs().max()) > 0
+    torch.testing.assert_close(grads[1], grads[0], atol=1e-4, rtol=1e-4)
