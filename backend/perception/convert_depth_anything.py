@@ -6,17 +6,24 @@ count the fusion steps from the finest. Both directions are exact.
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from backend.perception.loading import State, count, fill, need, read_pth, refused, square_root
 
+HEADS = {384: 6, 768: 12, 1024: 16}
+"""Attention heads of the published Small, Base and Large, by width; no tensor's shape tells."""
 HEAD_WIDTH = 64
-"""Channels an attention head of every DINOv2 has; no tensor's shape tells it."""
+"""Channels of each of these heads, which is what any other width is divided into."""
+OFFSET = 0.1
+"""Patches that the authors add to each side when they stretch the positions: see :func:`placed`."""
 STAGES = 4
 
 _PLAIN = (
@@ -90,7 +97,7 @@ def load(path: Path, heads: int | None = None) -> Any:
 
     Args:
         path: the file.
-        heads: attention heads, where they are not ``HEAD_WIDTH`` channels wide.
+        heads: attention heads, where they are neither those of ``HEADS`` nor ``HEAD_WIDTH`` wide.
 
     Raises:
         ShotError: the file is damaged or holds something else.
@@ -98,8 +105,43 @@ def load(path: Path, heads: int | None = None) -> Any:
     from transformers import DepthAnythingForDepthEstimation
 
     state = read_pth(path)
-    network = DepthAnythingForDepthEstimation(config_of(state, path, heads))
-    return fill(network, from_original(state, path), path)
+    network: Any = DepthAnythingForDepthEstimation(config_of(state, path, heads))
+    fill(network, from_original(state, path), path)
+    embeddings = network.backbone.embeddings
+    embeddings.interpolate_pos_encoding = functools.partial(_as_the_authors, embeddings)
+    return network
+
+
+def placed(positions: Tensor, rows: int, columns: int) -> Tensor:
+    """The authors' position embeddings for a photo of so many patches.
+
+    They stretch their square grid by ``(rows + 0.1) / side`` and ``(columns + 0.1) / side``, once
+    meant to keep the size from being rounded down, so patch i looks at ``(i + 0.5) * side /
+    (rows + 0.1) - 0.5`` of the grid; transformers, and networks that were saved with it, leave the
+    0.1 out. A photo of just the grid's size gets the embeddings as they are.
+
+    Args:
+        positions: ``(1, 1 + side**2, C)``, the class token's first.
+        rows: patches down.
+        columns: patches across.
+
+    Returns:
+        ``(1, 1 + rows * columns, C)``.
+    """
+    side = math.isqrt(positions.shape[1] - 1)
+    if rows == columns == side:
+        return positions
+    grid = positions[:, 1:].float().reshape(1, side, side, -1).movedim(-1, 1)
+    stretch = (rows + OFFSET) / side, (columns + OFFSET) / side
+    grid = F.interpolate(grid, scale_factor=stretch, mode="bicubic", align_corners=False)
+    patches = grid.flatten(2).mT.to(positions.dtype)
+    return torch.cat([positions[:, :1], patches], 1)
+
+
+def _as_the_authors(embeddings: Any, tokens: Tensor, height: int, width: int) -> Tensor:
+    """Stands in for transformers' method of the same arguments; sizes in pixels."""
+    down, across = embeddings.patch_embeddings.patch_size
+    return placed(embeddings.position_embeddings, height // down, width // across)
 
 
 def config_of(state: State, path: Path, heads: int | None = None) -> Any:
@@ -122,7 +164,7 @@ def config_of(state: State, path: Path, heads: int | None = None) -> Any:
         "patch_size": patch,
         "hidden_size": width,
         "num_hidden_layers": layers,
-        "num_attention_heads": heads or max(1, width // HEAD_WIDTH),
+        "num_attention_heads": heads or HEADS.get(width) or max(1, width // HEAD_WIDTH),
         "mlp_ratio": hidden // width if hidden % width == 0 else hidden / width,
         "out_indices": looked_at(layers),
         "reshape_hidden_states": False,

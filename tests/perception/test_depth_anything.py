@@ -26,13 +26,64 @@ def test_every_kind_of_photo_gets_a_disparity_from_0_to_1_in_its_own_size(
     assert (disparity.min(), disparity.max()) == (0.0, 1.0)
 
 
+def test_the_authors_file_and_the_folder_give_the_same_depth_at_the_size_of_the_training(
+    weights, depth_model
+):
+    other = depth_anything.load("original", weights / "depth.pth")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    np.testing.assert_allclose(
+        depth_model.disparity(pixels, 518), other.disparity(pixels, 518), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("shape", [(427, 640), (640, 427), (301, 301), (77, 333)])
-def test_the_authors_file_and_the_folder_give_the_same_depth(weights, depth_model, shape):
+def test_elsewhere_they_differ_by_the_tenth_of_a_patch_and_by_nothing_else(
+    weights, depth_model, shape, monkeypatch
+):
     other = depth_anything.load("original", weights / "depth.pth")
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    np.testing.assert_allclose(
-        depth_model.disparity(pixels, 98), other.disparity(pixels, 98), atol=1e-6
-    )
+    folder, original = (model.disparity(pixels, 98) for model in (depth_model, other))
+    assert 1e-4 < np.abs(folder - original).max() < 0.1
+    monkeypatch.setattr(convert_depth_anything, "OFFSET", 0.0)
+    np.testing.assert_allclose(folder, other.disparity(pixels, 98), atol=2e-5)
+
+
+def cubic(x):
+    """Keys' kernel with a = -0.75, as torch has it."""
+    x = abs(x)
+    if x < 1:
+        return 1.25 * x**3 - 2.25 * x**2 + 1
+    return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+
+def stretched(line, length):
+    """One axis of the authors' interpolation, number by number; ``line`` is (side, C)."""
+    side, out = len(line), []
+    for i in range(length):
+        place = (i + 0.5) * side / (length + 0.1) - 0.5
+        first = int(np.floor(place)) - 1
+        out.append(
+            sum(cubic(place - j) * line[min(max(j, 0), side - 1)] for j in range(first, first + 4))
+        )
+    return np.array(out)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 9), (37, 49), (3, 12), (7, 8)])
+def test_positions_are_stretched_as_the_authors_do_it(rows, columns):
+    side, channels = 7, 3
+    positions = np.random.default_rng(0).normal(size=(1, 1 + side * side, channels))
+    found = convert_depth_anything.placed(torch.from_numpy(positions), rows, columns).numpy()
+    grid = positions[0, 1:].reshape(side, side, channels)
+    down = np.stack([stretched(grid[:, x], rows) for x in range(side)], 1)
+    plain = np.stack([stretched(down[y], columns) for y in range(rows)])
+    assert found.shape == (1, 1 + rows * columns, channels)
+    np.testing.assert_allclose(found[0, 1:].reshape(rows, columns, channels), plain, atol=2e-5)
+    assert (found[0, 0] == positions[0, 0]).all()
+
+
+def test_positions_of_a_photo_of_the_grids_size_stay_as_they_are():
+    positions = torch.randn(1, 1 + 49, 3, generator=torch.Generator().manual_seed(0))
+    assert convert_depth_anything.placed(positions, 7, 7) is positions
 
 
 def test_names_go_to_the_authors_and_back_without_a_change(tmp_path):
