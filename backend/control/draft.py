@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from backend.contracts import Camera, Control
-from backend.control.fill import blur, dilate, erode, pull_push
+from backend.control.fill import dilate, erode, pull_push
+from backend.control.matte import matte
 from backend.geometry.camera import unproject
 from backend.geometry.motion import camera_from_rest, is_still
 from backend.geometry.shape import growth
@@ -82,7 +83,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
 
     Args:
         control: the shot.
-        softness: width of the soft edge of a layer, pixels.
+        softness: least width of the soft edge of a layer, pixels; hair and spokes are softer.
     """
     shot = control.shot
     lift, instance = shot.lift, shot.instance
@@ -116,7 +117,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
     covers: list[tuple[Tensor, Tensor]] = []
     for item, mask in zip(shot.static, static_masks, strict=True):
         if camera_still:
-            covers.append((_alpha(mask, softness), _inside_depth(lift.depth, mask)))
+            covers.append((matte(lift.image, mask, softness), _inside_depth(lift.depth, mask)))
         else:
             layers.append(
                 _layer(lift.image, lift.depth, mask, lift.camera, softness, 0, thick(item, 0.0))
@@ -138,11 +139,6 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
         rest=rest,
         camera=lift.camera,
     )
-
-
-def _alpha(mask: Tensor, softness: float) -> Tensor:
-    """1 well inside, 0 well outside; the edge of the mask is at a half."""
-    return blur(mask.float(), 0.7 * softness)
 
 
 def _inside_depth(depth: Tensor, mask: Tensor) -> Tensor:
@@ -179,7 +175,7 @@ def _layer(
         top=top,
         left=left,
         rgb=pull_push(image[:, part[0], part[1]], trust),
-        alpha=_alpha(mask, softness)[part],
+        alpha=matte(image, mask, softness)[part],
         xyz=unproject(z, shifted).movedim(-1, 0),
         support=dilate(inside, min(margin, RING + round(2 * softness))),
         matrix=matrix,
