@@ -7,7 +7,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live
-from .scene import pictures
+from .scene import picks, pictures
 from .ui import PANELS
 
 CLASSES = (*props.CLASSES, prefs.LEVITOR_AP_preferences, *OPERATORS, *PANELS)
@@ -27,6 +27,7 @@ def unregister() -> None:
     live.stop()
     pump.stop()
     pictures.forget()
+    picks.forget()
     props.detach()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

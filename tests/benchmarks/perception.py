@@ -53,7 +53,7 @@ class NoNetwork:
 def rows(seconds: Seconds) -> list[Row]:
     import numpy as np
 
-    from backend.perception import depth_anything, edges, segment_anything, tiny
+    from backend.perception import depth_anything, edges, outline, segment_anything, tiny
     from backend.perception.segment_anything import SegmentAnything
 
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -75,6 +75,9 @@ def rows(seconds: Seconds) -> list[Row]:
             model = segment_anything.load(name, make(Path(folder, name)))
             clicks.append((label, 1000 * seconds(clicked(model, "known")), "ms", "60 ms"))
     embedding = bare.encode(pixels)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    disc = np.hypot(x - 500, y - 400) < 200
+    relief = np.where(disc, 4.0, 9.0).astype(np.float32)
     disparity = depth.disparity(pixels, 126)
     return [
         *clicks,
@@ -85,6 +88,18 @@ def rows(seconds: Seconds) -> list[Row]:
             seconds(lambda: bare.segments(embedding), 3),
             "s",
             "1.5 s",
+        ),
+        (
+            "outline by colour, a disc of 400 pixels across",
+            1000 * seconds(lambda: outline.refined_mask(pixels, disc, 4)),
+            "ms",
+            "",
+        ),
+        (
+            "  and its depth",
+            1000 * seconds(lambda: outline.own_depth(relief, disc, 10)),
+            "ms",
+            "",
         ),
         (
             "clean edges, 1024 x 1024",
