@@ -24,6 +24,8 @@ WIDEST = 12
 """Pixels on either side of an outline that a band has at most."""
 NOISE = 8.0
 """Levels of 255 by which a colour may differ within one even surface."""
+ACROSS = 320
+"""Cells that colours are averaged in across something large, where they fit beside the band."""
 ALIKE = 12.0
 """Squared deviations, summed over the three channels, within which a colour may be a mix of those
 of both sides; one of a hundred lies beyond."""
@@ -77,10 +79,10 @@ def refined_mask(image: Array, mask: Array, band: int) -> npt.NDArray[np.bool_]:
     refined = mask.astype(bool)
     if band < 1 or refined.all() or not refined.any():
         return refined
-    step = max(1, band // 2)
     reach = 3 * band + 4
     part = _around(refined, reach + band)
     inside, colours = refined[part].astype(np.uint8), image[part]
+    step = min(band, max(1, band // 2, math.ceil(max(inside.shape) / ACROSS)))
     shifted = np.ones((2 * band + 1, 2 * band + 1), np.uint8)
     sure = cv2.erode(inside, shifted)
     possible = cv2.dilate(inside, shifted)
