@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,10 +110,10 @@ class FastClusters:
         wanted: dict[int, int] = {}
         for item, count in counts.items():
             area = pixels.area(item)
-            if area < count * STRIDE:
+            if math.ceil(area / STRIDE) < count:  # as by the network's own rule
                 continue
             samples[item] = _thinned(pixels, item, self._ranks)
-            wanted[item] = min(max(1, int(count * self._ratio)), len(samples[item]))
+            wanted[item] = max(1, int(min(count * self._ratio, len(samples[item]))))
         fresh = [i for i in samples if len(self._centres.get(i, ())) != wanted[i]]
         self._centres.update(_first_centres({i: samples[i] for i in fresh}, wanted))
         if samples:

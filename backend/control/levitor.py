@@ -33,6 +33,7 @@ from backend.control.clusters import (
     instance_pixels,
 )
 from backend.geometry.lift import disparity_from_depth
+from backend.geometry.splat import as_tensor
 
 Point = tuple[int, int, int, int]
 
@@ -40,6 +41,8 @@ MAX_ID = 255
 ALPHA = 50
 """Points of an instance that fills the frame; not in the paper."""
 K_MAX = 8
+SMALLEST = float(np.finfo(np.float64).tiny)
+"""Below it, 1 / D is no number."""
 TEMPLATE_SIDE = 200
 TEMPLATE_SIGMA = 40.0
 
@@ -82,7 +85,7 @@ def cluster_points(
         raise ValueError(f"instance maps {ids.shape} and depth maps {depth.shape} differ")
     if ids.ndim == 3 and (ids.shape[1] % 8 or ids.shape[2] % 8):
         raise ValueError(f"height {ids.shape[1]} and width {ids.shape[2]} must be multiples of 8")
-    if bad := int((~(depth > 0)).sum()):
+    if bad := int((~(depth >= SMALLEST)).sum()):
         raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
     centres = _centres(ids, moving, ratio, alpha, k_max, exact)
     return [
@@ -119,21 +122,21 @@ def points_from_masks(
         ValueError: as in :func:`cluster_points`; or a depth is no positive number where a point
             landed, or it is not 0 < near < far.
     """
-    if masks.instance.shape != masks.depth.shape:
+    instance, depth = as_tensor(masks.instance), as_tensor(masks.depth)
+    if instance.shape != depth.shape:
         raise ValueError(
-            f"instance maps {tuple(masks.instance.shape)} and depth maps "
-            f"{tuple(masks.depth.shape)} differ"
+            f"instance maps {tuple(instance.shape)} and depth maps {tuple(depth.shape)} differ"
         )
     if not 0 < near < far:
         raise ValueError(f"near {near:g} and far {far:g} are not 0 < near < far")
-    if bad := int((~(masks.depth > 0) & (masks.instance >= 0)).sum()):
-        raise ValueError(f"{bad} of {masks.depth.numel()} depths are not positive numbers")
-    ids = masks.instance.clamp(min=0)
+    if bad := int((~(depth > 0) & (instance >= 0)).sum()):
+        raise ValueError(f"{bad} of {depth.numel()} depths are not positive numbers")
+    ids = instance.clamp(min=0)
     if not anchors:
         ids = torch.where(ids > moving, 0, ids)
     points: list[list[Point]] = []
     centres = _centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact, on_step)
-    for frame, found in zip(masks.depth, centres, strict=True):
+    for frame, found in zip(depth, centres, strict=True):
         at = torch.tensor(found, dtype=torch.int64, device=frame.device).reshape(-1, 3)
         z = frame[at[:, 0], at[:, 1]].double()
         disparity = (255 * disparity_from_depth(z, near, far)).round().long()
@@ -191,7 +194,7 @@ class ExactClusters:
             samples = pixels.of(item)[::STRIDE].astype(np.float32)
             if len(samples) < count:
                 continue
-            count = min(max(1, int(count * self._ratio)), len(samples))
+            count = max(1, int(min(count * self._ratio, len(samples))))
             step = len(samples) // count
             spaced = samples[step // 2 :: step][:count]
             start = self._starts.get(item)
@@ -228,13 +231,11 @@ def stamp_points(
         raise ValueError("there are no frames to draw points in; a frame may be an empty list")
     if height < 1 or width < 1 or radius < 1:
         raise ValueError(f"height {height}, width {width} and radius {radius} must be at least 1")
-    odd = [(f, point) for f, frame in enumerate(points) for point in frame if len(point) != 4]
-    if odd:
-        raise ValueError(f"frame {odd[0][0]}: {odd[0][1]} is not (row, col, id, depth)")
+    whole = [[_whole(f, point) for point in frame] for f, frame in enumerate(points)]
     template, patches = gaussian_template(), dict[tuple[int, int], Array]()
     maps = np.zeros((len(points), 3, height, width), np.uint8)
     clamped = 0
-    for (heat, ids, depths), frame in zip(maps, points, strict=True):
+    for (heat, ids, depths), frame in zip(maps, whole, strict=True):
         for row, column, item, depth in frame:
             if not (0 <= row < height and 0 <= column < width):
                 continue
@@ -257,6 +258,15 @@ def stamp_points(
             stacklevel=2,
         )
     return torch.from_numpy(maps.astype(np.float32))
+
+
+def _whole(frame: int, point: Sequence[int]) -> Point:
+    """The point in Python's own integers: narrow ones overflow at the borders of the frame."""
+    try:
+        row, column, item, depth = (int(value) for value in point)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"frame {frame}: {point} is not (row, col, id, depth)") from error
+    return row, column, item, depth
 
 
 def gaussian_template() -> Array:
@@ -283,7 +293,10 @@ def _depth_value(depth: float) -> int:
 
 def _array(maps: Tensor | Array) -> Array:
     """An array, wherever the tensor was."""
-    return maps.detach().cpu().numpy() if isinstance(maps, Tensor) else np.asarray(maps)
+    if not isinstance(maps, Tensor):
+        return np.asarray(maps)
+    maps = maps.detach().cpu()
+    return (maps.double() if maps.is_floating_point() else maps).numpy()  # numpy has no bfloat16
 
 
 def _check(ids: Array, moving: int, ratio: float, alpha: float, k_max: int) -> None:

@@ -12,7 +12,9 @@ The ids equal those of PyTorch3D's nearest-point rasteriser.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,19 +23,22 @@ from backend.geometry import splat_pytorch3d
 from backend.geometry.camera import project
 from backend.geometry.motion import camera_from_rest, magnification, moved_frame
 
+Array = npt.NDArray[Any]
+
 REST_RADIUS = 0.75
 """Pixels. Above 1/sqrt(2), so that a magnified grid has no holes; below 1, so that it is exact at
 rest, where every point covers just the pixel it came from."""
 MAX_RADIUS = 24.0
 """Pixels; past it, a point is so near that it would cover the frame for a long time for nothing."""
 _NOTHING = torch.iinfo(torch.int64).max
+_MAX_ID = torch.iinfo(torch.int32).max
 
 
 def render_masks(
-    points: Tensor,
-    instance: Tensor,
+    points: Tensor | Array,
+    instance: Tensor | Array,
     camera: Camera,
-    radius: float | Tensor,
+    radius: float | Tensor | Array,
     rasteriser: str = "own",
 ) -> MaskSequence:
     """Splat points frame by frame.
@@ -49,9 +54,12 @@ def render_masks(
         Masks on the device of ``points``.
 
     Raises:
-        ValueError: shapes do not fit, an id is negative, a radius is negative or not finite, or the
-            rasteriser is not one of the two or not installed.
+        ValueError: shapes do not fit, an id is negative or above int32, a radius is negative or not
+            finite, or the rasteriser is not one of the two or not installed.
     """
+    points, instance = as_tensor(points), as_tensor(instance).to(torch.int64)
+    if points.dtype not in (torch.float32, torch.float64):
+        points = points.float()
     if rasteriser not in RASTERISERS:
         raise ValueError(f"rasteriser {rasteriser!r} is not one of {', '.join(RASTERISERS)}")
     fits = points.ndim == 3 and points.shape[-1] == 3 and instance.shape == points.shape[1:2]
@@ -64,6 +72,11 @@ def render_masks(
     radii = torch.as_tensor(radius, dtype=points.dtype, device=points.device)
     if bad := int((~((radii >= 0) & torch.isfinite(radii))).sum()):
         raise ValueError(f"{bad} radii are negative or not finite; a radius is a size in pixels")
+    if tuple(radii.shape) not in ((), points.shape[1:2], (len(points), 1), points.shape[:2]):
+        raise ValueError(
+            f"radius {tuple(radii.shape)} must be one number, (P,) or (F, P) for points "
+            f"{tuple(points.shape)}"
+        )
     radii, instance = radii.expand(points.shape[:2]), instance.to(points.device)
     one = RASTERISERS[rasteriser]
     frames = [one(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)]
@@ -71,6 +84,11 @@ def render_masks(
         instance=torch.stack([ids for ids, _ in frames]),
         depth=torch.stack([depth for _, depth in frames]),
     )
+
+
+def as_tensor(values: Tensor | Array) -> Tensor:
+    """Tensors stay where they are; arrays become tensors beside them, in the machine's memory."""
+    return values if isinstance(values, Tensor) else torch.tensor(values, device="cpu")
 
 
 def render_motion(
@@ -119,7 +137,7 @@ def splat_frame(
     buffer = torch.full((height * width,), _NOTHING, dtype=torch.int64, device=points.device)
     # A point of radius r reaches the pixels of a window of ceil(2 r) centres a side; points are
     # grouped by that window, so that the few large ones do not make all others slow.
-    side = torch.ceil(2 * radius).to(torch.int64)
+    side = torch.ceil(2 * radius).clamp(max=max(height, width)).to(torch.int64)
     sizes: list[int] = torch.nonzero(torch.bincount(side))[:, 0].tolist()
     for size in sizes:
         if len(sizes) == 1:
@@ -137,6 +155,8 @@ def splat_frame(
 def _check_ids(instance: Tensor) -> None:
     if instance.numel() and int(instance.min()) < 0:
         raise ValueError(f"instance ids must be 0 or more, got {int(instance.min())}")
+    if instance.numel() and int(instance.max()) > _MAX_ID:
+        raise ValueError(f"instance ids must be at most {_MAX_ID}, got {int(instance.max())}")
 
 
 def _keys(z: Tensor, instance: Tensor) -> Tensor:
@@ -149,21 +169,51 @@ def _splat_group(
     buffer: Tensor, pixel: Tensor, radius: Tensor, key: Tensor, side: int, height: int, width: int
 ) -> None:
     x, y = pixel.unbind(-1)
-    first_x = torch.ceil(x - radius - 0.5)
-    first_y = torch.ceil(y - radius - 0.5)
+    # Clamped, a window that is larger than the frame need not be walked beyond it
+    first_x = torch.ceil(x - radius - 0.5).clamp(min=0)
+    first_y = torch.ceil(y - radius - 0.5).clamp(min=0)
     limit = radius * radius
-    for row in range(side):
+    rows, columns = min(side, height), min(side, width)
+    if len(key) < rows * columns:
+        _splat_discs(buffer.view(height, width), x, y, first_x, first_y, limit, key, rows, columns)
+        return
+    for row in range(rows):
         down = first_y + row
         dy2 = (down + 0.5 - y) ** 2
-        row_inside = (down >= 0) & (down < height) & (dy2 < limit)
+        row_inside = (down < height) & (dy2 < limit)
         start = down.to(torch.int64) * width
-        for column in range(side):
+        for column in range(columns):
             across = first_x + column
             dx = across + 0.5 - x
-            hit = row_inside & (across >= 0) & (across < width) & (dx * dx + dy2 < limit)
+            hit = row_inside & (across < width) & (dx * dx + dy2 < limit)
             at = torch.nonzero(hit)[:, 0]
             index = start[at] + across[at].to(torch.int64)
             buffer.scatter_reduce_(0, index, key[at], "amin")
+
+
+def _splat_discs(
+    frame: Tensor,
+    x: Tensor,
+    y: Tensor,
+    first_x: Tensor,
+    first_y: Tensor,
+    limit: Tensor,
+    key: Tensor,
+    rows: int,
+    columns: int,
+) -> None:
+    """The same, a point at a time: quicker for few large ones than a pixel of all at a time."""
+    height, width = frame.shape
+    tops: list[int] = first_y.clamp(max=height).to(torch.int64).tolist()
+    lefts: list[int] = first_x.clamp(max=width).to(torch.int64).tolist()
+    down = torch.arange(height, dtype=y.dtype, device=y.device)
+    across = torch.arange(width, dtype=x.dtype, device=x.device)
+    for n, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+        part = frame[top : top + rows, left : left + columns]
+        dy = down[top : top + rows, None] + 0.5 - y[n]
+        dx = across[left : left + columns] + 0.5 - x[n]
+        hit = dx * dx + dy * dy < limit[n]
+        torch.minimum(part, torch.where(hit, key[n], _NOTHING), out=part)
 
 
 RASTERISERS: dict[str, Callable[[Tensor, Tensor, Camera, Tensor], tuple[Tensor, Tensor]]] = {

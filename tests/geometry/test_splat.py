@@ -100,6 +100,58 @@ def test_shapes_that_do_not_fit_are_refused():
         render_masks(torch.zeros(1, 2, 3), torch.zeros(3, dtype=torch.int32), FLAT, 1.0)
 
 
+@pytest.mark.parametrize(
+    "radius", [torch.ones(3), torch.ones(3, 1), torch.ones(3, 2), torch.ones(1)]
+)
+def test_a_radius_of_another_shape_is_refused(radius):
+    with pytest.raises(ValueError, match=r"must be one number, \(P,\) or \(F, P\)"):
+        render_masks(torch.ones(2, 4, 3), torch.zeros(4, dtype=torch.int32), FLAT, radius)
+
+
+def test_an_id_past_int32_is_refused():
+    with pytest.raises(ValueError, match="at most 2147483647, got 2147483648"):
+        render_masks(torch.ones(1, 1, 3), torch.tensor([2**31]), FLAT, 1.0)
+
+
+@pytest.mark.parametrize("radius", [60.0, 1e9, 1e30])
+@pytest.mark.parametrize("count", [1, 200], ids=["few", "many"])
+def test_a_radius_far_beyond_the_frame_covers_all_of_it_by_the_nearest(radius, count):
+    # 200 points are more than the 12 pixels, so they go a pixel of all at a time
+    points = (
+        torch.tensor([[-30.0, 1.5, 1.0]]).repeat(count, 1) * torch.arange(1, count + 1)[:, None]
+    )
+    masks = render_masks(points[None], torch.arange(count).flip(0), FLAT, radius)
+    assert bool((masks.instance == count - 1).all())
+    assert bool((masks.depth == 1.0).all())
+
+
+def test_few_large_points_among_many_small_ones_reach_what_the_rule_says():
+    # Centres are at 0.5, 1.5 ..: from (1.5, 1.5), 2.2 px reach two pixels and one diagonal
+    small = torch.tensor([[3.5, 2.5, 2.0]]) * torch.tensor([1.0, 1.0, 1.0])
+    points = torch.cat([torch.tensor([[1.5, 1.5, 1.0]]), small * torch.tensor([2.0, 2.0, 1.0])])
+    ids = render_masks(points[None], torch.tensor([7, 8]), FLAT, torch.tensor([2.2, 0.6])).instance[
+        0
+    ]
+    assert ids.tolist() == [[7, 7, 7, -1], [7, 7, 7, 7], [7, 7, 7, 8]]
+
+
+def test_arrays_and_other_number_types_show_the_same():
+    generator = torch.Generator().manual_seed(3)
+    points = (torch.rand(2, 30, 3, generator=generator) * 8).round() / 2 + 0.5
+    instance = torch.randint(0, 5, (30,), generator=generator)
+    wanted = render_masks(points, instance.int(), FLAT, 0.9)
+    for same, ids, radius in (
+        (points.double(), instance, 0.9),
+        (points.numpy(), instance.numpy().astype("uint16"), torch.full((2, 30), 0.9).numpy()),
+        (points.half(), instance.byte(), torch.full((30,), 0.9, dtype=torch.float64)),
+        (points.movedim(1, 0).clone().movedim(0, 1), instance.short(), torch.full((2, 1), 0.9)),
+    ):
+        masks = render_masks(same, ids, FLAT, radius)
+        assert bool((masks.instance == wanted.instance).all())
+        assert bool((masks.depth == wanted.depth).all())
+        assert (masks.instance.dtype, masks.depth.dtype) == (torch.int32, torch.float32)
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_the_fast_splatter_equals_its_slow_twin(seed):
