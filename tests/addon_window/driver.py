@@ -200,7 +200,9 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     facts["enabled"] = blender.value(f"{MODULE!r} in {modules}")
     blender.run(
         f"bpy.context.preferences.addons[{MODULE!r}].preferences.endpoint = {plan['endpoint']!r}\n"
-        f"bpy.context.scene.levitor.photo = {plan['photo']!r}"
+        f"bpy.context.scene.levitor.photo = {plan['photo']!r}\n"
+        "bpy.context.scene.levitor.segment_model = 'offline'\n"
+        "bpy.context.scene.levitor.click_model = 'offline'"
     )
     sidebar = blender.open_tab("LeviTor")
     blender.point_at_button("bpy.ops.levitor.lift(", sidebar)
@@ -257,6 +259,34 @@ def pick_by_mouse(blender: Blender, folder: Path, facts: dict) -> None:
     blender.wait("not [w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
 
 
+def cycle_by_keys(blender: Blender, folder: Path, facts: dict) -> None:
+    """Click where a network answers with several masks, and go through them with Tab."""
+    blender.run("bpy.context.scene.levitor.click_model = 'auto'")
+    sidebar = blender.open_tab("LeviTor")
+    blender.point_at_button("bpy.ops.levitor.pick(", sidebar)
+    subprocess.run(["xdotool", "click", "1"], check=True)
+    blender.wait("[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
+    lift = "bpy.context.scene.levitor.lift.levitor"
+    left, top, right, bottom = facts["frame"]
+    key = blender.value(f"{lift}.pick")
+    move_pointer((left + right) // 2 - 4, (top + bottom) // 2)
+    move_pointer((left + right) // 2, (top + bottom) // 2)
+    blender.run("pass")
+    subprocess.run(["xdotool", "click", "1"], check=True)
+    blender.wait(f"{lift}.pick != {key!r}", limit=120)
+    shown = f"({lift}.candidate, {lift}.picked)"
+    facts["masks"] = [blender.value(shown)]
+    for press in ("Tab", "Tab", "shift+Tab"):
+        before = blender.value(f"{lift}.candidate")
+        subprocess.run(["xdotool", "key", press], check=True)
+        blender.wait(f"{lift}.candidate != {before}")
+        facts["masks"].append(blender.value(shown))
+    facts["cycled"] = screenshot(folder / "cycled.png")
+    facts["mode"] = blender.value("bpy.context.mode")
+    subprocess.run(["xdotool", "key", "Escape"], check=True)
+    blender.wait("not [w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
+
+
 def main() -> int:
     plan_path = Path(sys.argv[1])
     folder = plan_path.parent
@@ -269,6 +299,7 @@ def main() -> int:
         blender = Blender(user, folder / "blender.log")
         lift_by_mouse(blender, plan, folder, facts)
         pick_by_mouse(blender, folder, facts)
+        cycle_by_keys(blender, folder, facts)
     except Exception as error:  # noqa: BLE001 - told in full to the test outside, which fails
         facts["error"] = f"{type(error).__name__}: {error}"
         if blender is not None:

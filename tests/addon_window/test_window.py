@@ -20,6 +20,7 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 import build_addon
+from backend.perception import tiny
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "window"
@@ -34,7 +35,9 @@ def server(state: Path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    weights = tiny.make_tiny_sam(state.parent / f"{state.name}-sam")
     command = [sys.executable, "-m", "backend", "serve", "--port", str(port), "--state", str(state)]
+    command += ["--weights", f"sam-vit-base={weights}"]
     with (RESULTS / "server.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -130,6 +133,15 @@ def test_a_box_dragged_with_the_mouse_picks_the_flower_in_it(seen):
     assert all(abs(a - b) < 1.0 for a, b in zip(seen["box"], expected, strict=True))
     # The whole photo's dahlia has 58,500 of 640 x 426 pixels
     assert 0.18 < seen["picked"] / (240 * 160) < 0.25
+
+
+def test_tab_goes_through_the_masks_of_a_click_and_edits_no_points(seen):
+    shown = [index for index, _ in seen["masks"]]
+    # A network of random weights has two or three masks that differ
+    assert shown in ([0, 1, 2, 1], [0, 1, 0, 1])
+    assert seen["masks"][1] == seen["masks"][3]
+    assert len(dict(seen["masks"])) == len({tuple(one) for one in seen["masks"]})
+    assert seen["mode"] == "OBJECT"
 
 
 def test_nothing_went_wrong_in_blender_on_the_way(seen):
