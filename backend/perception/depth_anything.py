@@ -19,6 +19,7 @@ from torch import Tensor
 
 from backend.perception import convert_depth_anything, loading
 from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
+from backend.perception.rest import at_work
 from protocol.errors import ShotError
 
 PATCH = 14
@@ -35,12 +36,22 @@ DEPTHLESS = 1e-6
 
 
 class DepthAnything:
-    """A loaded network; fits :class:`backend.perception.base.DepthModel`."""
+    """A loaded network; fits :class:`backend.perception.base.DepthModel`.
 
-    def __init__(self, name: str, network: Any, device: str = "cpu") -> None:
+    Args:
+        name: what replies call it.
+        network: a ``DepthAnythingForDepthEstimation``.
+        device: torch's name of what to compute on.
+        rests: whether it lies in the CPU's memory while nobody asks.
+    """
+
+    def __init__(
+        self, name: str, network: Any, device: str = "cpu", *, rests: bool = False
+    ) -> None:
         self.name = name
-        self._network = network.to(device)
+        self._network = network
         self._device = device
+        self._rests = rests
 
     def disparity(
         self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
@@ -59,7 +70,8 @@ class DepthAnything:
         tried = size
         while True:
             try:
-                values = self._looked_at(pixels, tried)
+                with at_work(self._network, self._device, rests=self._rests):
+                    values = self._looked_at(pixels, tried)
                 break
             except Exception as error:
                 if not loading.out_of_memory(error):
@@ -95,7 +107,7 @@ class DepthAnything:
         return grown[0, 0].cpu().numpy()
 
 
-def load(name: str, path: Path, device: str = "cpu") -> DepthAnything:
+def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> DepthAnything:
     """The model of a transformers folder or of the authors' ``.pth``.
 
     Raises:
@@ -104,12 +116,12 @@ def load(name: str, path: Path, device: str = "cpu") -> DepthAnything:
     from transformers import DepthAnythingForDepthEstimation
 
     if not path.is_dir():
-        return DepthAnything(name, convert_depth_anything.load(path), device)
+        return DepthAnything(name, convert_depth_anything.load(path), device, rests=rests)
     network = loading.from_folder(DepthAnythingForDepthEstimation, path, ("depth_anything",))
     kind = getattr(network.config, "depth_estimation_type", "relative")
     if kind != "relative":
         raise loading.refused(path, f"it is a {kind} model, and only the relative ones are read")
-    return DepthAnything(name, network, device)
+    return DepthAnything(name, network, device, rests=rests)
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from backend.perception.base import DepthModel, SegmentModel
 from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.perception.offline import ColourSegments
+from backend.perception.rest import STAYING
 from backend.resources import Resources
 from protocol.errors import ShotError
 
@@ -81,7 +81,7 @@ def _choose(
     names: tuple[str, ...],
     resources: Resources,
     loaded: dict[str, Any],
-    load: Callable[[str, Path, str], Any],
+    load: Callable[..., Any],
     without: Any,
 ) -> Chosen[Any]:
     if wish in NETWORKLESS:
@@ -94,7 +94,9 @@ def _choose(
                 f"Choose one of {AUTO}, {OFFLINE}, {', '.join(names)}.",
             )
         if wish not in loaded:
-            loaded[wish] = load(wish, resources.weights(wish), resources.device)
+            loaded[wish] = load(
+                wish, resources.weights(wish), resources.device, rests=_rests(resources)
+            )
         return Chosen(model=loaded[wish])
     notes: list[str] = []
     for name in names:
@@ -105,10 +107,15 @@ def _choose(
         except ShotError:
             continue  # not here, which is no news
         try:
-            loaded[name] = load(name, path, resources.device)
+            loaded[name] = load(name, path, resources.device, rests=_rests(resources))
         except ShotError as error:
             log.warning("%s is here and cannot be used: %s", name, error)
             notes.append(f"{error.sentence} {error.fix}".strip())
             continue
         return Chosen(model=loaded[name], notes=tuple(notes))
     return Chosen(model=without, notes=tuple(notes))
+
+
+def _rests(resources: Resources) -> bool:
+    """Whether networks leave the device between jobs: a render may need the room."""
+    return resources.memory != STAYING

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
+from backend.perception.rest import at_work
 from protocol.errors import ShotError
 
 MEAN = (123.675, 116.28, 103.53)
@@ -40,16 +41,32 @@ class SegmentAnything:
         network: a ``SamModel`` or a ``Sam2Model``.
         device: torch's name of what to compute on.
         stretched: the photo fills the network's square (SAM 2), instead of keeping its aspect.
+        rests: whether the part that looks at photos, which is nearly all of it, lies in the CPU's
+            memory while none is looked at. What answers clicks takes a few megabytes and stays.
     """
 
     def __init__(
-        self, name: str, network: Any, device: str = "cpu", *, stretched: bool = False
+        self,
+        name: str,
+        network: Any,
+        device: str = "cpu",
+        *,
+        stretched: bool = False,
+        rests: bool = False,
     ) -> None:
         self.name = name
         self.automatic_name = name
         self.encoded = 0
-        self._network = network.to(device)
+        self._network = network
         self._device = device
+        self._rests = rests
+        self._encoder = getattr(network, "vision_encoder", nn.Identity())
+        with _memory_told(name, device):
+            for part in network.children():
+                if part is not self._encoder:
+                    part.to(device)
+            for own in network.parameters(recurse=False):
+                own.data = own.data.to(device)
         self._stretched = stretched
         self._side = int(network.config.prompt_encoder_config.image_size)
         self._remembered: OrderedDict[str, Embedding] = OrderedDict()
@@ -61,7 +78,11 @@ class SegmentAnything:
             self._remembered.move_to_end(key)
             return self._remembered[key]
         height, width = pixels.shape[:2]
-        with torch.inference_mode(), _memory_told(self.name, self._device):
+        with (
+            _memory_told(self.name, self._device),
+            at_work(self._encoder, self._device, rests=self._rests),
+            torch.inference_mode(),
+        ):
             square = self._square(pixels).to(self._device)
             features = self._network.get_image_embeddings(square)
         self.encoded += 1
@@ -210,7 +231,7 @@ class SegmentAnything:
         return masks
 
 
-def load(name: str, path: Path, device: str = "cpu") -> SegmentAnything:
+def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> SegmentAnything:
     """The model of a transformers folder (1 or 2.1) or of the authors' ``.pth`` (1 only).
 
     Raises:
@@ -219,13 +240,13 @@ def load(name: str, path: Path, device: str = "cpu") -> SegmentAnything:
     from transformers import Sam2Model, SamModel
 
     if not path.is_dir():
-        return SegmentAnything(name, convert_segment_anything.load(path), device)
+        return SegmentAnything(name, convert_segment_anything.load(path), device, rests=rests)
     if name.startswith("sam2"):
         # The folders on the hub call themselves video models; the image part is the same
         network = loading.from_folder(Sam2Model, path, ("sam2", "sam2_video"))
-        return SegmentAnything(name, network, device, stretched=True)
+        return SegmentAnything(name, network, device, stretched=True, rests=rests)
     network = loading.from_folder(SamModel, path, ("sam",))
-    return SegmentAnything(name, network, device)
+    return SegmentAnything(name, network, device, rests=rests)
 
 
 class _memory_told:  # noqa: N801 - used as a function
