@@ -118,18 +118,25 @@ def render(bpy: Any, plan: dict[str, Any]) -> None:
 
 
 def report(bpy: Any) -> dict[str, Any]:
-    """How the take that was just rendered stands in the sequencer."""
+    """What the photo was lifted with, and how the take stands in the sequencer."""
     # The extension's own helpers know how each Blender names a strip's ends.
     sequencer, pump = (sys.modules[f"{MODULE}.{name}"] for name in ("scene.sequencer", "link.pump"))
     job = list(pump.link().takes)[-1]
     _, strips = sequencer.strips_of(bpy.context.scene)
     strip = next(strip for strip in strips if strip.get("levitor_job") == job)
     span = sequencer.span_of(strip)
+    lift = bpy.context.scene.levitor.lift.levitor
     return {
         "blender": bpy.app.version_string,
         "take": bpy.path.abspath(strip.filepath),
         "start": span.start,
         "end": span.end - 1,
+        "depth_model": lift.depth_model,
+        "segment_model": lift.segment_model,
+        "fov": f"{lift.horizontal_fov:.0f} degrees ({lift.fov_source})",
+        "click_model": next(
+            model.name for model in pump.link().welcome.perception if model.task == "segments"
+        ),
         "properties": {name: value for name, value in strip.items() if name.startswith("levitor_")},
     }
 

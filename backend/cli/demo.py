@@ -213,6 +213,8 @@ def _make(
         seconds=time.monotonic() - began,
         files=tuple(paths.values()),
         notes=(
+            f"depth from {result['depth_model']}, clicks answered by {result['click_model']}, "
+            f"segments from {result['segment_model']}, field of view {result['fov']}",
             f"take on frames {result['start']}..{result['end']}, engine "
             f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
             f"shot {properties['levitor_shot'][:12]}",
