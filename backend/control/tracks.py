@@ -15,6 +15,8 @@ from backend.geometry.motion import camera_from_rest, move_points
 
 DEPTH_TOLERANCE = 1.02
 """A point up to 2 % behind what is seen in its pixel is part of the same surface."""
+NEAREST = 1e-6
+"""Scene units; points are followed as if they never came nearer to the camera's plane."""
 
 
 def shot_tracks(
@@ -50,7 +52,9 @@ def shot_tracks(
     xyz = torch.stack(
         [_moved(points, matrix, frame) for frame in camera_from_rest(shot.motion, shot.lift.camera)]
     )
-    xy = project(xyz, shot.lift.camera)
+    # What passes the camera flies out of the frame; it must not come back mirrored, or as no number
+    before = torch.cat([xyz[..., :2], xyz[..., 2:].clamp(min=NEAREST)], -1)
+    xy = project(before, shot.lift.camera)
     return Tracks(
         xy=xy, depth=xyz[..., 2], visible=_seen(xy, xyz[..., 2], masks.depth), instance=instance
     )

@@ -22,6 +22,8 @@ from .splat import Points
 FORMATS = ("wan-move", "ati", "boxes", "masks")
 DEPTH_TOLERANCE = 1.02
 """A point up to 2 % behind what is seen in its pixel is part of the same surface."""
+NEAREST = 1e-6
+"""Scene units; points are followed as if they never came nearer to the camera's plane."""
 CONSTANT = 0.01
 """Pixels by which a box may change its size and still be one of constant size."""
 OnStep = Callable[[int, int], None]
@@ -137,9 +139,12 @@ def tracks_of(
         xyz.append(moved)
         visible.append(_visible(splat.project(moved, points.intrinsics), moved[:, 2], depth))
     where = np.stack(xyz)
+    z = where[..., 2].copy()
+    # What passes the camera flies out of the frame; it must not come back mirrored, or as no number
+    where[..., 2] = z.clip(min=np.float32(NEAREST))
     return Tracks(
         xy=splat.project(where, points.intrinsics),
-        depth=np.ascontiguousarray(where[..., 2]),
+        depth=z,
         visible=np.stack(visible),
         instance=owner.astype(np.int32),
     )

@@ -97,6 +97,9 @@ SHOTS = {
         ],
         camera=(0.5, 0.2, 0),
     ),
+    "the camera flies past a part of the wall": shot_of(
+        [("Slope", SLOPE, True, (0, 0, 0), 0)], camera=(0, 5.0, 0)
+    ),
     "something leaves the frame": shot_of([("Disc", DISC, True, (-4.0, 0, 0), 0)]),
 }
 

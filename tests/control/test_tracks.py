@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from backend.control.tracks import farthest_points, shot_tracks
@@ -60,6 +61,18 @@ def test_points_that_leave_the_frame_or_pass_the_camera_are_hidden():
         found, _ = tracks([STILL, [away, translation()]])
         assert not bool(found.visible[1][found.instance == 1].any())
         assert bool(torch.isfinite(found.xy).all())
+
+
+@pytest.mark.parametrize("z", [-5.0, -9.0], ids=["in the camera's plane", "behind it"])
+def test_points_that_pass_the_camera_leave_the_frame_on_the_side_where_they_were(z):
+    found, _ = tracks([STILL, [translation(z=z), translation()]])
+    red = found.instance == 1
+    rest, last = found.xy[:, red]
+    assert float(found.depth[1, red].max()) <= 0.0
+    assert bool(torch.isfinite(last).all())
+    # Columns 10..24 are left of the middle, 30: all fly out at the left
+    assert bool((rest[:, 0] < 30).all())
+    assert bool((last[:, 0] < 0).all())
 
 
 def test_a_picked_static_instance_has_tracks_of_its_own():
