@@ -171,10 +171,17 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory(sys.argv[-1])
         return
-    from tests.benchmarks import control, perception
+    from tests.benchmarks import control, denoising, footprint, perception
 
     if "--growth" in sys.argv:
         control.print_growth()
+        return
+    if "--footprint" in sys.argv:
+        footprint.print_footprint()
+        return
+    if "--denoising" in sys.argv:
+        for name, value, unit, _ in denoising.rows():
+            print(f"{name:<60} {value:.3g} {unit}")
         return
     rows = [
         *command_rows(),
@@ -182,6 +189,7 @@ def main() -> None:
         *draft_rows(),
         *memory_rows(),
         *splat_rows(),
+        *denoising.rows(),
         *perception_rows(),
         *perception.rows(seconds),
         *wire_rows(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from backend.engines.svd.faster import lay_out
 from backend.engines.svd.memory import chunk_feed_forward
 from backend.engines.svd.tiny import UNET
 from backend.engines.svd.unet import ControlledUNet
@@ -55,15 +56,11 @@ def test_in_parts_and_in_another_order_in_memory_they_answer_the_same(unet):
     try:
         chunk_feed_forward(1, unet)
         torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
-        for module in unet.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
+        lay_out(unet, channels_last=True)
         torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
     finally:
         chunk_feed_forward(0, unet)
-        for module in unet.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                module.to(memory_format=torch.contiguous_format)
+        lay_out(unet, channels_last=False)
 
 
 def test_what_went_in_is_not_changed(unet):

@@ -19,6 +19,7 @@ from backend.engines.base import Scalar
 from backend.engines.levitor.spec import FRAMES, LONG_SIDE, SHORT_SIDE, SPEC
 from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
+from backend.engines.svd.faster import Compiled, lay_out
 from backend.engines.svd.load import Base, load_base, load_controlnet
 from backend.engines.svd.preview import LatentPreview
 from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
@@ -268,12 +269,10 @@ class LevitorEngine:
 
     def _faster(self, network: Any, name: str, options: Mapping[str, Scalar]) -> Any:
         """The network in the memory order and form the artist asked for."""
-        last = bool(options["channels_last"])
-        order = torch.channels_last if last else torch.contiguous_format
-        for parameter in network.parameters():
-            if parameter.ndim == 4:  # the convolutions along time have five axes and keep theirs
-                parameter.data = parameter.data.contiguous(memory_format=order)
-        return compiled(self._compiled, network, name) if options["compile"] else network
+        lay_out(network, bool(options["channels_last"]))
+        if not options["compile"]:
+            return network
+        return self._compiled.setdefault(name, Compiled(network))
 
     def _out_of_memory(self, plan: memory.Plan) -> ShotError:
         self._base = self._controlnet = None
@@ -314,28 +313,6 @@ def frame_size(photo: Size, width: int, height: int) -> Size:
             f"Use {usable[0]} x {usable[1]}, or 0 for the trained size.",
         )
     return size
-
-
-def compiled(kept: dict[str, Any], network: Any, name: str) -> Any:
-    """What the sampler calls of a network, compiled once."""
-    if name not in kept:
-        kept[name] = Compiled(network)
-    return kept[name]
-
-
-class Compiled:
-    """A network whose calls go through ``torch.compile``, under the same names."""
-
-    def __init__(self, network: Any) -> None:
-        self.embed = getattr(network, "embed", None)
-        for call in ("residuals", "with_deep", "shallow"):
-            if hasattr(network, call):
-                setattr(self, call, torch.compile(getattr(network, call)))
-        self._forward = torch.compile(network.forward)
-
-    def __call__(self, *told: Any) -> Any:
-        """The network's forward."""
-        return self._forward(*told)
 
 
 def _settings(options: Mapping[str, Scalar]) -> Settings:

@@ -75,11 +75,19 @@ def weight_bytes(network: nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in network.parameters())
 
 
-# Elements alive at the worst moment, by latent cell or by pixel of a frame: counted by running
-# the real networks at real sizes without memory (python -m tests.benchmarks --footprint).
-DENOISER_ELEMENTS = 12_000
-CHUNKED_ELEMENTS = 9_500
-DECODER_ELEMENTS = 1_100
+# Numbers alive at the worst moment, counted by running the real networks at real sizes without
+# memory (python -m tests.benchmarks --footprint). They grow with cells and pixels, with nothing
+# else: no attention keeps a matrix.
+DENOISER_ELEMENTS = 9_050
+"""For each latent cell of a clip."""
+CHUNKED_ELEMENTS = 6_900
+"""Likewise, where feed-forward layers take a frame at once."""
+DECODER_ELEMENTS = 1_050
+"""For each pixel that is being decoded."""
+ENCODER_ELEMENTS = 570
+"""For each pixel of the photo, in single precision."""
+PIXEL_BYTES = 3 * 4
+"""A pixel of a frame that is done."""
 
 
 def needed_bytes(
@@ -102,17 +110,23 @@ def needed_bytes(
         guided: whether there is an unconditional pass.
         element_size: bytes of a number while computing.
     """
-    cells = frames * (height // 8) * (width // 8)
+    pixels = height * width
     clips = 2 if guided and not plan.apart else 1
     elements = CHUNKED_ELEMENTS if plan.feed_forward else DENOISER_ELEMENTS
-    denoising = clips * cells * elements * element_size
-    pixels = height * width if not plan.tile else min(height * width, (8 * plan.tile) ** 2)
-    decoding = (plan.decode_chunk or frames) * pixels * DECODER_ELEMENTS * element_size
+    denoising = clips * frames * (pixels // 64) * elements * element_size
+    together = min(plan.decode_chunk or frames, frames)
+    at_once = pixels if not plan.tile else min(pixels, (8 * plan.tile) ** 2)
+    decoding = together * at_once * DECODER_ELEMENTS * element_size + frames * pixels * PIXEL_BYTES
+    if plan.tile:  # tiles are added up beside what is done
+        decoding += (together + 1) * pixels * PIXEL_BYTES
+    # The encoder's weights are there in single precision as well
+    encoding = pixels * ENCODER_ELEMENTS * 4 + weights.vae
+    coding = max(encoding, decoding)
     denoisers = weights.unet + weights.controlnet
     codecs = weights.image_encoder + weights.vae
     if plan.park:
-        return max(denoisers + denoising, codecs + decoding)
-    return denoisers + codecs + max(denoising, decoding)
+        return max(denoisers + denoising, codecs + coding)
+    return denoisers + codecs + max(denoising, coding)
 
 
 def free_bytes(device: torch.device, *own: nn.Module) -> int | None:

@@ -32,6 +32,20 @@ UNET: dict[str, Any] = {
     "num_attention_heads": (2, 4),
     "layers_per_block": 1,
 }
+CODEC: dict[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "block_out_channels": (32, 32, 32, 32),
+}
+CLIP: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 224,
+    "patch_size": 32,
+    "projection_dim": 1024,
+}
+CONTROL: dict[str, Any] = {"conditioning_embedding_out_channels": (16, 16, 32, 32)}
 
 
 def make_tiny_weights(folder: Path, seed: int = 0) -> None:
@@ -52,19 +66,9 @@ def make_tiny_base(folder: Path, seed: int = 0, **changes: Any) -> None:
     unet = randomised(ControlledUNet(**{**UNET, **changes}), generator)
     unet.save_pretrained(folder / "unet", variant="fp16")
     codec: Any = AutoencoderKLTemporalDecoder
-    vae = codec(down_block_types=("DownEncoderBlock2D",) * 4, block_out_channels=(32, 32, 32, 32))
-    randomised(vae, generator).save_pretrained(folder / "vae", variant="fp16")
-    clip = CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=224,
-            patch_size=32,
-            projection_dim=1024,
-        )
-    )
+    vae = randomised(codec(**CODEC), generator)
+    vae.save_pretrained(folder / "vae", variant="fp16")
+    clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP))
     randomised(clip, generator).save_pretrained(folder / "image_encoder", variant="fp16")
     EulerDiscreteScheduler(
         beta_start=0.00085,
@@ -88,7 +92,7 @@ def make_tiny_base(folder: Path, seed: int = 0, **changes: Any) -> None:
 
 def make_tiny_controlnet(folder: Path, seed: int = 0) -> None:
     """A tiny ControlNet in the layout of the release, with an effect: its ways out are not zero."""
-    network = SVDControlNet(**UNET, conditioning_embedding_out_channels=(16, 16, 32, 32))
+    network = SVDControlNet(**UNET, **CONTROL)
     generator = torch.Generator().manual_seed(seed + 1)
     randomised(network, generator).save_pretrained(folder / "controlnet")
 
