@@ -118,8 +118,10 @@ _LEVITOR = Weights(
     needs=(
         (
             "controlnet/diffusion_pytorch_model.safetensors",
+            "controlnet/diffusion_pytorch_model.fp16.safetensors",
             "controlnet/diffusion_pytorch_model.bin",
             "diffusion_pytorch_model.safetensors",  # the controlnet folder itself
+            "diffusion_pytorch_model.fp16.safetensors",
             "diffusion_pytorch_model.bin",
         ),
     ),

@@ -111,6 +111,24 @@ def test_a_bin_of_tensors_opens(unet, released):
     torch.testing.assert_close(dict(network.state_dict()), tensors, atol=0, rtol=0)
 
 
+def test_a_controlnet_in_half_precision_opens_and_the_file_of_ones_own_precision_is_taken(
+    unet, released
+):
+    full = released / "controlnet" / f"{NAME}.safetensors"
+    halves = {key: value.half() for key, value in load_file(full).items()}
+    halves["controlnet_mid_block.bias"] = torch.full((64,), 3.0, dtype=torch.float16)
+    save_file(halves, full.with_name(f"{NAME}.fp16.safetensors"))
+
+    def bias(dtype):
+        return load_controlnet(released, unet, dtype).controlnet_mid_block.bias
+
+    assert bias(torch.float16).eq(3.0).all()
+    assert not bias(FP32).eq(3.0).any()
+    full.unlink()
+    assert bias(FP32).eq(3.0).all()
+    assert bias(FP32).dtype == FP32
+
+
 def test_what_training_saves_opens(unet, tiny_weights, tmp_path):
     trained = load_controlnet(tiny_weights / CONTROL_FOLDER, unet, FP32)
     trained.save_pretrained(tmp_path / "mine")
@@ -192,6 +210,32 @@ def test_a_configuration_that_is_none(base, text):
     replaced(base / "unet" / "config.json", text.encode("latin-1"))
     said = refusal(load_base, base, FP32)
     assert "unet/config.json' is not a configuration" in said or "cannot be read: " in said
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "why"),
+    [
+        ("unet/config.json", {"block_out_channels": [32]}, "Must provide the same number of"),
+        ("unet/config.json", {"num_attention_heads": None}, "has no len()"),
+        ("unet/config.json", {"addition_time_embed_dim": None}, "int() argument must be"),
+        ("vae/config.json", {"down_block_types": ["Cube"] * 4}, "Cube does not exist"),
+        ("scheduler/scheduler_config.json", {"sigma_min": "low"}, "could not convert string"),
+        ("scheduler/scheduler_config.json", {"sigma_min": 800}, "noise levels 800 to 700 are not"),
+        ("feature_extractor/preprocessor_config.json", {"image_std": [1, 0, 1]}, "three colours"),
+    ],
+)
+def test_a_configuration_of_something_else_is_named_with_what_is_wrong(base, file, changes, why):
+    reconfigured(base / file, **changes)
+    said = refusal(load_base, base, FP32)
+    assert said.startswith(f"'{base / file}' does not describe such a model: ")
+    assert why in said
+
+
+def test_a_controlnets_configuration_of_something_else_is_named(unet, released):
+    file = released / "controlnet" / "config.json"
+    reconfigured(file, conditioning_embedding_out_channels=16)
+    said = refusal(load_controlnet, released, unet, FP32)
+    assert said == (f"'{file}' does not describe such a model: 'int' object is not iterable.")
 
 
 def test_keys_that_are_missing_are_listed_up_to_ten(unet, released):

@@ -8,7 +8,8 @@ Expects Stable Video Diffusion in diffusers' layout (``image_encoder``, ``vae``,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ from protocol.errors import ShotError
 
 Made = TypeVar("Made")
 SHOWN_KEYS = 10
+CONTROL_STEM = "diffusion_pytorch_model"
 STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -81,10 +83,10 @@ def load_base(folder: Path, dtype: torch.dtype) -> Base:
     _check_base(folder, unet_config, clip_config)
     half = dtype in (torch.float16, torch.bfloat16)
     with torch.device("meta"):
-        unet = _made(ControlledUNet, unet_config)
-        vae = _made(AutoencoderKLTemporalDecoder, read_config(folder / "vae"))
+        unet = _made(ControlledUNet, unet_config, folder / "unet")
+        vae = _made(AutoencoderKLTemporalDecoder, read_config(folder / "vae"), folder / "vae")
     mean, std = _clip_normalisation(folder)
-    schedule = read_config(folder / "scheduler", "scheduler_config.json")
+    sigma_min, sigma_max = _noise_levels(folder)
     # Every file is looked for before the first of them, which are gigabytes, is read
     files = {part: _weights_file(folder / part, stem, half) for part, stem in STEMS.items()}
     for network, part in ((unet, "unet"), (vae, "vae")):
@@ -93,8 +95,8 @@ def load_base(folder: Path, dtype: torch.dtype) -> Base:
         image_encoder=_load_clip(files["image_encoder"], dtype),
         vae=vae,
         unet=unet,
-        sigma_min=float(schedule.get("sigma_min") or SIGMAS[0]),
-        sigma_max=float(schedule.get("sigma_max") or SIGMAS[1]),
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
         clip_mean=mean,
         clip_std=std,
     )
@@ -117,21 +119,25 @@ def load_controlnet(
         ShotError: there is no ControlNet, or its keys are not this base's.
     """
     own = folder / "controlnet" if (folder / "controlnet").is_dir() else folder
-    files = [own / f"diffusion_pytorch_model.{end}" for end in ("safetensors", "bin")]
+    endings = ["safetensors", "fp16.safetensors", "bin"]
+    if dtype in (torch.float16, torch.bfloat16):
+        endings[:2] = reversed(endings[:2])
+    files = [own / f"{CONTROL_STEM}.{ending}" for ending in endings]
     found = next((file for file in files if file.is_file()), None)
     if found is None:
         raise _bad(
-            f"'{folder}' has neither controlnet/{files[0].name} nor {files[0].name}.",
+            f"'{folder}' has neither controlnet/{CONTROL_STEM}.safetensors nor "
+            f"{CONTROL_STEM}.safetensors.",
             "Name the folder of LeviTor's checkpoint, the one with controlnet/ in it.",
         )
     config = read_config(own) if (own / "config.json").is_file() else {}
-    with torch.device("meta"):
+    channels = config.get("conditioning_channels") or CONDITION_CHANNELS
+    widths = config.get("conditioning_embedding_out_channels") or EMBEDDING_CHANNELS
+    with torch.device("meta"), _describing(own):
         network = SVDControlNet.from_unet(
             unet,
-            conditioning_channels=config.get("conditioning_channels", CONDITION_CHANNELS),
-            conditioning_embedding_out_channels=tuple(
-                config.get("conditioning_embedding_out_channels", EMBEDDING_CHANNELS)
-            ),
+            conditioning_channels=channels,
+            conditioning_embedding_out_channels=tuple(widths),
             load_weights=False,
         )
     fill(network, read_weights(found, dtype), str(found))
@@ -219,9 +225,33 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     network.requires_grad_(False).eval()
 
 
-def _made(cls: type[Made], config: dict[str, Any]) -> Made:
+def _made(cls: type[Made], config: dict[str, Any], folder: Path) -> Made:
     build: Any = cls
-    return build.from_config(config)
+    with _describing(folder):
+        return build.from_config(config)
+
+
+@contextmanager
+def _describing(folder: Path, name: str = "config.json") -> Iterator[None]:
+    """What a configuration says may be of any kind, and is used in many places.
+
+    Raises:
+        ShotError: what is made of it here could not be made.
+    """
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ZeroDivisionError,
+    ) as error:
+        raise _bad(
+            f"'{folder / name}' does not describe such a model: {_first_line(error)}.",
+            "Fetch it again.",
+        ) from error
 
 
 def _check_base(folder: Path, unet: Mapping[str, Any], clip: Mapping[str, Any]) -> None:
@@ -230,7 +260,8 @@ def _check_base(folder: Path, unet: Mapping[str, Any], clip: Mapping[str, Any]) 
     context = unet.get("cross_attention_dim", 1024)
     ids = unet.get("projection_class_embeddings_input_dim", 768)
     embedding = clip.get("projection_dim")
-    wanted_ids = 3 * unet.get("addition_time_embed_dim", 256)
+    with _describing(folder / "unet"):
+        wanted_ids = 3 * int(unet.get("addition_time_embed_dim", 256))
     if channels != 8 or context != embedding or ids != wanted_ids:
         raise _bad(
             f"The UNet in '{folder}' is not Stable Video Diffusion's: {channels} input channels, a "
@@ -282,7 +313,27 @@ def _clip_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, .
     if not (place / "preprocessor_config.json").is_file():
         return CLIP_MEAN, CLIP_STD
     config = read_config(place, "preprocessor_config.json")
-    return tuple(config.get("image_mean", CLIP_MEAN)), tuple(config.get("image_std", CLIP_STD))
+    with _describing(place, "preprocessor_config.json"):
+        mean, std = (
+            tuple(float(value) for value in config.get(name) or usual)
+            for name, usual in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD))
+        )
+        if len(mean) != 3 or len(std) != 3 or not all(std):
+            raise ValueError(f"a mean {mean} and a spread {std} for three colours")
+    return mean, std
+
+
+def _noise_levels(folder: Path) -> tuple[float, float]:
+    """The lowest and the highest the base was trained on."""
+    config = read_config(folder / "scheduler", "scheduler_config.json")
+    with _describing(folder / "scheduler", "scheduler_config.json"):
+        low, high = (
+            float(config.get(name) or usual)
+            for name, usual in zip(("sigma_min", "sigma_max"), SIGMAS, strict=True)
+        )
+        if not 0 < low < high:
+            raise ValueError(f"noise levels {low:g} to {high:g} are not 0 < lowest < highest")
+    return low, high
 
 
 def _bad(sentence: str, fix: str) -> ShotError:
