@@ -233,6 +233,20 @@ def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(tiny_resources,
     assert torch.equal(rendered(engine, a_shot(**QUICK)).frames, first)
 
 
+def test_out_of_memory_as_the_release_names_no_rung_that_would_refuse_it(tiny_resources):
+    engine = LevitorEngine(tiny_resources)
+    base, _ = engine._loaded()
+
+    def too_much(*_):
+        raise torch.OutOfMemoryError
+
+    base.unet.mid_block.register_forward_pre_hook(too_much)
+    shot = a_shot(**QUICK | {"guidance_max": 2.0, "legacy_cfg_context": True})
+    error = refusal(rendered, engine, shot)
+    assert error.code == "out_of_memory"
+    assert error.fix.startswith("Turn 'As the Release' off, which needs both passes at once. Use ")
+
+
 def test_without_weights_it_is_not_made():
     error = refusal(LevitorEngine, Resources())
     assert error.sentence == "The weights 'svd-xt' are not here."

@@ -13,6 +13,7 @@ from backend.engines.svd.memory import (
     choose_plan,
     chunk_feed_forward,
     free_bytes,
+    is_shortage,
     lower_rung,
     needed_bytes,
     plan_of,
@@ -93,6 +94,35 @@ def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_
     assert free_bytes(torch.device("cpu")) is None
     assert chosen("auto", None) == "balanced"
     assert chosen("auto", None, together=True) == chosen("auto", 10**9, together=True) == "high"
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_a_shortage_is_known_by_its_class_or_by_its_words(error, short):
+    assert is_shortage(error) == short
+
+
+def test_a_cpu_that_has_no_more_says_so_in_known_words():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_shortage(caught.value)
+
+
+def test_a_device_too_full_to_be_asked_has_nothing_free(monkeypatch):
+    def full(device):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    assert free_bytes(torch.device("cuda")) == 0
 
 
 def test_weights_are_counted_in_their_own_precision():

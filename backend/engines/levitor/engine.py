@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import math
@@ -151,7 +152,7 @@ class LevitorEngine:
         # Not inside the except clause: there the error keeps everything alive that it interrupted
         if frames is None:
             del base, controlnet
-            raise self._out_of_memory(plan)
+            raise self._out_of_memory(plan, settings)
         log.info(
             "%d frames in %.1f s on %s, memory '%s'",
             len(frames),
@@ -274,22 +275,25 @@ class LevitorEngine:
             return network
         return self._compiled.setdefault(name, Compiled(network))
 
-    def _out_of_memory(self, plan: memory.Plan) -> ShotError:
+    def _out_of_memory(self, plan: memory.Plan, settings: Settings) -> ShotError:
         self._base = self._controlnet = None
         self._compiled.clear()
         gc.collect()
         numbers = ""
         if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-            free, whole = torch.cuda.mem_get_info(self._device)
-            numbers = f": {free / 1e9:.1f} of {whole / 1e9:.1f} GB are free now"
-        lower = memory.lower_rung(plan.rung)
+            with contextlib.suppress(RuntimeError):  # too full to say how full
+                torch.cuda.empty_cache()
+                free, whole = torch.cuda.mem_get_info(self._device)
+                numbers = f": {free / 1e9:.1f} of {whole / 1e9:.1f} GB are free now"
+        fix = "Use fewer frames or a smaller width and height, or close other programs."
+        if settings.legacy_cfg_context and settings.guided:  # no lower rung takes it
+            fix = f"Turn 'As the Release' off, which needs both passes at once. {fix}"
+        elif lower := memory.lower_rung(plan.rung):
+            fix = f"Start the server with --memory {lower}, or close other programs."
         return ShotError(
             "out_of_memory",
             f"The memory of '{self._device}' was not enough for the rung '{plan.rung}'{numbers}.",
-            f"Start the server with --memory {lower}, or close other programs."
-            if lower
-            else "Use fewer frames or a smaller width and height, or close other programs.",
+            fix,
         )
 
 

@@ -48,9 +48,20 @@ def plan_of(rung: str) -> Plan:
     return next(plan for plan in PLANS if plan.rung == rung)
 
 
+SHORTAGES = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What is said by a CPU and by libraries that take memory past torch's allocator."""
+
+
 def is_shortage(error: RuntimeError) -> bool:
-    """Whether memory was not enough; on a CPU torch has no class of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether memory was not enough; torch has a class of its own only for its allocator's."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in SHORTAGES
+    )
 
 
 def lower_rung(rung: str) -> str | None:
@@ -137,7 +148,12 @@ def free_bytes(device: torch.device, *own: nn.Module) -> int | None:
     """
     if device.type != "cuda":
         return None
-    free, _ = torch.cuda.mem_get_info(device)
+    try:
+        free, _ = torch.cuda.mem_get_info(device)
+    except RuntimeError as error:
+        if not is_shortage(error):
+            raise
+        return 0  # so full that even the asking found no room
     # What this process holds but does not use is free to it as well
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     here = [network for network in own if next(network.parameters()).device.type == device.type]
