@@ -89,6 +89,29 @@ def test_without_contrast_the_mask_stays_to_the_bit():
     assert wrong(refined_mask(noise, off, 4), off) == 0
 
 
+def test_an_outline_that_is_everywhere_is_left_as_it_is():
+    """Squares of 10 pixels, as a network of random weights draws them: a band of 3 is 84 % of it."""
+    y, x = np.mgrid[:SIDE, :SIDE] // 10
+    ragged = (x + y) % 2 == 0
+    off = np.roll(ragged, 1, 1)
+    assert (refined_mask(picture(ragged), off, 3) == off).all()
+    apart = (x % 10 < 3) & (y % 10 < 3)  # four squares of 30: 6 %, and these are mended
+    off = shifted(apart, 2)
+    assert wrong(refined_mask(picture(apart), off, 3), apart) < wrong(off, apart) / 2
+
+
+def test_cells_of_the_coarser_grid_need_not_fit_the_photo():
+    """511 and 509 pixels in cells of two: what is left over at the end is mended as well."""
+    truth = np.zeros((511, 509), bool)
+    truth[60:, 50:] = True
+    image = np.where(truth[..., None], (190, 90, 60), (60, 70, 150)).astype(np.uint8)
+    off = np.roll(truth, 2, (0, 1))
+    off[:2], off[:, :2] = False, False
+    found = refined_mask(image, off, 4)
+    assert wrong(off, truth) == 2 * 451 + 2 * 459 - 4
+    assert wrong(found, truth) < 20
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_thin_spokes_survive(width):
     truth = wheel(width)
