@@ -181,6 +181,17 @@ def test_a_take_off_what_the_network_was_trained_on_is_warned_of(engine):
     ]
 
 
+def test_what_moves_out_of_sight_is_warned_of(engine):
+    """The red square is far to the right in the last two of 16 frames."""
+    lift, ids = two_instances()
+    here, gone = [translation()], [translation(x=50.0)]
+    shot = shot_of(lift, ids, motion(lift.camera, [here] * 14 + [gone] * 2), static=(2,))
+    assert engine.notes(control_of(shot), SPEC.completed({})) == (
+        "Instance 1 is out of sight in 2 of 16 frames; nothing tells the network where it is "
+        "there.",
+    )
+
+
 @pytest.mark.parametrize("rung", ["low", "balanced"])
 def test_the_releases_mixture_needs_both_passes_at_once(tiny_resources, rung):
     engine = LevitorEngine(Resources(memory=rung, weights=tiny_resources.weights))

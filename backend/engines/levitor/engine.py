@@ -84,9 +84,7 @@ class LevitorEngine:
                 f"The guidance of the last frame, {last:g}, is below the first frame's, {first:g}.",
                 "Set it to that or more.",
             )
-        height, width = shot.lift.depth.shape
-        size = frame_size((height, width), int(options["width"]), int(options["height"]))
-        fit = fit_photo((height, width), size, str(options["fit"]))
+        fit = _fit(control, options)
         masks = control.masks(fit)
         try:
             points = points_from_masks(
@@ -103,15 +101,14 @@ class LevitorEngine:
                 f"{str(error)[:1].upper()}{str(error)[1:]}.",
                 "Move it into the picture, or set Fit to 'pad'.",
             ) from error
-        return LevitorSignal(maps=stamp_points(points, *size), fit=fit)
+        return LevitorSignal(maps=stamp_points(points, *fit.frame), fit=fit)
 
     def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
-        """Where a shot leaves what the network was trained on."""
-        frames = control.shot.motion.num_frames
-        photo = control.shot.lift.depth.shape
-        height, width = frame_size(
-            (photo[0], photo[1]), int(options["width"]), int(options["height"])
-        )
+        """Where a shot leaves what the network was trained on, or what moves leaves the frame."""
+        shot = control.shot
+        frames, moving = shot.motion.moved_from_rest.shape[:2]
+        fit = _fit(control, options)
+        height, width = fit.frame
         told: list[str] = []
         if {height, width} != {LONG_SIDE, SHORT_SIDE}:
             told.append(
@@ -120,6 +117,13 @@ class LevitorEngine:
             )
         if frames != FRAMES:
             told.append(f"LeviTor was trained on {FRAMES} frames; {frames} may look worse.")
+        seen = control.masks(fit).instance
+        for item in range(1, moving + 1):
+            if missing := int((seen != item).flatten(1).all(1).sum()):
+                told.append(
+                    f"Instance {item} is out of sight in {missing} of {frames} frames; nothing "
+                    "tells the network where it is there."
+                )
         return tuple(told)
 
     def sample(
@@ -295,6 +299,12 @@ class LevitorEngine:
             f"The memory of '{self._device}' was not enough for the rung '{plan.rung}'{numbers}.",
             fix,
         )
+
+
+def _fit(control: Control, options: Mapping[str, Scalar]) -> Fit:
+    height, width = control.shot.lift.depth.shape
+    size = frame_size((height, width), int(options["width"]), int(options["height"]))
+    return fit_photo((height, width), size, str(options["fit"]))
 
 
 def frame_size(photo: Size, width: int, height: int) -> Size:
