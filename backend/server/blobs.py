@@ -32,10 +32,18 @@ class _Hash(Protocol):
 
 
 class Blobs:
-    """The blobs of one state folder; the server's loop and its workers each open their own."""
+    """The blobs of one state folder; the server's loop and its workers each open their own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where they lie.
+        settles: whether :meth:`put` leaves the wait for the disk to :meth:`settle`. A process that
+            dies loses nothing then; the power that fails before :meth:`settle` may.
+    """
+
+    def __init__(self, folder: Path, *, settles: bool = False) -> None:
         self.folder = folder
+        self._settles = settles
+        self._unsettled: dict[Path, int] = {}
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -56,7 +64,8 @@ class Blobs:
     def put(self, data: bytes) -> None:
         """Store ``data`` under its hash; raises :class:`ShotError` when the disk is full."""
         path = self.path(content.sha256(data))
-        if path.exists():
+        # One of another size was left by a power cut
+        if path.exists() and path.stat().st_size == len(data):
             os.utime(path)
             return
         handle, name = tempfile.mkstemp(dir=self._incoming, prefix="put-")
@@ -64,11 +73,30 @@ class Blobs:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                _to_disk(file)
-            publish(temporary, path)
+                if not self._settles:
+                    _to_disk(file)
+            if self._settles:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(path)
+                self._unsettled[path] = len(data)
+            else:
+                publish(temporary, path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise disk_error(error, len(data)) from error
+
+    def settle(self) -> None:
+        """Wait until all that was put is on the disk; raises :class:`ShotError` if it cannot."""
+        paths, self._unsettled = self._unsettled, {}
+        try:
+            for path in paths:
+                # What was cleaned up meanwhile needs no disk; Windows syncs no file opened to read
+                with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+                    _to_disk(file)
+            for folder in {path.parent for path in paths}:
+                _folder_to_disk(folder)
+        except OSError as error:
+            raise disk_error(error, sum(paths.values())) from error
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies; raises :class:`ShotError` for what is no hash."""
@@ -257,8 +285,12 @@ def publish(temporary: Path, path: Path) -> None:
     """Make a finished file visible under its name, in one step that a crash cannot halve."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
-    if os.name == "posix":  # the rename itself is in the folder; Windows has no such handle
-        handle = os.open(path.parent, os.O_RDONLY)
+    _folder_to_disk(path.parent)
+
+
+def _folder_to_disk(folder: Path) -> None:
+    if os.name == "posix":  # a rename is in the folder; Windows has no such handle
+        handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

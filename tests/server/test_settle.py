@@ -1,0 +1,79 @@
+"""Which results wait for the disk before they are told, and which after."""
+
+import os
+import types
+
+import numpy as np
+import pytest
+
+from backend.server import worker
+from backend.server.blobs import Blobs
+from protocol import ShotError, content, messages
+from tests.server.support import scripted_shot
+
+
+@pytest.fixture
+def order(monkeypatch):
+    """What reached the disk and what was told, in order."""
+    seen = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (seen.append("disk"), sync(handle)))
+    return seen
+
+
+def do(message, blobs, order):
+    """Run a job that puts two files, as a worker does."""
+
+    def run(message, *, job, blobs, on_step):
+        blobs.put(b"one")
+        blobs.put(b"two")
+        return messages.State(job=job, seq=0, state="done")
+
+    line = types.SimpleNamespace(send=lambda said: order.append(said.state))
+    worker.run_job(line, types.SimpleNamespace(run=run), blobs, "j", message)
+
+
+def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
+    do(messages.Submit(shot=scripted_shot()), Blobs(tmp_path, settles=True), order)
+    assert order == ["disk"] * 4 + ["done"]  # two files, and the two folders they lie in
+
+
+def test_a_click_is_told_first_and_its_files_are_there(tmp_path, order):
+    scene = scripted_shot().scene
+    click = messages.Segment(scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8))
+    blobs = Blobs(tmp_path, settles=True)
+    do(click, blobs, order)
+    assert order == ["done"] + ["disk"] * 4
+    assert Blobs(tmp_path).get(content.sha256(b"two")) == b"two"
+
+
+def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monkeypatch, caplog):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    order, scene = [], scripted_shot().scene
+    monkeypatch.setattr(os, "fsync", full)
+    click = messages.Segment(scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8))
+    do(click, Blobs(tmp_path, settles=True), order)
+    assert order == ["done"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    do(messages.Submit(shot=scripted_shot()), Blobs(tmp_path / "new", settles=True), order)
+    assert order == ["done", "failed"]
+
+
+def test_what_was_cleaned_up_meanwhile_needs_no_disk(tmp_path, order):
+    blobs = Blobs(tmp_path, settles=True)
+    blobs.put(b"one")
+    blobs.path(content.sha256(b"one")).unlink()
+    blobs.settle()
+    assert order == ["disk"]  # its folder
+    with pytest.raises(ShotError):
+        blobs.get(content.sha256(b"one"))
+
+
+def test_what_a_power_cut_left_short_is_written_again(tmp_path):
+    blobs, name = Blobs(tmp_path), content.sha256(b"four")
+    blobs.put(b"four")
+    blobs.path(name).write_bytes(b"fo")
+    blobs.put(b"four")
+    assert blobs.get(name) == b"four"
