@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from backend.control.clusters import sampling_ranks
 from backend.control.levitor import (
@@ -18,6 +19,9 @@ from backend.control.levitor import (
     points_from_masks,
     stamp_points,
 )
+from backend.pipeline import render_shot_masks
+from tests.benchmarks.control import inertia_ratio
+from tests.benchmarks.scene import shot, with_segments
 from tests.control.plain_levitor import plain_points
 from tests.control.scenes import blobs, masks_of, square, visible_moving
 
@@ -55,6 +59,34 @@ def test_the_number_of_points_follows_the_area(side, moving, count):
     ids = square(side=side)
     points = cluster_points(ids, np.full(ids.shape, 0.5), moving)
     assert [len(frame) for frame in points] == [count] * 3
+
+
+@pytest.mark.parametrize(
+    ("area", "count"),
+    [
+        pytest.param(320, 2, id="50 * 320 / 6400 = 2.5"),
+        pytest.param(448, 4, id="3.5"),
+        pytest.param(576, 4, id="4.5"),
+    ],
+)
+def test_halves_are_rounded_to_the_even_number_of_points(area, count):
+    ids = np.zeros((2, 6400), np.int64)
+    ids[:, :area] = 1
+    ids = ids.reshape(2, 80, 80)
+    points = cluster_points(ids, np.full(ids.shape, 0.5), 0)
+    assert [len(frame) for frame in points] == [count] * 2
+
+
+@pytest.mark.parametrize(
+    ("largest", "count"),
+    [pytest.param(200, 2, id="tenfold"), pytest.param(201, 3, id="more than tenfold")],
+)
+def test_what_changes_its_area_more_than_tenfold_gets_three_points(largest, count):
+    ids = np.zeros((2, 6400), np.int64)
+    ids[0, :largest] = 1  # 50 * 200 / 6400 = 1.56
+    ids[1, :20] = 1
+    ids = ids.reshape(2, 80, 80)
+    assert len(cluster_points(ids, np.full(ids.shape, 0.5), 0)[0]) == count
 
 
 def test_what_vanishes_has_no_points_there_and_at_least_three_elsewhere():
@@ -156,7 +188,8 @@ def test_ids_and_depths_past_eight_bits_are_clamped_with_a_warning():
 
 def test_our_depth_becomes_eight_bit_disparity():
     ids = square()
-    for z, value in ((2.0, 255), (20.0, 0), (4.0, 113)):  # (1/4 - 1/20) / (1/2 - 1/20) * 255
+    # 4: (1/4 - 1/20) / (1/2 - 1/20) * 255; 19.3 and 18.7 would be 1 and 2, and 1 is "far away"
+    for z, value in ((2.0, 255), (20.0, 0), (4.0, 113), (19.3, 0), (18.7, 2)):
         points = points_from_masks(masks_of(ids, np.full(ids.shape, z)), 1, 2.0, 20.0)
         assert {p[3] for p in points[0]} == {value}
 
@@ -200,6 +233,12 @@ def test_the_fast_points_are_nearly_as_good_as_ten_full_starts(seed):
         wanted = inertia(ids, best, item)
         if wanted:
             assert inertia(ids, fast, item) <= 1.06 * wanted
+
+
+def test_on_the_benchmarks_masks_at_half_their_size_the_fast_points_are_two_percent_off():
+    masks = render_shot_masks(with_segments(shot(height=144, width=256)), lambda *step: None)
+    with threadpool_limits(1):  # so small fits only wait for each other's threads
+        assert inertia_ratio(masks, every=5) <= 1.02  # frames 0, 5, 10 and 15
 
 
 def test_fast_points_ride_on_a_moving_disc_while_exact_ones_change_places():

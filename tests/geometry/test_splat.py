@@ -170,6 +170,25 @@ def test_the_fast_splatter_equals_its_slow_twin(seed):
     torch.testing.assert_close(masks.depth[0], depth, rtol=0, atol=0)
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_many_points_at_a_time_show_what_few_do_also_exactly_at_their_radius(seed):
+    generator = torch.Generator().manual_seed(seed)
+    # Quarters of pixels and of radii: many distances are equal to a radius, to the bit
+    points = torch.randint(-4, 20, (8, 3), generator=generator) / 4.0
+    points[:, 2] = torch.randint(0, 3, (8,), generator=generator).float()
+    points[:, :2] *= points[:, 2:]
+    instance = torch.randint(0, 4, (8,), generator=generator)
+    radius = torch.randint(1, 9, (8,), generator=generator) / 4.0
+    few = render_masks(points[None], instance, FLAT, radius)
+    # The same point a hundred times over is that point; as many go a pixel of all at a time
+    many = render_masks(points.repeat(100, 1)[None], instance.repeat(100), FLAT, radius.repeat(100))
+    assert bool((few.instance == many.instance).all())
+    assert bool((few.depth == many.depth).all())
+    ids, _ = slow_twin(points, instance, FLAT, radius)
+    assert bool((few.instance[0] == ids).all())
+
+
 def test_at_rest_every_pixel_shows_its_own_instance_and_depth():
     lift, instance = two_instances()
     path = motion(lift.camera, [[translation(), translation()]])
