@@ -27,7 +27,8 @@ SPEC = EngineSpec(
         EngineOption(
             name="guidance_min",
             label="Guidance, First Frame",
-            help="How strictly the first frame keeps to the photo; 1 is no guidance",
+            help="How strictly the first frame keeps to the photo; 1 is no guidance, less counts "
+            "as 1 where the last frame has none",
             default=1.0,
             low=0.0,
             high=20.0,
