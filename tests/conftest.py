@@ -5,6 +5,9 @@ import os
 
 import pytest
 
+# As the backend has it (see its __init__), for tests that import torch before it
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def _has_blender() -> bool:
     # Stub packages for checkers leave a folder of the same name without code in it.

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("serve", "lift", "render", "control", "export", "weights", "doctor", "demo")
+COMMANDS = ("serve", "lift", "render", "control", "export", "weights", "doctor", "demo", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.engines.svd.faster import lay_out
+from backend.engines.svd.faster import Compiled, lay_out
 from backend.engines.svd.memory import chunk_feed_forward
 from backend.engines.svd.tiny import UNET
 from backend.engines.svd.unet import ControlledUNet
@@ -78,3 +78,20 @@ def test_where_a_gradient_is_asked_for_the_stock_blocks_run(unet):
         grads += torch.autograd.grad(unet(sample, *others).square().sum(), sample)
     assert float(grads[0].abs().max()) > 0
     torch.testing.assert_close(grads[1], grads[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_compiled_it_is_one_graph_for_every_step_and_answers_the_same(unet):
+    """Captured and lowered as for a real compiler, but not turned into machine code: minutes."""
+    counters = torch._dynamo.utils.counters
+    sample, _, *others = told(2)
+    unet.batch.one_token = True
+    quick = Compiled(unet, "aot_eager")
+    counters.clear()
+    with torch.inference_mode():
+        for time in (0.7, 0.1, -0.4):
+            arguments = (sample, torch.tensor(time), *others)
+            torch.testing.assert_close(quick(*arguments), unet(*arguments), atol=1e-4, rtol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]

@@ -25,12 +25,13 @@ class Compiled:
     What a shot does once is left as it is.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, compiler: str = "inductor") -> None:
+        """Compile each call when it is first made, with ``compiler``, torch's name of a backend."""
         self.embed = getattr(network, "embed", None)
         for call in ("residuals", "with_deep", "shallow"):
             if hasattr(network, call):
-                setattr(self, call, torch.compile(getattr(network, call)))
-        self._forward = torch.compile(network.forward)
+                setattr(self, call, torch.compile(getattr(network, call), backend=compiler))
+        self._forward = torch.compile(network.forward, backend=compiler)
 
     def __call__(self, *told: Any) -> Any:
         """The network's forward."""

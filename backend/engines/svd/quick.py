@@ -6,7 +6,7 @@ submodules, do the same arithmetic (up to the order of sums), and leave those ou
 
 - a context of one token is a bias (see ``context.py``), so its layer norm is not needed either;
 - the blend of space and time is one pass: ``a x + (1 - a) (x + t)`` is ``x + (1 - a) t``;
-- frames go to the inner axis together with the sum before, and back together with the blend;
+- frames come back from the inner axis together with the blend;
 - a convolution along time alone is one of two axes, time and place, which every library has;
 - what nobody else holds is changed in place.
 
@@ -86,11 +86,8 @@ class QuickTransformer(TransformerSpatioTemporalModel):
         ):
             hidden = _in_space(spatial, hidden, context)
             by_clip = hidden.unflatten(0, (clips, frames))
-            along = torch.add(
-                by_clip.transpose(1, 2),
-                places,
-                out=hidden.new_empty(clips, height * width, frames, hidden.shape[-1]),
-            )
+            along = by_clip.transpose(1, 2).contiguous()
+            along += places
             along = _in_time(temporal, along.flatten(0, 1), context, self.batch)
             along = along.unflatten(0, (clips, height * width)).transpose(1, 2)
             by_clip.lerp_(along, _share_of_time(self.time_mixer))
