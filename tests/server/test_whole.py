@@ -159,19 +159,23 @@ def test_a_preview_has_the_very_bytes_that_the_command_line_writes(artist, tmp_p
         assert ("draft" in phases) == (over == "draft")
 
 
-def test_a_preview_comes_while_a_long_draft_is_being_rendered(artist):
+def test_a_preview_comes_while_long_drafts_are_being_rendered(artist):
+    """Behind the drafts it would come when the last of them is done."""
     lifted = lift(artist, photo())
     shot, blobs = shot_of(lifted, frames=512)
-    render = artist.client.start(messages.Submit(shot=shot), blobs)
+    renders = [artist.client.start(messages.Submit(shot=shot), blobs) for _ in range(8)]
     artist.until(
-        lambda: any(e.phase == "draft" for e in artist.of(render, TaskProgress)), "a drafted frame"
+        lambda: any(e.phase == "draft" for e in artist.of(renders[0], TaskProgress)),
+        "a drafted frame",
     )
     shot, blobs = shot_of(lifted, frames=2)
     shown = artist.until_end(artist.client.start(messages.Preview(shot=shot), blobs))
     assert isinstance(shown, TaskFinished)
-    assert not artist.of(render, TaskFinished, TaskFailed)
-    artist.client.cancel(render)
-    artist.until_end(render)
+    assert not artist.of(renders[-1], TaskFinished, TaskFailed)
+    for render in reversed(renders):
+        artist.client.cancel(render)
+    for render in renders:
+        artist.until_end(render)
 
 
 def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, artist):
