@@ -7,6 +7,7 @@ count the fusion steps from the finest. Both directions are exact.
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import re
 from pathlib import Path
@@ -17,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.perception.loading import State, count, fill, need, read_pth, refused, square_root
+
+log = logging.getLogger(__name__)
 
 HEADS = {384: 6, 768: 12, 1024: 16}
 """Attention heads of the published Small, Base and Large, by width; no tensor's shape tells."""
@@ -97,7 +100,8 @@ def load(path: Path, heads: int | None = None) -> Any:
 
     Args:
         path: the file.
-        heads: attention heads, where they are neither those of ``HEADS`` nor ``HEAD_WIDTH`` wide.
+        heads: attention heads; by default those of ``HEADS`` for the widths that were published,
+            and heads of ``HEAD_WIDTH`` for any other.
 
     Raises:
         ShotError: the file is damaged or holds something else.
@@ -164,7 +168,7 @@ def config_of(state: State, path: Path, heads: int | None = None) -> Any:
         "patch_size": patch,
         "hidden_size": width,
         "num_hidden_layers": layers,
-        "num_attention_heads": heads or HEADS.get(width) or max(1, width // HEAD_WIDTH),
+        "num_attention_heads": _heads(width, heads, path),
         "mlp_ratio": hidden // width if hidden % width == 0 else hidden / width,
         "out_indices": looked_at(layers),
         "reshape_hidden_states": False,
@@ -177,6 +181,20 @@ def config_of(state: State, path: Path, heads: int | None = None) -> Any:
         fusion_hidden_size=features,
         head_hidden_size=head,
     )
+
+
+def _heads(width: int, asked: int | None, path: Path) -> int:
+    if asked is None and width not in HEADS:
+        log.warning(
+            "%s is %d wide, as none that was published; %d channels a head are assumed",
+            path,
+            width,
+            min(width, HEAD_WIDTH),
+        )
+    heads = HEADS.get(width) or max(1, width // HEAD_WIDTH) if asked is None else asked
+    if heads < 1 or width % heads:
+        raise refused(path, f"its width of {width} cannot be shared by {heads} heads")
+    return heads
 
 
 def looked_at(layers: int) -> list[int]:

@@ -99,6 +99,13 @@ def to_original(state: State) -> dict[str, Tensor]:
 def load(path: Path, decoder_heads: int | None = None) -> Any:
     """The network of a ``.pth``; its size is read from the shapes of its tensors.
 
+    The width of the image encoder's windows and heads is that of its relative positions.
+
+    Args:
+        path: the file.
+        decoder_heads: attention heads of the mask decoder, which no shape tells; by default
+            ``DECODER_HEADS``, or as many below as share its width evenly.
+
     Raises:
         ShotError: the file is damaged or holds something else.
     """
@@ -157,7 +164,7 @@ def config_of(state: State, path: Path, decoder_heads: int | None = None) -> Any
             "hidden_size": prompt,
             "mlp_dim": need(state, f"{block}.mlp.lin1.weight", path, 2)[0],
             "num_hidden_layers": count(state, "mask_decoder.transformer.layers."),
-            "num_attention_heads": decoder_heads or _decoder_heads(inside),
+            "num_attention_heads": _decoder_heads(inside, decoder_heads, path),
             "attention_downsample_rate": max(1, prompt // inside),
             "num_multimask_outputs": need(state, "mask_decoder.mask_tokens.weight", path, 2)[0] - 1,
             "iou_head_depth": count(state, "mask_decoder.iou_prediction_head.layers."),
@@ -168,8 +175,13 @@ def config_of(state: State, path: Path, decoder_heads: int | None = None) -> Any
     )
 
 
-def _decoder_heads(inside: int) -> int:
-    return next(heads for heads in range(min(DECODER_HEADS, inside), 0, -1) if inside % heads == 0)
+def _decoder_heads(inside: int, asked: int | None, path: Path) -> int:
+    if asked is None:
+        most = min(DECODER_HEADS, inside)
+        return next(heads for heads in range(most, 0, -1) if inside % heads == 0)
+    if asked < 1 or inside % asked:
+        raise refused(path, f"its decoder's width of {inside} cannot be shared by {asked} heads")
+    return asked
 
 
 def _renamed(name: str, path: Path) -> str:

@@ -107,8 +107,17 @@ class DepthAnything:
         return grown[0, 0].cpu().numpy()
 
 
-def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> DepthAnything:
+def load(
+    name: str, path: Path, device: str = "cpu", *, rests: bool = False, heads: int | None = None
+) -> DepthAnything:
     """The model of a transformers folder or of the authors' ``.pth``.
+
+    Args:
+        name: what replies call it.
+        path: the folder, or the file of any name.
+        device: torch's name of what to compute on.
+        rests: see :class:`DepthAnything`.
+        heads: of a ``.pth``; see :func:`backend.perception.convert_depth_anything.load`.
 
     Raises:
         ShotError: it is damaged, or another kind of model.
@@ -116,7 +125,7 @@ def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> 
     from transformers import DepthAnythingForDepthEstimation
 
     if not path.is_dir():
-        return DepthAnything(name, convert_depth_anything.load(path), device, rests=rests)
+        return DepthAnything(name, convert_depth_anything.load(path, heads), device, rests=rests)
     network = loading.from_folder(DepthAnythingForDepthEstimation, path, ("depth_anything",))
     kind = getattr(network.config, "depth_estimation_type", "relative")
     if kind != "relative":

@@ -97,7 +97,7 @@ def from_folder(kind: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth``, by name.
+    """The tensors of a ``.pth``, by name: a bare state dictionary or one in a training checkpoint.
 
     Raises:
         ShotError: it is damaged, or holds anything but named tensors.
@@ -114,7 +114,8 @@ def read_pth(path: Path) -> dict[str, Tensor]:
         raise refused(path, f"the file holds a {type(content).__name__}, not named tensors")
     if strange := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
         raise refused(path, f"{_some(strange)} no tensor{'' if len(strange) == 1 else 's'}")
-    return {str(name): value.float() for name, value in content.items()}
+    # Training on several devices puts a word before every name
+    return {str(name).removeprefix("module."): value.float() for name, value in content.items()}
 
 
 def fill(model: nn.Module, state: State, path: Path) -> nn.Module:

@@ -68,7 +68,9 @@ class SegmentAnything:
             for own in network.parameters(recurse=False):
                 own.data = own.data.to(device)
         self._stretched = stretched
-        self._side = int(network.config.prompt_encoder_config.image_size)
+        prompts = network.config.prompt_encoder_config
+        self._side = int(prompts.image_size)
+        self._cells = 4 * self._side // int(prompts.patch_size)
         self._remembered: OrderedDict[str, Embedding] = OrderedDict()
 
     def encode(self, pixels: Array, key: str = "") -> Embedding:
@@ -135,7 +137,7 @@ class SegmentAnything:
 
     def _refinable(self, logits: Array) -> Tensor:
         """``(1, 1, h, w)`` of logits that were given back."""
-        side = self._side // 4
+        side = self._cells
         if logits.shape != (side, side):
             rows, columns = logits.shape
             raise ShotError(
@@ -207,7 +209,8 @@ class SegmentAnything:
     def _seen(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the low-resolution masks that show the photo and not the padding."""
         rows, columns = self._photo_size(height, width)
-        return math.ceil(rows / 4), math.ceil(columns / 4)
+        per_cell = self._side / self._cells
+        return math.ceil(rows / per_cell), math.ceil(columns / per_cell)
 
     def _in_photo(self, logits: Array, height: int, width: int) -> npt.NDArray[np.bool_]:
         """``(C, h, w)`` low-resolution masks -> bool ``(C, height, width)``.
@@ -231,8 +234,22 @@ class SegmentAnything:
         return masks
 
 
-def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> SegmentAnything:
+def load(
+    name: str,
+    path: Path,
+    device: str = "cpu",
+    *,
+    rests: bool = False,
+    decoder_heads: int | None = None,
+) -> SegmentAnything:
     """The model of a transformers folder (1 or 2.1) or of the authors' ``.pth`` (1 only).
+
+    Args:
+        name: what replies call it; of a folder, one that begins with ``sam2`` wants version 2.1.
+        path: the folder, or the file of any name.
+        device: torch's name of what to compute on.
+        rests: see :class:`SegmentAnything`.
+        decoder_heads: of a ``.pth``; see :func:`backend.perception.convert_segment_anything.load`.
 
     Raises:
         ShotError: it is damaged, or another kind of model.
@@ -240,7 +257,8 @@ def load(name: str, path: Path, device: str = "cpu", *, rests: bool = False) -> 
     from transformers import Sam2Model, SamModel
 
     if not path.is_dir():
-        return SegmentAnything(name, convert_segment_anything.load(path), device, rests=rests)
+        network = convert_segment_anything.load(path, decoder_heads)
+        return SegmentAnything(name, network, device, rests=rests)
     if name.startswith("sam2"):
         # The folders on the hub call themselves video models; the image part is the same
         network = loading.from_folder(Sam2Model, path, ("sam2", "sam2_video"))

@@ -25,7 +25,7 @@ class NoNetwork(nn.Module):
 
     class config:  # noqa: N801
         class prompt_encoder_config:  # noqa: N801
-            image_size = SIDE
+            image_size, patch_size = SIDE, 16
 
     def __init__(self, *, discs: bool = False) -> None:
         super().__init__()

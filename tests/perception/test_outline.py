@@ -90,7 +90,7 @@ def test_without_contrast_the_mask_stays_to_the_bit():
 
 
 def test_an_outline_that_is_everywhere_is_left_as_it_is():
-    """Squares of 10 pixels, as a network of random weights draws them: a band of 3 is 84 % of it."""
+    """Squares of 10 pixels, as random weights draw them: of each only 4 x 4 lie beyond a band."""
     y, x = np.mgrid[:SIDE, :SIDE] // 10
     ragged = (x + y) % 2 == 0
     off = np.roll(ragged, 1, 1)

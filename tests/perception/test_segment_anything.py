@@ -35,7 +35,7 @@ class Discs(nn.Module):
 
     class config:  # noqa: N801
         class prompt_encoder_config:  # noqa: N801
-            image_size = 1024
+            image_size, patch_size = 1024, 16
 
     def get_image_embeddings(self, square):
         assert square.shape == (1, 3, 1024, 1024)
