@@ -21,16 +21,25 @@ class Span:
 
 
 def free_channel(
-    taken: Iterable[Span], start: int, end: int, closed: Container[int] = ()
+    taken: Iterable[Span],
+    start: int,
+    end: int,
+    closed: Container[int] = (),
+    hides: Iterable[Span] = (),
 ) -> int | None:
     """The lowest channel on which nothing overlaps ``start`` to ``end``; None when there is none.
 
     Args:
+        taken: what stands in the sequencer.
+        start: first frame.
+        end: the frame after the last.
         closed: channels that are not to be used, because they are locked or muted.
+        hides: what should lie below, where there is room above it.
     """
     used = {span.channel for span in taken if span.start < end and span.end > start}
-    free = (n for n in range(1, CHANNELS + 1) if n not in used and n not in closed)
-    return next(free, None)
+    below = max((s.channel for s in hides if s.start < end and s.end > start), default=0)
+    free = [n for n in range(1, CHANNELS + 1) if n not in used and n not in closed]
+    return next((n for n in free if n > below), next(iter(free), None))
 
 
 def span_of(frame_start: int, frame_end: int) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from ..link.wire import ShotError
 from . import files, sequencer
 
 FOLDER = "levitor_previews"
-KEY = "levitor_preview"
 COLOUR = "COLOR_05"
 
 
@@ -67,7 +66,7 @@ def place(preview: sequencer.Film, *, muted: bool = False) -> MovieStrip:
     hidden = muted and any(strip.mute for strip in former)
     # It stands aside until it is whole, so that a failure leaves the former one
     with sequencer.strip_of(preview, level, aside, fit="FIT") as strip:
-        strip[KEY] = preview.lift
+        strip[sequencer.PREVIEW] = preview.lift
         strip.color_tag = COLOUR
         strip.mute = hidden
     for old in former:
@@ -80,7 +79,7 @@ def place(preview: sequencer.Film, *, muted: bool = False) -> MovieStrip:
 def formers(scene: Scene, lift: str) -> list[MovieStrip]:
     """The previews of ``lift`` that stand in ``scene``."""
     level, _ = sequencer.strips_of(scene)
-    return [strip for strip in level if strip.get(KEY) == lift]
+    return [strip for strip in level if strip.get(sequencer.PREVIEW) == lift]
 
 
 def _write(place: Path, stem: str, data: bytes, shown: set[Path]) -> Path:

@@ -11,10 +11,13 @@ from pathlib import Path
 import bpy
 from bpy.types import MovieStrip, Scene, Strip
 
-from ..core import strips
+from ..core import previews, strips
 from ..core.strips import Span
 from ..link.wire import ShotError, messages
 from . import lifts
+
+PREVIEW = "levitor_preview"
+"""What a control preview's strip has: the uid of its lift."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,9 @@ def scene_for(film: Film) -> Scene:
 
 
 def place(take: Take) -> MovieStrip:
-    """Put ``take`` on a free channel, spanning exactly its shot's frames.
+    """Put ``take`` on a free channel above older takes, spanning exactly its shot's frames.
+
+    Control previews of these frames go above it.
 
     Raises:
         ShotError: its file or its scene is gone, or no channel is free. Nothing was placed.
@@ -84,7 +89,9 @@ def place(take: Take) -> MovieStrip:
     # Only the strips of this level share its channels; those inside meta strips do not.
     level, _ = strips_of(scene)
     closed = closed_channels(scene)
-    channel = strips.free_channel([span_of(strip) for strip in level], start, end, closed)
+    spans = [span_of(strip) for strip in level]
+    older = [span_of(strip) for strip in level if "levitor_engine" in strip]
+    channel = strips.free_channel(spans, start, end, closed, older)
     if channel is None:
         raise ShotError(
             "channels",
@@ -96,6 +103,11 @@ def place(take: Take) -> MovieStrip:
         strip["levitor_engine"] = take.engine
         strip["levitor_seed"] = take.seed
         strip["levitor_options"] = json.dumps(dict(take.options), sort_keys=True)
+    for preview in [other for other in level if PREVIEW in other]:
+        if (own := span_of(preview)).channel < channel and own.start < end and own.end > start:
+            others = [span_of(other) for other in level if other != preview]
+            top = previews.top_channel(others, own.start, own.end, closed)
+            preview.channel = preview.channel if top is None else top
     show(scene)
     return strip
 

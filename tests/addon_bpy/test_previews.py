@@ -51,13 +51,20 @@ def test_each_preview_replaces_the_one_before_and_files_do_not_pile_up(animated,
     assert film_length(before) == 8
 
 
-def test_a_preview_moves_above_a_take_that_came_after_it(animated, addon):
+def test_a_preview_stays_above_takes_and_a_new_take_above_older_ones(animated, addon):
+    def channels():
+        takes = [strip.channel for strip in strips(addon) if "levitor_engine" in strip]
+        return takes, [strip.channel for strip in previews(addon)]
+
     bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
     bpy.ops.levitor.render(frames=2, wait=120.0)
-    assert [strip.channel for strip in previews(addon)] == [1]
+    assert channels() == ([2], [3])
     bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
-    assert [strip.channel for strip in previews(addon)] == [3]
-    assert len(strips(addon)) == 2
+    assert channels() == ([2], [3])
+    # Channel 1 is free now, but below the first take the second one would not be seen
+    bpy.ops.levitor.render(frames=2, wait=120.0)
+    takes, shown = channels()
+    assert (sorted(takes), shown) == ([2, 4], [5])
 
 
 def test_what_is_not_to_be_shown_is_left_out_and_the_scene_says_so_by_default(animated, addon):

@@ -17,6 +17,14 @@ def test_a_strip_that_ends_where_the_take_begins_leaves_its_channel_free():
     assert strips.free_channel([Span(1, 10, 20)], 20, 30) == 1
 
 
+def test_a_take_goes_above_the_ones_it_is_to_hide_where_there_is_room():
+    older = [Span(2, 10, 20)]
+    assert strips.free_channel(older, 10, 20, hides=older) == 3
+    assert strips.free_channel(older, 20, 30, hides=older) == 1
+    full = [Span(n, 1, 100) for n in range(2, 129)]
+    assert strips.free_channel(full, 5, 6, hides=full) == 1
+
+
 def test_no_channel_is_free_when_all_128_are_taken():
     assert strips.free_channel([Span(n, 1, 100) for n in range(1, 129)], 5, 6) is None
 
