@@ -11,6 +11,9 @@ from protocol.errors import ShotError
 MEMORY = ("auto", "low", "balanced", "high")
 """How much of the device's memory an engine may take; ``auto`` looks at what is free."""
 
+NAMED_IN_VAIN = "no_weights_there"
+"""The code of the error for weights that do not lie where somebody said that they do."""
+
 
 def no_weights(name: str) -> Path:
     """The answer where no weights were ever configured."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.config import Config, data_folder, read_config
+from backend.resources import NAMED_IN_VAIN
 from backend.weights_table import Weights, human, weights_of
 from protocol.errors import ShotError
 
@@ -37,9 +38,9 @@ class Found:
     missing: tuple[str, ...] = ()
 
     @property
-    def resumable(self) -> bool:
+    def refillable(self) -> bool:
         """Whether fetching may go on in this folder; the hub's cache has rules of its own."""
-        return bool(self.missing) and self.path.is_dir() and self.where != HUB_CACHE
+        return self.path.is_dir() and self.where != HUB_CACHE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +178,7 @@ class Search:
     def _lack(self, weights: Weights, found: Found | None) -> ShotError:
         name, called = weights.name, f"'{weights.name}' ({weights.label})"
         places = self.places(name)
+        code = NAMED_IN_VAIN if places[-1].final else "weights"
         if found is not None:
             more = len(found.missing) - 1
             files = f"{found.missing[0]}{f' and {more} more of its files' if more else ''}"
@@ -186,7 +188,7 @@ class Search:
         else:
             looked = _and([str(place) for place in places])
             sentence = f"The weights {called} are not on this computer; looked in {looked}."
-        return ShotError("weights", sentence, self.how_to_get(weights))
+        return ShotError(code, sentence, self.how_to_get(weights))
 
     def how_to_get(self, weights: Weights) -> str:
         """How to get weights, with size and licence."""

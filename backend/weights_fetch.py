@@ -37,8 +37,10 @@ def check_room(weights: Weights, folder: Path) -> None:
         )
 
 
-def fetch(weights: Weights, folder: Path, search: Search) -> Path:
+def fetch(weights: Weights, folder: Path, search: Search, *, again: bool = False) -> Path:
     """Fetch what is needed of a repository into ``folder``, with progress on the terminal.
+
+    What is there stays and is gone on with, unless all is wanted ``again``.
 
     Raises:
         ShotError: there is no connection, the hub says no, or what it has is not all.
@@ -50,7 +52,12 @@ def fetch(weights: Weights, folder: Path, search: Search) -> Path:
 
     log.info("fetching %s into %s", weights.hub, folder)
     try:
-        snapshot_download(weights.hub, local_dir=folder, allow_patterns=weights.patterns)
+        snapshot_download(
+            weights.hub,
+            local_dir=folder,
+            allow_patterns=weights.patterns,
+            force_download=again,
+        )
     except hub.GatedRepoError as error:
         raise ShotError(
             "weights",

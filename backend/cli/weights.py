@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     fetch = actions.add_parser("fetch", help="download sets of weights")
     fetch.add_argument("names", metavar="NAME", nargs="+")
     fetch.add_argument("--to", type=Path, metavar="FOLDER", help="put them into FOLDER/NAME")
+    fetch.add_argument(
+        "--again", action="store_true", help="fetch what is here already, since it is damaged"
+    )
     fetch.add_argument("--yes", action="store_true", help="do not ask: the licence is fine")
 
 
@@ -39,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         case "path":
             print(search.require(args.name))
         case _:
-            _fetch(search, args.names, args.to, yes=args.yes)
+            _fetch(search, args)
     return 0
 
 
@@ -66,18 +70,21 @@ def facts_of(weights: Weights, search: Search, device: str) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Weights as lines for people."""
+    """Weights as lines for people: a row each, then what every licence asks or forbids."""
     from backend.weights_table import human
 
-    lines: list[str] = []
+    dtype = rows[0]["dtype"]
+    lines = [f"{'':10} {'name':<24} {'fetch':>7}  {'in ' + dtype:>10}  licence"]
     for row in rows:
-        lines.append(
-            f"{row['state']:<10} {row['name']:<24} {human(row['size']):>7}  {row['licence']}"
-        )
+        sizes = f"{human(row['size']):>7}  {human(row['memory']):>10}"
+        lines.append(f"{row['state']:<10} {row['name']:<24} {sizes}  {row['licence']}")
         if row["path"]:
             lines.append(f"{'':10} {row['path']} ({row['where']})")
         if row["lacks"]:
             lines.append(f"{'':10} lacks {', '.join(row['lacks'])}")
+    lines.append("")
+    for licence, terms in {row["licence"]: row["terms"] for row in rows}.items():
+        lines += textwrap.wrap(f"{licence}: {terms}.", 98, subsequent_indent="  ")
     return "\n".join(lines)
 
 
@@ -109,31 +116,33 @@ def _whole(row: dict[str, Any]) -> bool:
     return row["sha256"] == original.sha256
 
 
-def _fetch(search: Search, names: list[str], to: Path | None, *, yes: bool) -> None:
+def _fetch(search: Search, args: argparse.Namespace) -> None:
     from backend.weights_fetch import check_room, fetch
     from backend.weights_table import human, weights_of
     from protocol.errors import ShotError
 
-    wanted = [weights_of(name) for name in dict.fromkeys(names)]
+    to: Path | None = args.to
+    wanted = [weights_of(name) for name in dict.fromkeys(args.names)]
     parent = (to or search.target()).expanduser().absolute()
     for weights in wanted:
         found = search.find(weights.name)
-        if to is None and found is not None and not found.missing:
+        if to is None and found is not None and not found.missing and not args.again:
             print(f"{weights.name} is here already: {found.path}")
             continue
         folder = parent / weights.name
-        if to is None and found is not None and found.resumable:
+        if to is None and found is not None and found.refillable:
             folder = found.path
-        check_room(weights, folder)
+        if not args.again:
+            check_room(weights, folder)
         print(f"{weights.label}: about {human(weights.size)} into {folder}")
         print(f"  Licence: {weights.licence}; {weights.terms}. {weights.page}")
-        if not yes and not _agreed():
+        if not args.yes and not _agreed():
             raise ShotError(
                 "weights",
                 f"'{weights.name}' was not fetched: nobody agreed to its licence.",
                 "Answer y, or add --yes.",
             )
-        fetch(weights, folder, search)
+        fetch(weights, folder, search, again=args.again)
         print(f"{weights.name} is at {folder}")
         found = search.find(weights.name)
         if found is None or found.path != folder:

@@ -31,7 +31,7 @@ def refused(path: Path, what: str) -> ShotError:
     return ShotError(
         "broken_weights",
         f"The weights at {path} cannot be used: {what}.",
-        "Fetch them again with `levitor weights fetch`, or point at others.",
+        "Fetch them again with `levitor weights fetch NAME --again`, or point at others.",
     )
 
 
@@ -105,8 +105,14 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     with reading(path):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except RuntimeError as error:  # its words are about the inside of zip files
-            raise refused(path, f"the file of {path.stat().st_size} bytes is damaged") from error
+        except Exception as error:
+            if out_of_memory(error) or isinstance(error, FileNotFoundError | PermissionError):
+                raise
+            # Its words are about the inside of zip files and of pickles
+            log.debug("%s cannot be read", path, exc_info=True)
+            size = path.stat().st_size
+            said = f"the file of {size} bytes is damaged, or holds more than tensors"
+            raise refused(path, said) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

@@ -15,7 +15,7 @@ from backend.perception.base import DepthModel, SegmentModel
 from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.perception.offline import ColourSegments
 from backend.perception.rest import STAYING
-from backend.resources import Resources
+from backend.resources import NAMED_IN_VAIN, Resources
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -104,12 +104,14 @@ def _choose(
             return Chosen(model=loaded[name], notes=tuple(notes))
         try:
             path = resources.weights(name)
-        except ShotError:
-            continue  # not here, which is no news
+        except ShotError as error:
+            if error.code == NAMED_IN_VAIN:  # else that they are not here is no news
+                notes.append(f"{error.sentence} Mend that, or take the place out.")
+            continue
         try:
             loaded[name] = load(name, path, resources.device, rests=_rests(resources))
         except ShotError as error:
-            log.warning("%s is here and cannot be used: %s", name, error)
+            log.info("%s is here and cannot be used: %s", name, error)
             notes.append(f"{error.sentence} {error.fix}".strip())
             continue
         return Chosen(model=loaded[name], notes=tuple(notes))

@@ -71,6 +71,18 @@ def test_fetching_goes_on_where_a_folder_is_incomplete(home):
     assert (home / "LeviTor" / NETWORK).exists()
 
 
+def test_what_is_here_and_damaged_is_fetched_again(home):
+    write(home / "levitor" / NETWORK, b"n" * 999)
+    with hub.serve(LEVITOR.hub, REPOSITORY) as served:
+        levitor("weights", "fetch", "levitor", "--yes", HF_ENDPOINT=served.endpoint)
+        assert served.asked == []  # it looks whole, from its names
+        done = levitor(
+            "weights", "fetch", "levitor", "--yes", "--again", HF_ENDPOINT=served.endpoint
+        )
+    assert done.returncode == 0, done.stderr
+    assert (home / "levitor" / NETWORK).read_bytes() == REPOSITORY[NETWORK]
+
+
 def test_another_folder_is_told_how_to_be_found(tmp_path):
     with hub.serve(LEVITOR.hub, REPOSITORY) as served:
         done = levitor(

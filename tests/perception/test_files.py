@@ -115,13 +115,19 @@ def test_a_metric_depth_model_is_no_disparity(weights, tmp_path):
 def test_a_truncated_pth(original, kept):
     load, path = original
     path.write_bytes(path.read_bytes()[:kept])
-    refused(load, path, "cannot be used")
+    refused(load, path, f"the file of {kept} bytes is damaged")
+
+
+def test_a_text_that_is_called_pth(original):
+    load, path = original
+    path.write_text("hello")
+    refused(load, path, "the file of 5 bytes is damaged, or holds more than tensors")
 
 
 def test_a_pth_with_code_in_it_never_runs(original):
     load, path = original
     torch.save({"weights": Trap()}, path)
-    refused(load, path, "cannot be used")
+    refused(load, path, "or holds more than tensors")
     assert not Trap.sprung
 
 

@@ -7,6 +7,7 @@ import pytest
 from backend.perception import info, registry
 from backend.perception.registry import Loaded
 from backend.resources import Resources, no_weights
+from backend.weights import Search
 from protocol.errors import ShotError
 
 
@@ -57,6 +58,15 @@ def test_a_wish_nobody_knows_lists_what_there_is():
     with pytest.raises(ShotError, match="no model 'midas'") as caught:
         registry.depth_model("midas", Resources(), Loaded())
     assert "depth-anything-v2-small" in caught.value.fix
+
+
+def test_weights_that_were_said_to_lie_where_they_do_not_are_passed_over_with_a_note(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    search = Search(options={"depth-anything-v2-base": tmp_path}, environ={"HF_HOME": "/nowhere"})
+    chosen = registry.depth_model("auto", Resources(weights=search.require), Loaded())
+    assert chosen.model is None
+    assert len(chosen.notes) == 1
+    assert f"{tmp_path} (--weights) lack model.safetensors." in chosen.notes[0]
 
 
 def test_broken_weights_are_passed_over_with_a_note_unless_they_were_asked_for(weights, tmp_path):

@@ -137,7 +137,7 @@ def test_an_incomplete_folder_names_the_missing_file(tmp_path, leave_out, also, 
         (tmp_path / file).unlink()
     with pytest.raises(ShotError) as refused:
         Search(options={"svd-xt": tmp_path}).require("svd-xt")
-    assert refused.value.code == "weights"
+    assert refused.value.code == "no_weights_there"
     assert f"{tmp_path} (--weights)" in refused.value.sentence
     assert says in refused.value.sentence
 
