@@ -118,8 +118,8 @@ def _fov(self: LEVITOR_PG_lift) -> float:
 
 def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
     try:
-        scene, collection = lifts.find(self.uid)
-        self.fov_said = relift.set_fov(scene, collection, value)
+        collection = self.id_data
+        self.fov_said = relift.set_fov(lifts.scene_of(collection), collection, value)
     except ShotError as error:  # a field has no other way to say it
         self.fov_said = f"{error.sentence} {error.fix}".strip()
 

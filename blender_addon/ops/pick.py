@@ -233,7 +233,8 @@ class LEVITOR_OT_pick(Operator):
         )
         for older in link.pending("segment"):
             link.cancel(older)  # this request holds its clicks too
-        place = partial(_place, uid=collection.levitor.uid, clicks=tuple(clicks), box=box)
+        asked, uid = lifts.Asked.in_scene(scene), collection.levitor.uid
+        place = partial(_place, uid=uid, asked=asked, clicks=tuple(clicks), box=box)
         errand = Errand(kind="segment", label=collection.name, place=place)
         task = link.start(message, blobs | scene_blobs, errand)
         if not self.wait:
@@ -286,10 +287,11 @@ def _place(
     blobs: Mapping[str, bytes],
     *,
     uid: str,
+    asked: lifts.Asked,
     clicks: Sequence[Click],
     box: Box,
 ) -> str:
-    _, collection = lifts.find(uid)
+    _, collection = lifts.find(uid, asked)
     size = collection.levitor.width * collection.levitor.height
     picks.place(collection, candidates.from_reply(result, blobs, size, clicks, box))
     bpy.ops.ed.undo_push(message="Pick")

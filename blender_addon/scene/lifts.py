@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,18 +141,7 @@ def find(uid: str, asked: Asked | None = None) -> tuple[Scene, Collection]:
     Raises:
         ShotError: no scene of this file holds it.
     """
-    found = [
-        (scene, collection)
-        for scene in bpy.data.scenes
-        for collection in scene.collection.children_recursive
-        if collection.levitor.uid == uid
-    ]
-    if not found:
-        raise ShotError(
-            "other_lift",
-            "The photo this was made for is not in this file any more.",
-            "Open its file, or undo back to it, and try again.",
-        )
+    found = _held(lambda collection: collection.levitor.uid == uid)
 
     def claim(one: tuple[Scene, Collection]) -> tuple[bool, bool, bool]:
         scene, collection = one
@@ -161,6 +150,32 @@ def find(uid: str, asked: Asked | None = None) -> tuple[Scene, Collection]:
         return itself, named, scene.levitor.lift == collection
 
     return max(found, key=claim)
+
+
+def scene_of(collection: Collection) -> Scene:
+    """A scene that holds this very lift, and no copy of it; one that works on it comes first.
+
+    Raises:
+        ShotError: no scene of this file holds it.
+    """
+    found = _held(lambda one: one == collection)
+    return max(found, key=lambda one: one[0].levitor.lift == collection)[0]
+
+
+def _held(wanted: Callable[[Collection], bool]) -> list[tuple[Scene, Collection]]:
+    found = [
+        (scene, collection)
+        for scene in bpy.data.scenes
+        for collection in scene.collection.children_recursive
+        if wanted(collection)
+    ]
+    if not found:
+        raise ShotError(
+            "other_lift",
+            "The photo this was made for is not in this file any more.",
+            "Open its file, or undo back to it, and try again.",
+        )
+    return found
 
 
 def in_scene(ob: Object | None, scene: Scene) -> bool:

@@ -186,6 +186,19 @@ def test_a_file_keeps_the_shown_mask_and_says_that_the_others_are_not_in_it(pick
     assert bpy.ops.levitor.make_instance(name="Part") == {"FINISHED"}
 
 
+def test_a_click_in_a_full_copy_of_the_scene_is_shown_there(picked):
+    original, before = picked.lift, picked.mask()
+    bpy.ops.scene.new(type="FULL_COPY")
+    assert picked.lift.background != original.background
+    bpy.ops.levitor.pick(x=60, y=150, wait=WAIT)
+    copied = picked.mask()
+    assert picked.lift.clicks[0].x == 60
+    assert [click.x for click in original.clicks] == [160]
+    lit = picked.cloud.floats(original.background.data, "Pick") > 0.5
+    np.testing.assert_array_equal(np.sort(picked.cloud.pixels(original.background)[lit]), before)
+    assert len(copied) == picked.lift.picked
+
+
 def test_colours_have_one_mask_and_nothing_to_go_through(picked):
     bpy.context.scene.levitor.click_model = "offline"
     bpy.ops.levitor.pick(x=160, y=100, wait=WAIT)
