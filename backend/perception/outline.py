@@ -144,17 +144,18 @@ def own_depth(depth: Array, mask: Array, band: int) -> npt.NDArray[np.float32]:
     disparity = 1.0 / np.maximum(mended[part], 1e-9)
     core = _core(inside, band)
     rows, columns = _places(inside & ~core)
-    if not len(rows) or not core.any():
-        return mended
     # What is asked of a neighbourhood is asked of every few pixels of it
     step = max(1, (band + 1) // 3)
+    deep = np.ascontiguousarray(core[::step, ::step])
+    if not len(rows) or not deep.any():
+        return mended
     sparse = np.ascontiguousarray(disparity[::step, ::step])
     cell = rows // step * sparse.shape[1] + columns // step
     place = rows * inside.shape[1] + columns
     outer = _core(np.ascontiguousarray(1 - inside[::step, ::step]), band / step)
     beside, known = _mean(sparse, outer, 3 * band // step, cell)
-    change = _range(sparse, core[::step, ::step], 2 * band // step, cell)
-    own, there = _nearest(disparity, core, place), disparity.take(place)
+    change = _range(sparse, deep, 2 * band // step, cell)
+    own, there = _nearest(sparse, deep, cell), disparity.take(place)
     step_there = beside - own
     least = np.maximum(LEAST_STEP * own, SLOPE * change)
     away = (there - own) * np.sign(step_there)
@@ -279,16 +280,15 @@ def _core(inside: Array, band: float) -> npt.NDArray[np.bool_]:
 
 
 def _nearest(values: Array, seeds: Array, place: Array) -> Array:
-    """The value of the seed that is nearest to each flat place; the places are no seeds."""
-    edge = np.flatnonzero(seeds & (cv2.erode(seeds.astype(np.uint8), _square(1)) == 0))
+    """The value of the seed that is nearest to each flat place."""
     _, labels = cv2.distanceTransformWithLabels(
         (~seeds).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # Whole numbers already, which OpenCV's stubs do not tell
-    label, wanted = (np.asarray(labels, np.int32).take(where) for where in (edge, place))
-    found = np.zeros(int(max(label.max(), wanted.max())) + 1, np.float32)
-    found[label] = values.take(edge)
-    return found[wanted]
+    label = np.asarray(labels, np.int32)
+    found = np.zeros(int(label.max()) + 1, np.float32)
+    found[label[seeds]] = values[seeds]
+    return found[label.take(place)]
 
 
 def _range(values: Array, where: Array, reach: int, cell: Array) -> Array:

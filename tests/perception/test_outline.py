@@ -193,3 +193,18 @@ def test_sizes_that_differ_are_refused_with_both():
         refined_mask(image, mask, 2)
     with pytest.raises(ValueError, match=r"\(4, 6\) has no mask of \(4, 5\)"):
         own_depth(image[..., 0].astype(np.float32), mask, 2)
+
+
+@pytest.mark.parametrize("band", [4, 5, 6, 9, 12])
+def test_every_depth_stays_between_those_that_were_there(band):
+    """Bands of 4 to 12 pixels look at every pixel, or at every second to fourth of them."""
+    for seed, cells in enumerate([(5, 6), (12, 15), (40, 50)]):
+        rng = np.random.default_rng(seed)
+        ragged = cv2.resize(rng.normal(size=cells).astype(np.float32), (203, 157)) > 0.3
+        depth = smeared(ragged, 3.0, 12.0, band / 4)
+        found = own_depth(depth, ragged, band)
+        assert depth.min() <= found.min()
+        assert found.max() <= depth.max()
+        if cells == (5, 6):  # in blobs of 30 pixels some are surely inside: the rest is mended
+            flying = [((d > 3.6) & (d < 11) & ragged).sum() for d in (depth, found)]
+            assert flying[1] < 0.25 * flying[0]
