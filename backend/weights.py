@@ -160,12 +160,21 @@ class Search:
         return found is not None and not found.missing
 
     def lack(self, names: Iterable[str]) -> ShotError | None:
-        """What is said of the first of ``names`` that cannot be used."""
-        for name in names:
-            found = self.find(name)
-            if found is None or found.missing:
-                return self._lack(weights_of(name), found)
-        return None
+        """What is said of the first of ``names`` that cannot be used, the others named with it."""
+        lacking = [name for name in names if not self.has(name)]
+        if not lacking:
+            return None
+        first, *others = lacking
+        error = self._lack(weights_of(first), self.find(first))
+        if not others:
+            return error
+        sizes = _and([f"'{name}' ({human(weights_of(name).size)})" for name in others])
+        return ShotError(
+            error.code,
+            error.sentence,
+            f"{error.fix} It needs {sizes} as well: `levitor weights fetch "
+            f"{' '.join([first, *others])}` gets all.",
+        )
 
     def target(self) -> Path:
         """The folder that fetched weights are put into: the first that is looked into."""

@@ -163,6 +163,13 @@ def test_weights_that_are_nowhere_are_told_with_places_size_licence_and_ways(env
     assert said.sentence.count(". ") == 0  # one sentence
 
 
+def test_the_others_that_are_missing_are_told_with_the_first(environ):
+    both = Search(environ=environ).lack(("svd-xt", "levitor"))
+    assert "'svd-xt'" in both.sentence
+    assert "needs 'levitor' (2.7 GB) as well" in both.fix
+    assert "`levitor weights fetch svd-xt levitor` gets all" in both.fix
+
+
 def test_the_first_of_several_that_is_missing_is_told(environ, default):
     fill(default / "svd-xt", "svd-xt")
     assert "'levitor'" in Search(environ=environ).lack(("svd-xt", "levitor")).sentence
