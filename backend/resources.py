@@ -15,6 +15,29 @@ NAMED_IN_VAIN = "no_weights_there"
 """The code of the error for weights that do not lie where somebody said that they do."""
 
 
+SHORTAGES = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Insufficient memory",
+)
+"""What torch says on a CPU, OpenCV, and libraries that take memory past torch's allocator."""
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough, on the CPU or on a device.
+
+    By names and words, so that a process without torch and OpenCV can ask: torch has a class of its
+    own only for its allocator on a device, and OpenCV has one for all its errors.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    library = isinstance(error, RuntimeError) or type(error).__name__ == "error"
+    return library and any(words in str(error) for words in SHORTAGES)
+
+
 def no_weights(name: str) -> Path:
     """The answer where no weights were ever configured."""
     raise ShotError(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.resources import is_shortage
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,11 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ShotError, MemoryError, torch.OutOfMemoryError):
+    except ShotError:
         raise
     except Exception as error:
+        if is_shortage(error):
+            raise
         log.debug("%s cannot be read", path, exc_info=True)
         words = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
         raise refused(path, (words or type(error).__name__)[:200]) from error
@@ -106,7 +109,7 @@ def read_pth(path: Path) -> dict[str, Tensor]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            if out_of_memory(error) or isinstance(error, FileNotFoundError | PermissionError):
+            if is_shortage(error) or isinstance(error, FileNotFoundError | PermissionError):
                 raise
             # Its words are about the inside of zip files and of pickles
             log.debug("%s cannot be read", path, exc_info=True)
@@ -174,14 +177,6 @@ def square_root(number: int, what: str, path: Path) -> int:
     if root * root != number or root == 0:
         raise refused(path, f"{number} {what} are no square grid")
     return root
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice; torch has other words on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("not enough memory" in str(error) or "can't allocate memory" in str(error))
-    )
 
 
 def _some(names: list[str]) -> str:

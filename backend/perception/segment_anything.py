@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
 from backend.perception.rest import at_work
+from backend.resources import is_shortage
 from protocol.errors import ShotError
 
 MEAN = (123.675, 116.28, 103.53)
@@ -267,19 +269,16 @@ def load(
     return SegmentAnything(name, network, device, rests=rests)
 
 
-class _memory_told:  # noqa: N801 - used as a function
+@contextmanager
+def _memory_told(name: str, device: str) -> Iterator[None]:
     """Turns a lack of memory into one sentence."""
-
-    def __init__(self, name: str, device: str) -> None:
-        self._name, self._device = name, device
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None and loading.out_of_memory(error):
-            raise ShotError(
-                "memory",
-                f"The memory of '{self._device}' does not suffice for {self._name}.",
-                "Choose a smaller segment model, or close other programs.",
-            ) from error
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        raise ShotError(
+            "memory",
+            f"The memory of '{device}' does not suffice for {name}.",
+            "Choose a smaller segment model, or close other programs.",
+        ) from error

@@ -30,7 +30,7 @@ import zmq
 
 import protocol
 from backend.cancelled import Cancelled
-from backend.resources import Resources
+from backend.resources import Resources, is_shortage
 from backend.weights import Search
 from protocol import ShotError, messages
 
@@ -104,7 +104,7 @@ def _report(job: str, error: Exception) -> messages.State:
         return messages.State(job=job, seq=0, state="cancelled")
     if isinstance(error, ShotError):
         return failed(error.code, error.sentence, error.fix)
-    if _is_out_of_memory(error):
+    if is_shortage(error):
         log.warning("job %s ran out of memory: %s", job, error)
         return failed(
             "out_of_memory",
@@ -121,20 +121,6 @@ def _report(job: str, error: Exception) -> messages.State:
         f"Something went wrong inside the server (error {name}).",
         "Look for that name in the server's log, and report it.",
     )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # By name and text, so that this file needs no torch and no OpenCV. On the CPU torch raises a
-    # plain RuntimeError, and OpenCV has one class for all its errors.
-    match type(error).__name__:
-        case "OutOfMemoryError":
-            return True
-        case "RuntimeError":
-            return "can't allocate memory" in str(error)
-        case "error":
-            return "Insufficient memory" in str(error)
-        case _:
-            return isinstance(error, MemoryError)
 
 
 def _what_memory(said: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import pytest
 import torch
 from torch import nn
@@ -13,13 +14,12 @@ from backend.engines.svd.memory import (
     choose_plan,
     chunk_feed_forward,
     free_bytes,
-    is_shortage,
     lower_rung,
     needed_bytes,
     plan_of,
     weight_bytes,
 )
-from backend.resources import MEMORY
+from backend.resources import MEMORY, is_shortage
 from tests.engines.networks import inputs, small_unet
 
 XT = Weights(
@@ -102,6 +102,10 @@ def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (MemoryError(), True),
+        (cv2.error("(-4:Insufficient memory) Failed to allocate 100 bytes"), True),
+        (cv2.error("(-215:Assertion failed) !empty()"), False),
+        (ValueError("not enough memory of the past"), False),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),

@@ -8,6 +8,7 @@ Expects Stable Video Diffusion in diffusers' layout (``image_encoder``, ``vae``,
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ from backend.engines.svd.controlnet import (
     SVDControlNet,
 )
 from backend.engines.svd.unet import ControlledUNet
+from backend.resources import is_shortage
 from protocol.errors import ShotError
+
+log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 SHOWN_KEYS = 10
@@ -181,6 +185,9 @@ def read_weights(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
             "Fetch it again.",
         ) from error
     except Exception as error:  # whatever a strange pickle makes the reader say
+        if is_shortage(error):
+            raise
+        log.debug("%s cannot be read", file, exc_info=True)
         raise _bad(
             f"'{file}' holds something else than weights: {_first_line(error)}.",
             "Use a file of tensors, best a .safetensors.",

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from backend.resources import is_shortage
+
 GIGA = 1e9
 
 
@@ -46,22 +48,6 @@ PLANS = (
 def plan_of(rung: str) -> Plan:
     """The plan called ``rung``."""
     return next(plan for plan in PLANS if plan.rung == rung)
-
-
-SHORTAGES = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""What is said by a CPU and by libraries that take memory past torch's allocator."""
-
-
-def is_shortage(error: RuntimeError) -> bool:
-    """Whether memory was not enough; torch has a class of its own only for its allocator's."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in SHORTAGES
-    )
 
 
 def lower_rung(rung: str) -> str | None:
