@@ -28,6 +28,7 @@ from torch import Tensor
 from backend import exif
 from backend.contracts import Frames, OnStep
 from backend.geometry.camera import fov_from_focal
+from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 from protocol.messages import Limits
 
@@ -231,9 +232,11 @@ def _as_sentence(what: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (ShotError, MemoryError):
+    except ShotError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise _unreadable(what, error) from error
 
 

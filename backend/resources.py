@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +15,34 @@ MEMORY = ("auto", "low", "balanced", "high")
 NAMED_IN_VAIN = "no_weights_there"
 """The code of the error for weights that do not lie where somebody said that they do."""
 
-
-SHORTAGES = (
+OUT_OF_MEMORY_WORDS = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
     "can't allocate memory",
+    "Cannot allocate memory",
     "not enough memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
     "Insufficient memory",
+    "bad_alloc",
+    "paging file is too small",
 )
-"""What torch says on a CPU, OpenCV, and libraries that take memory past torch's allocator."""
+"""What says so: torch's devices; CUDA's libraries; torch and the system where the CPU's memory is
+not enough; OpenCV; C++; Windows, where a file of weights is mapped."""
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was not enough, on the CPU or on a device.
 
     By names and words, so that a process without torch and OpenCV can ask: torch has a class of its
-    own only for its allocator on a device, and OpenCV has one for all its errors.
+    own only for its allocator on a device, OpenCV and safetensors have one for all their errors.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    library = isinstance(error, RuntimeError) or type(error).__name__ == "error"
-    return library and any(words in str(error) for words in SHORTAGES)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    names = ("error", "SafetensorError")  # of OpenCV, and of safetensors
+    library = isinstance(error, RuntimeError | OSError) or type(error).__name__ in names
+    return library and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
 
 
 def no_weights(name: str) -> Path:

@@ -7,7 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.resources import is_out_of_memory
+
 if TYPE_CHECKING:
+    import torch
+
     from backend.engines.svd.trial import Subject, Took, Trial
 
 PEAK_TFLOPS = 790.0
@@ -173,7 +177,9 @@ def measure(
     say(f"a tiny step is apart from the CPU's in fp32 by {found['disagreement']:.1e} of its mean")
     try:
         subject = Subject(trial, tiny)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         say("the weights alone are too much for the memory of the device")
         return found
     fitting: memory.Plan | None = None
@@ -192,11 +198,7 @@ def measure(
         found["rungs"].append(row)
         took = _tried(subject, plan)
         if took is None:
-            free, whole = torch.cuda.mem_get_info(device)
-            say(
-                f"{rung}: out of memory, {reckoned / 1e9:.1f} GB reckoned, "
-                f"{free / 1e9:.1f} of {whole / 1e9:.1f} GB free"
-            )
+            say(f"{rung}: out of memory, {reckoned / 1e9:.1f} GB reckoned{free_words(device)}")
             continue
         fitting = fitting or plan
         row |= facts(took, trial, floor)
@@ -214,13 +216,23 @@ def measure(
 
 def _tried(subject: Subject, plan: Any) -> Took | None:
     """A shot after one that warms up; None where the memory was not enough."""
-    import torch
-
     try:
         subject.run(plan, steps=2)
         return subject.run(plan)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return None
+
+
+def free_words(device: torch.device) -> str:
+    """How much of a device's own memory is free; nothing of a CPU, which has none."""
+    import torch
+
+    if device.type != "cuda":
+        return ""
+    free, whole = torch.cuda.mem_get_info(device)
+    return f", {free / 1e9:.1f} of {whole / 1e9:.1f} GB free"
 
 
 def facts(took: Took, trial: Trial, floor: float | None) -> dict[str, Any]:

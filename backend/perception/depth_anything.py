@@ -20,7 +20,7 @@ from torch import Tensor
 from backend.perception import convert_depth_anything, loading
 from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
 from backend.perception.rest import at_work
-from backend.resources import is_shortage
+from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 PATCH = 14
@@ -75,7 +75,7 @@ class DepthAnything:
                     values = self._looked_at(pixels, tried)
                 break
             except Exception as error:
-                if not is_shortage(error):
+                if not is_out_of_memory(error):
                     raise
                 if tried < 4 * PATCH:
                     raise ShotError(

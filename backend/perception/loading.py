@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend.resources import is_shortage
+from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def reading(path: Path) -> Iterator[None]:
     except ShotError:
         raise
     except Exception as error:
-        if is_shortage(error):
+        if is_out_of_memory(error):
             raise
         log.debug("%s cannot be read", path, exc_info=True)
         words = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
@@ -109,7 +109,7 @@ def read_pth(path: Path) -> dict[str, Tensor]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            if is_shortage(error) or isinstance(error, FileNotFoundError | PermissionError):
+            if is_out_of_memory(error) or isinstance(error, FileNotFoundError | PermissionError):
                 raise
             # Its words are about the inside of zip files and of pickles
             log.debug("%s cannot be read", path, exc_info=True)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
 from backend.perception.rest import at_work
-from backend.resources import is_shortage
+from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 MEAN = (123.675, 116.28, 103.53)
@@ -274,8 +274,8 @@ def _memory_told(name: str, device: str) -> Iterator[None]:
     """Turns a lack of memory into one sentence."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_shortage(error):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise ShotError(
             "memory",

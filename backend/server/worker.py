@@ -30,7 +30,7 @@ import zmq
 
 import protocol
 from backend.cancelled import Cancelled
-from backend.resources import Resources, is_shortage
+from backend.resources import Resources, is_out_of_memory
 from backend.weights import Search
 from protocol import ShotError, messages
 
@@ -104,7 +104,7 @@ def _report(job: str, error: Exception) -> messages.State:
         return messages.State(job=job, seq=0, state="cancelled")
     if isinstance(error, ShotError):
         return failed(error.code, error.sentence, error.fix)
-    if is_shortage(error):
+    if is_out_of_memory(error):
         log.warning("job %s ran out of memory: %s", job, error)
         return failed(
             "out_of_memory",

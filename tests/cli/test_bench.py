@@ -31,23 +31,31 @@ def test_every_rung_is_timed_and_the_numbers_are_written(tmp_path, capsys):
     assert {"convolutions", "products", "attention", "norms"} <= set(found["kinds"])
 
 
-def test_a_rung_that_does_not_fit_is_one_line_and_the_next_is_tried(monkeypatch):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError(), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+)
+def test_a_rung_that_does_not_fit_is_one_line_and_the_next_is_tried(monkeypatch, error):
     trial = Trial(device=torch.device("cpu"), dtype=torch.float32, frames=2, height=64, width=64)
     run = Subject.run
 
     def full(self, plan, steps=None):
         if plan.rung == "high":
-            raise torch.OutOfMemoryError
+            raise error
         return run(self, plan, 1)
 
     monkeypatch.setattr(Subject, "run", full)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000_000, 8_000_000_000))
     said = []
     found = bench.measure(trial, ["high", "low"], True, 790.0, said.append)
     assert [("step" in row) for row in found["rungs"]] == [False, True]
     line = next(line for line in said if line.startswith("high"))
     assert line.startswith("high: out of memory, ")
-    assert line.endswith("3.0 of 8.0 GB free")
+    assert line.endswith(" GB reckoned")
+
+
+def test_what_is_free_is_told_of_a_device_that_has_memory_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000_000, 8_000_000_000))
+    assert bench.free_words(torch.device("cuda")) == ", 3.0 of 8.0 GB free"
+    assert bench.free_words(torch.device("cpu")) == ""
 
 
 def test_the_work_of_the_trained_size_is_what_a_floor_is_made_of():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from backend.engines.svd import load
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import load_base, load_controlnet, read_weights
 from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER
@@ -328,3 +331,23 @@ def test_an_image_encoder_with_keys_missing_or_of_another_shape(base):
     tensors["visual_projection.weight"] = torch.zeros(5, 32)
     save_file(tensors, file, metadata={"format": "pt"})
     assert "The image encoder in" in refusal(load_base, base, FP32)
+
+
+@pytest.mark.parametrize(
+    ("reader", "error"),
+    [
+        ("load_file", SafetensorError("Error while mapping: Cannot allocate memory (os error 12)")),
+        ("load_file", OSError(errno.ENOMEM, "Cannot allocate memory")),
+        ("CLIPVisionModelWithProjection", RuntimeError("can't allocate memory: 9 GB")),
+    ],
+    ids=["mapped", "read", "image encoder"],
+)
+def test_too_little_memory_is_not_taken_for_a_damaged_file(base, monkeypatch, reader, error):
+    def too_little(*_, **__):
+        raise error
+
+    reads = load if reader == "load_file" else load.CLIPVisionModelWithProjection
+    name = reader if reader == "load_file" else "from_pretrained"
+    monkeypatch.setattr(reads, name, too_little)
+    with pytest.raises(type(error), match="memory"):
+        load_base(base, FP32)

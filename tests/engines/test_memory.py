@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+import av
 import cv2
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from backend.engines.svd.memory import (
@@ -19,7 +23,7 @@ from backend.engines.svd.memory import (
     plan_of,
     weight_bytes,
 )
-from backend.resources import MEMORY, is_shortage
+from backend.resources import MEMORY, is_out_of_memory
 from tests.engines.networks import inputs, small_unet
 
 XT = Weights(
@@ -97,7 +101,7 @@ def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_
 
 
 @pytest.mark.parametrize(
-    ("error", "short"),
+    ("error", "lacks"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
         (RuntimeError("CUDA error: out of memory"), True),
@@ -107,18 +111,27 @@ def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_
         (cv2.error("(-215:Assertion failed) !empty()"), False),
         (ValueError("not enough memory of the past"), False),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB)"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError("The paging file is too small for this operation to complete."), True),
+        (SafetensorError("Error while mapping: Cannot allocate memory (os error 12)"), True),
+        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (SafetensorError("Error while deserializing header: HeaderTooLarge"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
-def test_a_shortage_is_known_by_its_class_or_by_its_words(error, short):
-    assert is_shortage(error) == short
+def test_a_lack_of_memory_is_known_by_its_class_or_by_its_words(error, lacks):
+    assert is_out_of_memory(error) == lacks
 
 
 def test_a_cpu_that_has_no_more_says_so_in_known_words():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert is_shortage(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 def test_a_device_too_full_to_be_asked_has_nothing_free(monkeypatch):

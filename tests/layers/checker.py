@@ -190,6 +190,31 @@ def _global_randomness(tree: ast.AST) -> list[int]:
     return lines
 
 
+def _memory_judgement(tree: ast.AST) -> list[int]:
+    """Uses of the errors' names, and looks for their words; raising one is no judgement."""
+    errors = {"MemoryError", "OutOfMemoryError"}
+    raised = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and node.exc is not None
+        for inner in ast.walk(node.exc)
+    }
+    lines: list[int] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in errors:
+                found = node not in raised
+            case ast.Compare():
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                words = " ".join(text.lower() for text in texts if isinstance(text, str))
+                found = any(one in words for one in (" memory", "alloc_failed", "outofmemory"))
+            case _:
+                found = False
+        if found:
+            lines.append(node.lineno)
+    return lines
+
+
 def _absolute_own_import(tree: ast.AST) -> list[int]:
     return [line for line, name in _imported(tree) if name.split(".")[0] in PACKAGES]
 
@@ -202,6 +227,7 @@ FINDERS = {
     "an edit of sys.path or sys.modules": _path_edit,
     "star import": _star_import,
     "randomness from a hidden generator": _global_randomness,
+    "a judgement of its own on what is a lack of memory": _memory_judgement,
     "a Python thread or process in the extension": _import_of(
         "threading", "_thread", "concurrent", "multiprocessing", "asyncio"
     ),

@@ -141,6 +141,7 @@ ZONES = (
             "backend.exif",
             "backend.geometry.camera",
             "backend.media",
+            RESOURCES,
             "protocol",
         ),
         banned=NO_THREADS | {"socket", "subprocess"},
@@ -206,6 +207,11 @@ BANS = (
     Ban(name="an edit of sys.path or sys.modules"),
     Ban(name="star import"),
     Ban(name="randomness from a hidden generator"),
+    Ban(
+        name="a judgement of its own on what is a lack of memory",
+        files=EVERYWHERE,
+        spare=("backend/resources.py",),
+    ),
     Ban(name="a Python thread or process in the extension", files=("blender_addon/*",)),
     Ban(
         name="an absolute import of own code in the extension",

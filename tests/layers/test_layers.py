@@ -121,6 +121,7 @@ PLANTED = {
     "an edit of sys.path or sys.modules": "sys.path.insert(0, p)",
     "star import": "from numpy import *",
     "randomness from a hidden generator": "x = np.random.rand(3)",
+    "a judgement of its own on what is a lack of memory": "isinstance(e, MemoryError)",
     "a Python thread or process in the extension": "from threading import Thread",
     "an absolute import of own code in the extension": "from blender_addon.core import lift",
 }
@@ -145,6 +146,9 @@ def test_a_planted_fault_is_found(name):
         pytest.param("torch.randn(3)", id="a draw without a generator"),
         pytest.param("rng = np.random.default_rng()", id="a seed nobody knows"),
         pytest.param("random.shuffle(x)", id="Python's own generator"),
+        pytest.param("isinstance(error, torch.OutOfMemoryError)", id="memory, by torch's class"),
+        pytest.param("'out of memory' in str(error)", id="memory, by words"),
+        pytest.param("type(error).__name__ == 'OutOfMemoryError'", id="memory, by a class's name"),
     ],
 )
 def test_other_ways_to_the_same_fault_are_found_too(source):
@@ -160,6 +164,8 @@ def test_other_ways_to_the_same_fault_are_found_too(source):
         "rng = np.random.default_rng(7)",
         "here = sys.path[0]",
         "pprint(x)",
+        "raise MemoryError('no room')",
+        "error.code == 'out_of_memory'",
     ],
 )
 def test_what_only_looks_like_a_fault_is_left_alone(source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import struct
 import zlib
@@ -15,6 +16,7 @@ import pytest
 import sklearn.datasets
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from backend import media
 from protocol.errors import ShotError
@@ -187,6 +189,15 @@ def test_postscript_is_not_run(tmp_path):
     with pytest.raises(ShotError, match="not an image that can be read"):
         media.decode_photo(program.encode(), 100)
     assert not trace.exists()
+
+
+def test_too_little_memory_is_not_taken_for_a_damaged_photo(monkeypatch):
+    def too_little(self):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(PngImageFile, "load", too_little)
+    with pytest.raises(OSError, match="allocate memory"):
+        media.decode_photo(png(noise(64, 64, 3)), 64)
 
 
 def test_damaged_exif_does_not_cost_the_photo():

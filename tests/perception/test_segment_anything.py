@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -251,10 +252,17 @@ def test_prompts_that_cannot_work_are_refused(weights, points, box, says):
         model.segment(embedding, *clicks(*points), box)
 
 
-def test_short_memory_is_one_sentence():
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB"),
+        cv2.error("(-4:Insufficient memory) Failed to allocate 3221225472 bytes"),
+    ],
+)
+def test_short_memory_is_one_sentence(error):
     class Hungry(Discs):
         def get_image_embeddings(self, square):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+            raise error
 
     with pytest.raises(ShotError, match="memory of 'cpu' does not suffice for hungry"):
         SegmentAnything("hungry", Hungry()).encode(np.zeros((60, 80, 3), np.uint8))

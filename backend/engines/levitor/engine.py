@@ -25,7 +25,7 @@ from backend.engines.svd.load import Base, load_base, load_controlnet
 from backend.engines.svd.preview import LatentPreview
 from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
 from backend.geometry.fit import Fit, Size, fit_photo
-from backend.resources import Resources, is_shortage
+from backend.resources import Resources, is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -148,8 +148,8 @@ class LevitorEngine:
                 frames = self._sample(
                     base, controlnet, plan, image, signal, settings, options, seed, on_step
                 )
-        except RuntimeError as error:
-            if not is_shortage(error):
+        except Exception as error:
+            if not is_out_of_memory(error):
                 raise
             log.warning("memory '%s' was not enough: %s", plan.rung, str(error))
             frames = None

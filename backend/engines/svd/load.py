@@ -32,7 +32,7 @@ from backend.engines.svd.controlnet import (
     SVDControlNet,
 )
 from backend.engines.svd.unet import ControlledUNet
-from backend.resources import is_shortage
+from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -180,12 +180,14 @@ def read_weights(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
         else:
             tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _bad(
             f"'{file}' ({_size(file)}) is cut off or damaged: {_first_line(error)}.",
             "Fetch it again.",
         ) from error
     except Exception as error:  # whatever a strange pickle makes the reader say
-        if is_shortage(error):
+        if is_out_of_memory(error):
             raise
         log.debug("%s cannot be read", file, exc_info=True)
         raise _bad(
@@ -303,6 +305,8 @@ def _load_clip(file: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
             output_loading_info=True,
         )
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _bad(
             f"The image encoder in '{folder}' cannot be read: {_first_line(error)}.",
             "Fetch it again.",

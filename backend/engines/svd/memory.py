@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from backend.resources import is_shortage
+from backend.resources import is_out_of_memory
 
 GIGA = 1e9
 
@@ -137,7 +137,7 @@ def free_bytes(device: torch.device, *own: nn.Module) -> int | None:
     try:
         free, _ = torch.cuda.mem_get_info(device)
     except RuntimeError as error:
-        if not is_shortage(error):
+        if not is_out_of_memory(error):
             raise
         return 0  # so full that even the asking found no room
     # What this process holds but does not use is free to it as well
