@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 import bpy
 
 from . import prefs, props
@@ -9,6 +12,8 @@ from .link import pump
 from .ops import OPERATORS, live
 from .scene import picks, pictures
 from .ui import PANELS
+
+log = logging.getLogger(__name__)
 
 CLASSES = (*props.CLASSES, prefs.LEVITOR_AP_preferences, *OPERATORS, *PANELS)
 
@@ -23,11 +28,14 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undo :func:`register`."""
-    live.stop()
-    pump.stop()
-    pictures.forget()
-    picks.forget()
-    props.detach()
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+    """Undo :func:`register`, all of it: a step that fails is logged and the others are taken.
+
+    What stayed behind would keep the extension from being enabled again until Blender is restarted.
+    """
+    steps = [live.stop, pump.stop, pictures.forget, picks.forget, props.detach]
+    steps += [partial(bpy.utils.unregister_class, cls) for cls in reversed(CLASSES)]
+    for step in steps:
+        try:
+            step()
+        except Exception:
+            log.exception("%s failed while the extension was disabled", step)

@@ -316,20 +316,38 @@ def link() -> Link:
     return _owner
 
 
-followers: list[Callable[[], None]] = []
-"""Called by the timer, never from within an operator that waits."""
+_followers: list[Callable[[], None]] = []
+_failed: dict[Callable[[], None], str] = {}
+
+
+def follow(follower: Callable[[], None]) -> None:
+    """Let the timer call ``follower``; never from within an operator that waits."""
+    _failed.pop(follower, None)
+    _followers.append(follower)
+
+
+def unfollow(follower: Callable[[], None]) -> None:
+    """Let it call ``follower`` no more; one that failed it does not call anyway."""
+    _failed.pop(follower, None)
+    if follower in _followers:
+        _followers.remove(follower)
+
+
+def failure(follower: Callable[[], None]) -> str:
+    """What ``follower`` failed with, after which it is not called again; empty where it did not."""
+    return _failed.get(follower, "")
 
 
 def beat() -> float:
     """The timer's callback: :func:`pump`, then the followers; never raises."""
     pause = pump()
-    for follow in followers:
+    for follower in list(_followers):
         try:
-            follow()
-        except Exception:
-            log.exception("%s failed and is not called again", follow.__name__)
-            followers.remove(follow)
-            break
+            follower()
+        except Exception as error:
+            log.exception("%s failed and is not called again", follower)
+            unfollow(follower)
+            _failed[follower] = str(error) or type(error).__name__
     return ACTIVE_SECONDS if _owner.waiting else pause
 
 
@@ -371,10 +389,10 @@ def start() -> None:
 
 
 def stop() -> None:
-    """End the timer, the handlers and the connection."""
+    """End the timer, the handlers and the connection, whatever the connection says to that."""
     global _owner
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
     busy.stop()
-    _owner.disconnect()
-    _owner = Link()
+    ended, _owner = _owner, Link()
+    ended.disconnect()

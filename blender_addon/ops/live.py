@@ -41,16 +41,26 @@ def follow() -> None:
     edits.seen()  # only now: reading the shot counts as an edit
 
 
+def said() -> str:
+    """Why there is no preview of the shot as it is now; empty where there is one."""
+    if failure := pump.failure(follow):
+        return (
+            f"Live previews failed and are off: {failure}. Disable and enable LeviTor in the "
+            "preferences to have them again; Blender's console says more."
+        )
+    return trouble
+
+
 def start() -> None:
     """Begin to watch."""
     edits.start()
-    pump.followers.append(follow)
+    pump.follow(follow)
 
 
 def stop() -> None:
     """End it, and forget."""
     global trouble, _settings
-    pump.followers.remove(follow)
+    pump.unfollow(follow)
     edits.stop()
     trouble, _settings = "", None
 

@@ -188,8 +188,8 @@ class LEVITOR_PT_preview(_Tab, Panel):
         row = layout.row(align=True)
         row.operator("levitor.preview_control", icon="POINTCLOUD_DATA")
         row.prop(settings, "preview_live", toggle=True)
-        if settings.preview_live and live.trouble:
-            draw_text(layout, live.trouble)
+        if settings.preview_live and (trouble := live.said()):
+            draw_text(layout, trouble)
         layout.row().prop(settings, "preview_over", expand=True)
         layout.row().prop(settings, "preview_show", expand=True)
         draw_kind(layout, "preview")

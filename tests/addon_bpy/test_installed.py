@@ -82,3 +82,33 @@ def test_a_checkout_that_is_linked_in_works_without_a_zip(tmp_path):
         ENABLE + LINKED + LEAVE, "", str(tmp_path / "studio"), folder=tmp_path, path=str(ROOT)
     )
     assert "ENABLED AND DISABLED" in said, said
+
+
+BROKEN = """
+from importlib import import_module
+pump = import_module("bl_ext.studio.levitor.link.pump")
+del bpy.types.Scene.levitor
+pump.beat()  # the live preview looks for what is gone
+bpy.ops.preferences.addon_disable(module="bl_ext.studio.levitor")
+left = [name for name in dir(bpy.types) if name.startswith("LEVITOR")]
+assert not left, left
+assert not bpy.app.timers.is_registered(pump.beat)
+for name in dir(bpy.app.handlers):
+    if name.endswith(("_pre", "_post")):
+        ours = [h for h in getattr(bpy.app.handlers, name) if "levitor" in h.__module__]
+        assert not ours, (name, ours)
+assert bpy.ops.preferences.addon_enable(module="bl_ext.studio.levitor") == {"FINISHED"}
+pump = import_module("bl_ext.studio.levitor.link.pump")
+assert bpy.app.timers.is_registered(pump.beat)
+bpy.context.scene.levitor.preview_live = True
+pump.beat()
+assert pump.failure(import_module("bl_ext.studio.levitor.ops.live").follow) == ""
+"""
+
+
+def test_the_extension_can_be_disabled_and_enabled_after_a_follower_failed(zip_file, tmp_path):
+    said = in_a_fresh_blender(
+        ENABLE + BROKEN + LEAVE, str(zip_file), str(tmp_path / "studio"), folder=tmp_path
+    )
+    assert "AttributeError" in said, said
+    assert "ENABLED AND DISABLED" in said, said
