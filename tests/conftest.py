@@ -5,8 +5,21 @@ import os
 
 import pytest
 
-# As the backend has it (see its __init__), for tests that import torch before it
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import backend  # noqa: F401 - how OpenMP's threads wait, before a test imports torch
+from tests import randomness
+
+if importlib.util.find_spec("hypothesis") is not None:  # not in Blender's Pythons
+    randomness.register_profiles()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    randomness.restart(fixturedef.argname)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    randomness.restart(item.nodeid)
 
 
 def _has_blender() -> bool:

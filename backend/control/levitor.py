@@ -1,6 +1,8 @@
 """LeviTor's control signal: K-means points of every instance, stamped as heat, id and depth.
 
-What the network was trained on, to the bit. Points are (row, col, id, depth), in pixels and 0..255.
+What the network was trained on, up to a processor's rounding: where a pixel is as near to one
+centre as to another, K-means on float32 may decide otherwise on another processor, and all later
+frames of that instance follow. Points are (row, col, id, depth), in pixels and 0..255.
 
 Source: Wang et al., "LeviTor: 3D Trajectory Oriented Image-to-Video Synthesis" (arXiv 2412.15214),
 section 3, and the behaviour of its reference implementation where the paper is silent.
@@ -20,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from backend.contracts import MaskSequence, OnStep
@@ -186,9 +189,16 @@ class ExactClusters:
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
         self._starts: dict[int, Array] = {}
+        self._threads = ThreadpoolController()
 
     def next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
         """Centres ``(k, 2)`` (row, col) of every id that has enough pixels."""
+        # scikit-learn adds up its threads' sums in the order in which they end, so with three or
+        # more threads the same samples give other centres from run to run. One is no slower here.
+        with self._threads.limit(limits=1, user_api="openmp"):
+            return self._next_frame(pixels, counts)
+
+    def _next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
         centres: dict[int, Array] = {}
         for item, count in counts.items():
             samples = pixels.of(item)[::STRIDE].astype(np.float32)

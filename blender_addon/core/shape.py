@@ -42,9 +42,10 @@ def body(xyz: Array, mask: Array, intrinsics: Array, thickness: float) -> Array:
     Returns:
         (n, 3) float32.
     """
-    if thickness == 0 or not mask.any():
+    # A thickness so small that it vanishes beside the depth is none, as it is for the backend
+    grows = thickness / float(_median(xyz[..., 2][mask])) if mask.any() else 0.0
+    if grows == 0:
         return np.zeros((0, 3), np.float32)
-    grows = thickness / float(_median(xyz[..., 2][mask]))
     focal = float(max(intrinsics[0, 0], intrinsics[1, 1]))
     count = max(1, min(MAX_SHEETS, math.ceil(grows * focal / SHEET_GAP)))
     scales = np.array([1.0 + k * grows / count for k in range(1, count + 1)], np.float32)

@@ -142,7 +142,9 @@ def test_every_file_holds_what_the_backend_writes(name, kind, tmp_path):
             assert np.array_equal(found, theirs) if item.suffix == ".png" else found == theirs
         else:
             assert (found.dtype, found.shape) == (theirs.dtype, theirs.shape)
-            np.testing.assert_array_equal(found, theirs)
+            # Two libraries multiply the same matrices; how they round is theirs
+            close = {"rtol": 1e-5, "atol": 1e-4} if found.dtype.kind == "f" else {"rtol": 0}
+            np.testing.assert_allclose(found, theirs, **close)
 
 
 def test_the_nearest_point_within_its_radius_is_seen_and_ties_go_to_the_smaller_id():

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.contracts import Camera, Lift
 from backend.geometry import shape as backend
 from backend.geometry.lift import cloud_from_lift
 from blender_addon.core import shape
+from tests.randomness import examples
 
 K = np.array([[30.0, 0, 16], [0, 28.0, 12], [0, 0, 1]])
 
@@ -33,26 +34,27 @@ def test_nothing_is_flattened_to_nothing():
     )
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     seed=st.integers(0, 99),
     amount=st.floats(0, 1),
     thickness=st.floats(0, 5),
     share=st.floats(0, 1),
 )
-def test_shapes_are_the_backends_to_the_bit(seed, amount, thickness, share):
+@example(seed=0, amount=0.0, thickness=5e-324, share=1.0)  # no thickness at any depth above 1
+def test_shapes_are_the_backends(seed, amount, thickness, share):
     rng = np.random.default_rng(seed)
     depth = rng.uniform(1, 20, (24, 32)).astype(np.float32)
     mask = rng.uniform(size=(24, 32)) < share
     mine = depth.copy()
     mine[mask] = shape.flattened(depth[mask], amount)
     theirs = backend.flattened(torch.from_numpy(depth), torch.from_numpy(mask), amount)
-    np.testing.assert_array_equal(mine, theirs.numpy())
+    np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-6)
     camera = Camera(intrinsics=torch.from_numpy(K), height=24, width=32)
     lift = Lift(image=torch.zeros(3, 24, 32), depth=theirs, camera=camera, near=1.0, far=20.0)
     ids = torch.from_numpy(mask.astype(np.int32))
     front = cloud_from_lift(lift, ids)
     whole = backend.with_bodies(front, lift, ids, {1: thickness})
     body = shape.body(front.xyz.numpy().reshape(24, 32, 3), mask, K, thickness)
-    np.testing.assert_array_equal(body, whole.xyz[len(front.xyz) :].numpy())
+    np.testing.assert_allclose(body, whole.xyz[len(front.xyz) :].numpy(), rtol=1e-6)
     assert bool((whole.instance[len(front.xyz) :] == 1).all())

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from backend.control.clusters import sampling_ranks
+from backend.control.clusters import instance_pixels, sampling_ranks
 from backend.control.levitor import (
+    ExactClusters,
     cluster_points,
     gaussian_template,
     points_from_masks,
@@ -24,6 +25,7 @@ from tests.benchmarks.control import inertia_ratio
 from tests.benchmarks.scene import shot, with_segments
 from tests.control.plain_levitor import plain_points
 from tests.control.scenes import blobs, masks_of, square, visible_moving
+from tests.randomness import examples
 
 GOLDEN = np.load(
     Path(__file__).parents[1] / "golden" / "levitor" / "heatmap_cases.npz", allow_pickle=False
@@ -31,7 +33,7 @@ GOLDEN = np.load(
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0, 1.7, 6.0]))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_points_are_those_of_the_plain_rule(seed, ratio):
     ids, depth = blobs(seed)
     moving = visible_moving(ids)
@@ -111,24 +113,45 @@ def test_a_ratio_beyond_the_samples_is_clamped():
     assert [len(frame) for frame in points] == [7, 7, 7]
 
 
+def test_the_networks_own_centres_do_not_depend_on_how_many_threads_there_are(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")  # or scikit-learn takes no more than there are cores
+    y, x = np.mgrid[:320, :320]
+    frame = 1 * ((y - 150.3) ** 2 + (x - 163.7) ** 2 < 149.9**2)  # 7060 samples, 28 pieces
+    found = []
+    for threads in (1, 8, 8, 8):
+        with threadpool_limits(threads, user_api="openmp"):
+            found.append(ExactClusters(1.0).next_frame(instance_pixels(frame), {1: 8})[1])
+    for centres in found[1:]:
+        np.testing.assert_array_equal(centres, found[0])
+
+
 # Stamps
 
 
+# Of 255, in numbers that came from another machine: an exponential's last bit, and how a resize
+# rounds, are a processor's own.
+ROUNDING = 1
+
+
 def test_the_template_is_the_references():
-    template = gaussian_template()
-    assert (template == GOLDEN["template"]).all()
-    assert (template[100, 100], template[100, 0], template[0, 0]) == (255, 11, 0)
-    assert (int((template > 0).sum()), int(template.sum(dtype=np.int64))) == (31415, 2435289)
+    template = gaussian_template().astype(int)
+    assert np.abs(template - GOLDEN["template"]).max() <= ROUNDING
+    assert (template[100, 100], template[0, 0]) == (255, 0)
+    assert abs(template[100, 0] - 11) <= ROUNDING  # 255 e^(-100^2 / (2 * 40^2)) = 11.2
+    assert ((template > 0) == (GOLDEN["template"] > 0)).all()
 
 
-def test_the_stamps_are_the_references_to_the_bit():
+def test_the_stamps_are_the_references():
     taken = 0
     for case, count in enumerate(GOLDEN["tracks"]):
         points = GOLDEN["points"][taken : taken + count].tolist()
         taken += count
         maps = stamp_points([points], 512, 288)
         assert maps.dtype == torch.float32
-        assert bool((maps[0].numpy() == GOLDEN["maps"][case]).all())
+        heat, *labels = maps[0].numpy()
+        wanted, *wanted_labels = GOLDEN["maps"][case]
+        assert np.abs(heat - wanted).max() <= ROUNDING
+        assert (np.stack(labels) == wanted_labels).all()  # the least heat of a stamp is 3: no doubt
 
 
 def stamped(*points, height=512, width=288):
@@ -137,9 +160,11 @@ def stamped(*points, height=512, width=288):
 
 def test_an_interior_stamp_has_the_numbers_of_the_paper_s_code():
     heat, ids, depth = stamped((100, 144, 130, 33))
-    assert (int(heat.sum()), int(heat.max()), int((heat > 0).sum())) == (24426, 251, 320)
+    assert heat.sum() == pytest.approx(24426, abs=320 * ROUNDING)
+    assert int((heat > 0).sum()) == 320  # the least of them is 3
     centre_row = [15, 26, 42, 66, 96, 132, 171, 206, 235, 251]
-    assert heat[100, 134:144].tolist() == centre_row
+    assert np.abs(heat[100, 134:144] - centre_row).max() <= ROUNDING
+    assert heat.max() == heat[100, 143]
     assert set(np.unique(ids)) == {0, 130}
     assert set(np.unique(depth)) == {0, 33}
 
@@ -155,7 +180,7 @@ def test_an_interior_stamp_has_the_numbers_of_the_paper_s_code():
 def test_at_borders_the_stamp_is_squeezed(at, rows, columns, peak):
     heat = stamped((*at, 1, 1))[0]
     ys, xs = np.nonzero(heat)
-    assert heat.max() == peak
+    assert abs(heat.max() - peak) <= ROUNDING
     assert rows[0] <= ys.min()
     assert ys.max() <= rows[1]
     assert columns[0] <= xs.min()
@@ -165,7 +190,7 @@ def test_at_borders_the_stamp_is_squeezed(at, rows, columns, peak):
 def test_a_later_stamp_erases_what_its_square_held():
     maps = stamped((100, 50, 1, 10), (105, 58, 2, 200))
     assert (int((maps[1] == 1).sum()), int((maps[1] == 2).sum())) == (159, 320)
-    assert int(maps[0].sum()) == 33279
+    assert maps[0].sum() == pytest.approx(33279, abs=(159 + 320) * ROUNDING)
 
 
 def test_points_outside_and_empty_frames_draw_nothing():
@@ -259,7 +284,7 @@ def test_fast_points_ride_on_a_moving_disc_while_exact_ones_change_places():
 
 
 @given(st.integers(0, 10_000), st.floats(0.01, 1.0))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_the_pixels_below_any_rank_lie_evenly_in_rows_and_columns(place, share):
     below = sampling_ranks(96 * 160, 160).reshape(96, 160) < share
     # Any square of 32 x 32 has its share of them, give or take three and a twentieth

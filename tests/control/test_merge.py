@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.control.merge import merge_masks
+from tests.randomness import examples
 
 SIZE = (100, 100)
 
@@ -164,7 +165,7 @@ def plain_merge(masks, picks):
 
 
 @given(st.integers(0, 10_000), st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_masks_meet_by_the_rule_as_it_is_told(seed, picks):
     rng = np.random.default_rng(seed)
     masks = []

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contracts import Camera, PointCloud
 from backend.geometry.camera import unproject
 from backend.geometry.splat import render_masks, render_motion
 from tests.geometry.scenes import motion, translation, wall_camera
+from tests.randomness import examples
 
 CAMERA = wall_camera(40, 56, focal=50.0)
 
@@ -36,7 +37,7 @@ def rendered(cloud, moved, view=None):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_still_shot_shows_the_same_ids_in_every_frame(seed):
     cloud, ids = scene(seed)
     shown = rendered(cloud, [[translation(), translation()]] * 3)
@@ -44,7 +45,7 @@ def test_a_still_shot_shows_the_same_ids_in_every_frame(seed):
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 2.5))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_coming_nearer_never_shrinks_what_nothing_hides(seed, step):
     cloud, ids = scene(seed)
     alone = replace(cloud, instance=torch.where(cloud.instance == 1, 1, 0).int())
@@ -59,7 +60,7 @@ def test_coming_nearer_never_shrinks_what_nothing_hides(seed, step):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_swapping_two_ids_swaps_them_in_the_picture_and_nothing_else(seed):
     cloud, _ = scene(seed)
     swap = torch.tensor([0, 2, 1], dtype=torch.int32)
@@ -73,7 +74,7 @@ def test_swapping_two_ids_swaps_them_in_the_picture_and_nothing_else(seed):
 
 
 @given(st.integers(0, 10_000), st.integers(-6, 6), st.integers(-6, 6))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_moving_the_principal_point_by_pixels_moves_the_picture_by_pixels(seed, dx, dy):
     cloud, _ = scene(seed)
     intrinsics = CAMERA.intrinsics.clone()
@@ -89,7 +90,7 @@ def test_moving_the_principal_point_by_pixels_moves_the_picture_by_pixels(seed, 
 
 
 @given(st.integers(0, 10_000), st.floats(-1.5, 1.5))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_camera_step_is_every_instance_stepping_the_other_way(seed, x):
     cloud, _ = scene(seed)
     still = [translation(), translation()]

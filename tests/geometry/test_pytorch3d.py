@@ -6,13 +6,14 @@ import importlib.util
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contracts import Camera
 from backend.geometry.camera import intrinsics_from_focal
 from backend.geometry.splat import render_masks
 from backend.geometry.splat_pytorch3d import ids_and_depth, ndc_from_pixels, ndc_points
+from tests.randomness import examples
 
 PRESENT = importlib.util.find_spec("pytorch3d") is not None
 
@@ -73,7 +74,7 @@ def nearest_in_ndc(ndc, reach, height, width):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_documented_rule_in_its_coordinates_shows_our_ids_and_depths(seed):
     points, instance, camera, radius = cloud(seed)
     ours = render_masks(points[None], instance, camera, radius)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contracts import Lift
@@ -28,6 +28,7 @@ from tests.geometry.scenes import (
     two_instances,
     wall_camera,
 )
+from tests.randomness import examples
 
 ROW = torch.tensor([[2.0, 4.0, 8.0, 100.0]])
 MASK = torch.tensor([[True, True, True, False]])
@@ -75,7 +76,7 @@ def relief(seed=0, height=24, width=32):
     return Lift(image=image, depth=depth, camera=camera, near=2.0, far=12.0), ids
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(seed=st.integers(0, 9), amount=st.floats(0, 1), thickness=st.floats(0, 4))
 def test_at_rest_the_photo_shows_the_same_ids_whatever_the_shape(seed, amount, thickness):
     lift, ids = relief(seed)

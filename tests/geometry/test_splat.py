@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contracts import Camera, PointCloud
@@ -12,6 +12,7 @@ from backend.geometry.camera import intrinsics_from_focal
 from backend.geometry.lift import cloud_from_lift
 from backend.geometry.splat import render_masks, render_motion
 from tests.geometry.scenes import motion, scaled, translation, two_instances, wall_camera
+from tests.randomness import examples
 
 # Focal length 1 and principal point 0: a point (x, y, 1) lands on pixel (x, y).
 FLAT = Camera(intrinsics=intrinsics_from_focal(1.0, 1.0, 0.0, 0.0), height=3, width=4)
@@ -153,7 +154,7 @@ def test_arrays_and_other_number_types_show_the_same():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_the_fast_splatter_equals_its_slow_twin(seed):
     generator = torch.Generator().manual_seed(seed)
     count = int(torch.randint(1, 30, (1,), generator=generator))
@@ -171,7 +172,7 @@ def test_the_fast_splatter_equals_its_slow_twin(seed):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_many_points_at_a_time_show_what_few_do_also_exactly_at_their_radius(seed):
     generator = torch.Generator().manual_seed(seed)
     # Quarters of pixels and of radii: many distances are equal to a radius, to the bit

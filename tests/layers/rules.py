@@ -7,7 +7,7 @@ NO_WORLD = frozenset({"http", "shutil", "socket", "sqlite3", "subprocess", "temp
 PURE = NO_THREADS | NO_WORLD | {"random"}
 NUMPY = frozenset({"numpy"})
 TENSORS = NUMPY | {"torch"}
-FITTING = TENSORS | {"sklearn", "scipy"}
+FITTING = TENSORS | {"sklearn", "scipy", "threadpoolctl"}
 IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
 MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transformers"}
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
@@ -99,7 +99,7 @@ ZONES = (
     Zone(
         name="LeviTor's signal",
         files=("backend/control/levitor.py",),
-        libraries=FITTING | {"cv2"},  # a stamp is what OpenCV's resize makes of it, to the bit
+        libraries=FITTING | {"cv2"},  # a stamp is what OpenCV's resize makes of it
         own=VALUES,
         banned=PURE,
     ),
