@@ -1,7 +1,7 @@
 """The wire between the Blender extension and the backend; ``README.md`` is its specification."""
 
 from . import content, messages
-from .codec import Envelope, decode, encode
+from .codec import Envelope, decode, encode, readable
 from .errors import ProtocolError, ShotError, VersionError
 from .version import VERSION
 
@@ -15,4 +15,5 @@ __all__ = [
     "decode",
     "encode",
     "messages",
+    "readable",
 ]

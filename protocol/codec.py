@@ -50,7 +50,11 @@ class Envelope:
 def encode(
     message: Any, *, id: str = "", re: str = "", version: tuple[int, int] = VERSION
 ) -> list[bytes | memoryview]:
-    """The frames of ``message``; raises :class:`ProtocolError` where it breaks its own schema."""
+    """The frames of ``message``, its texts as :func:`readable` makes them.
+
+    Raises:
+        ProtocolError: it breaks its own schema, or its header is longer than anyone would read.
+    """
     if type(message) not in NAMES:
         raise ProtocolError("type", f"{type(message).__name__} is not a message.")
     frames: list[bytes | memoryview] = []
@@ -64,8 +68,22 @@ def encode(
         "body": body,
         "arrays": table,
     }
-    text = json.dumps(header, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return [text.encode(), *frames]
+    raw = json.dumps(header, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
+    _check_header_size(raw)
+    return [raw, *frames]
+
+
+def readable(text: str) -> str:
+    r"""``text`` with what UTF-8 cannot hold written out, since paths and environments may hold it.
+
+    Bytes of a path that are no text become ``\xff``, halves of a character ``\ud800``.
+    """
+    if _encodable(text):
+        return text
+    try:  # Python keeps a path's odd bytes as halves of characters; together they may be UTF-8
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def decode(frames: Sequence[bytes | memoryview]) -> Envelope:
@@ -103,8 +121,7 @@ def _header(frames: Sequence[bytes | memoryview]) -> dict[str, Any]:
     if not frames:
         raise ProtocolError("header", "a message needs at least one frame.")
     raw = bytes(frames[0])
-    if len(raw) > MAX_HEADER_BYTES:
-        raise ProtocolError("header", f"the header has {len(raw)} bytes, limit {MAX_HEADER_BYTES}.")
+    _check_header_size(raw)
     try:
         header = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -112,6 +129,11 @@ def _header(frames: Sequence[bytes | memoryview]) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise ProtocolError("header", "the header is not a JSON object.")
     return typing.cast("dict[str, Any]", header)
+
+
+def _check_header_size(raw: bytes) -> None:
+    if len(raw) > MAX_HEADER_BYTES:
+        raise ProtocolError("header", f"the header has {len(raw)} bytes, limit {MAX_HEADER_BYTES}.")
 
 
 def _refuse_constant(name: str) -> float:
@@ -170,8 +192,16 @@ def _pack(
         return [_pack(v, item, frames, table, sizes, f"{path}[{i}]") for i, v in enumerate(value)]
     if _is_union(hint) and value is not None and _inner(hint) is not None:
         return _pack(value, _inner(hint), frames, table, sizes, path)
+    if get_origin(hint) is dict and isinstance(value, dict):
+        items = typing.cast("dict[Any, Any]", value)
+        value = {_as_text(key): _as_text(item) for key, item in items.items()}
+    value = _as_text(value)
     _Reader([], []).value(value, hint, path)
     return value
+
+
+def _as_text(value: Any) -> Any:
+    return readable(value) if isinstance(value, str) else value
 
 
 def _is_union(hint: Any) -> bool:
@@ -244,9 +274,9 @@ class _Reader:
         if not isinstance(value, dict):
             raise ProtocolError("field", f"{path} must be an object.")
         items = typing.cast("dict[Any, Any]", value)
-        if not all(isinstance(key, str) for key in items):
-            raise ProtocolError("field", f"{path} must have strings as keys.")
-        return {key: self.value(v, item, f"{path}.{key}") for key, v in items.items()}
+        if not all(isinstance(key, str) and _encodable(key) for key in items):
+            raise ProtocolError("field", f"{path} must have text as keys.")
+        return {key: self.value(v, item, f"{path}.{key:.40}") for key, v in items.items()}
 
     def _union(self, value: Any, hint: Any, path: str, sizes: dict[str, int] | None) -> Any:
         arms = get_args(hint)
@@ -263,7 +293,7 @@ class _Reader:
         self, index: Any, spec: ArraySpec, path: str, sizes: dict[str, int]
     ) -> Array:
         if type(index) is not int or not 0 <= index < len(self.table):
-            raise ProtocolError("array", f"{path} names array {index!r}, which is not there.")
+            raise ProtocolError("array", f"{path} names array {index!r:.40}, which is not there.")
         if index in self.used:
             raise ProtocolError("array", f"{path} names array {index}, which is taken.")
         self.used.add(index)

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from protocol import ProtocolError, ShotError, VersionError, messages
 
 from .blobs import Blobs, Uploads
 from .desk import Desk
+from .internal import internal
 from .settings import HOST, Settings
 from .store import TROUBLE, Store
 from .supervisor import Supervisor
@@ -81,6 +81,7 @@ class Server:
         self._desk = Desk(settings, self._store, self._blobs, self._workers, self._push)
         self._peers: dict[bytes, _Peer] = {}
         self._stopping = False
+        self._troubles: dict[str, str] = {}  # what the loop was doing: the error it met last
         self._next_clean = 0.0
         self._next_dispatch = 0.0
 
@@ -99,8 +100,7 @@ class Server:
             poller.register(self._socket, zmq.POLLIN)
             poller.register(self._workers.socket, zmq.POLLIN)
             while not self._stopping:
-                poller.poll(POLL_MILLISECONDS)
-                self._turn()
+                self._turn(poller)
         finally:
             self._close(connection)
 
@@ -124,7 +124,29 @@ class Server:
             raise PortTakenError(str(port)) from error
         return f"tcp://{HOST}:{port}"
 
-    def _turn(self) -> None:
+    def _turn(self, poller: zmq.Poller) -> None:
+        self._safely("waiting", lambda: poller.poll(POLL_MILLISECONDS))
+        self._safely("answering", self._take_requests)
+        self._safely("hearing the workers", self._take_reports)
+        self._safely("starting jobs", self._dispatch)
+        self._safely("cleaning up", self._clean)
+
+    def _safely(self, doing: str, work: Callable[[], Any]) -> None:
+        """Do a part of the loop's work; whatever it raises, the loop and its other parts go on.
+
+        An error that comes back at every turn is logged once, and does not take all of a core.
+        """
+        try:
+            work()
+        except Exception as error:
+            if self._troubles.get(doing) != repr(error):
+                log.exception("the loop goes on after an error while %s", doing)
+            self._troubles[doing] = repr(error)
+            time.sleep(POLL_MILLISECONDS / 1000)
+        else:
+            self._troubles.pop(doing, None)
+
+    def _take_requests(self) -> None:
         until = time.monotonic() + REQUESTS_SECONDS
         for _ in range(REQUESTS_IN_A_ROW):
             try:
@@ -134,27 +156,33 @@ class Server:
             self._answer(peer, frames)
             if time.monotonic() > until:
                 break
+
+    def _take_reports(self) -> None:
         for event in self._workers.events():
             try:
                 self._desk.happened(event)
             except Exception:  # one job's trouble must not stop the others
                 log.exception("a worker's report could not be taken in")
+
+    def _dispatch(self) -> None:
         now = time.monotonic()
         if now >= self._next_dispatch:
-            try:
-                self._desk.dispatch()
-            except Exception:  # what waits goes on waiting
-                log.exception("no job can be started for %g s", TROUBLE_SECONDS)
-                self._next_dispatch = now + TROUBLE_SECONDS
-        if now >= self._next_clean:
-            self._next_clean = now + CLEAN_SECONDS
-            try:
-                self._desk.clean()
-            except TROUBLE as error:  # old jobs and files lie on for another round
-                log.warning("what is old cannot be removed: %s", error)
-            self._peers = {
-                name: peer for name, peer in self._peers.items() if now - peer.heard < PEER_SECONDS
-            }
+            self._next_dispatch = now + TROUBLE_SECONDS  # stays where it raises
+            self._desk.dispatch()
+            self._next_dispatch = now
+
+    def _clean(self) -> None:
+        now = time.monotonic()
+        if now < self._next_clean:
+            return
+        self._next_clean = now + CLEAN_SECONDS
+        self._peers = {
+            name: peer for name, peer in self._peers.items() if now - peer.heard < PEER_SECONDS
+        }
+        try:
+            self._desk.clean()
+        except TROUBLE as error:  # old jobs and files lie on for another round
+            log.warning("what is old cannot be removed: %s", error)
 
     def _answer(self, peer: bytes, frames: list[bytes]) -> None:
         request = ""
@@ -170,16 +198,16 @@ class Server:
             request = request or error.request
             reply = messages.Error(code=error.code, sentence=error.sentence, fix=UPDATE)
         except ShotError as error:
-            reply = messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
-        except Exception:
-            name = secrets.token_hex(4)
-            log.exception("error %s while answering a request", name)
-            reply = messages.Error(
-                code="internal",
-                sentence=f"Something went wrong inside the server (error {name}).",
-                fix="Look for that name in the server's log, and report it.",
+            reply = _refused(error)
+        except Exception as error:  # noqa: BLE001 - internal logs it
+            reply = _refused(internal(error, "answering a request"))
+        try:
+            answer = protocol.encode(reply, re=request)
+        except Exception as error:  # noqa: BLE001 - internal logs it
+            answer = protocol.encode(
+                _refused(internal(error, f"writing a {type(reply).__name__}")), re=request
             )
-        self._send(peer, reply, re=request)
+        self._send(peer, answer)
 
     def _reply(self, peer: bytes, envelope: protocol.Envelope) -> Any:
         message = envelope.message
@@ -232,18 +260,28 @@ class Server:
             product="levitor",
             limits=settings.limits,
             engines=tuple(self._engine(info) for info in settings.engines),
-            perception=settings.perception(),
+            perception=self._perception(),
             device=self._workers.device,
             heartbeat_seconds=settings.heartbeat_seconds,
             retention_seconds=settings.retention_seconds,
         )
 
     def _engine(self, info: messages.EngineInfo) -> messages.EngineInfo:
-        lacks = self._settings.lacks(info.name)
+        try:
+            lacks = self._settings.lacks(info.name)
+        except Exception as error:  # noqa: BLE001 - a hello is answered whatever the disk says
+            lacks = internal(error, f"looking for the weights of {info.name}")
         if lacks is None:
             return info
         # Short enough for a panel; a submit is answered with the whole way to mend it
         return replace(info, missing=f"{lacks.sentence} `levitor doctor` says what to fetch.")
+
+    def _perception(self) -> tuple[messages.PerceptionInfo, ...]:
+        try:
+            return self._settings.perception()
+        except Exception as error:  # noqa: BLE001 - internal logs it
+            told = internal(error, "looking for the weights of depth and segments")
+            return (messages.PerceptionInfo(task="depth", name="unknown", note=str(told)),)
 
     def _blob_status(self, name: str, received: int) -> messages.BlobStatus:
         complete = self._blobs.size(name) is not None
@@ -274,23 +312,36 @@ class Server:
         )
 
     def _push(self, client: str, message: Any) -> None:
+        """Tell a client, wherever it is connected. Never raises: clients ask for the truth."""
+        try:
+            frames = protocol.encode(message)
+        except Exception:
+            log.exception("a %s cannot be written and is not pushed", type(message).__name__)
+            return
         for name, peer in self._peers.items():
             if peer.client == client:
-                self._send(name, message)
+                self._send(name, frames)
 
-    def _send(self, peer: bytes, message: Any, *, re: str = "") -> None:
+    def _send(self, peer: bytes, frames: list[bytes | memoryview]) -> None:
         # A ROUTER leaves out what a peer that is gone or too slow cannot take. That may be a
-        # state, which is why clients ask for it after a silence.
-        self._socket.send_multipart([peer, *protocol.encode(message, re=re)], zmq.NOBLOCK)
+        # state or an answer, which is why clients ask for it after a silence.
+        try:
+            self._socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+        except Exception:
+            log.exception("a message could not be sent")
 
     def _close(self, connection: Path) -> None:
-        self._desk.interrupt()
-        connection.unlink(missing_ok=True)
-        self._workers.stop()
-        self._store.close()
+        self._safely("telling that the server ends", self._desk.interrupt)
+        self._safely("removing a file", lambda: connection.unlink(missing_ok=True))
+        self._safely("ending the workers", self._workers.stop)
+        self._safely("closing the job store", self._store.close)
         # Long enough for the last states to leave, short enough for nobody to wait.
         self._socket.close(linger=200)
         self._context.term()
+
+
+def _refused(error: ShotError) -> messages.Error:
+    return messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
 
 
 def _wrong_version(ours: tuple[int, int], theirs: tuple[int, int]) -> messages.Refusal:

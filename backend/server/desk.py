@@ -18,6 +18,7 @@ from protocol import ProtocolError, ShotError, messages
 
 from . import frames, jobs
 from .blobs import Blobs
+from .internal import internal
 from .jobs import ROLES, Job
 from .settings import Settings
 from .store import TROUBLE, Store, trouble
@@ -162,18 +163,30 @@ class Desk:
                 self._workers.want(role)
                 continue
             try:
-                message = frames.unpack(self._store.message(job.id))
-            except ProtocolError as error:
-                self._keep(job.moved("failed", "version", error.sentence, "Send it again."))
-                continue
-            running = job.moved("running")
-            try:
-                self._store.save(running)
+                self._begin(role, job)
             except TROUBLE as error:  # it goes on waiting: nothing was said or started yet
                 self._rest(error)
                 return
-            self._told(running)
-            self._workers.give(role, job.id, message)
+            except Exception as error:  # noqa: BLE001 - _broken logs it; the next job is tried
+                self._broken(job, error, f"starting job {job.id}")
+
+    def _begin(self, role: jobs.Role, job: Job) -> None:
+        try:
+            message = frames.unpack(self._store.message(job.id))
+        except ProtocolError as error:
+            self._keep(job.moved("failed", "version", error.sentence, "Send it again."))
+            return
+        running = job.moved("running")
+        self._store.save(running)
+        self._told(running)
+        self._workers.give(role, job.id, message)
+
+    def _broken(self, job: Job, error: Exception, doing: str) -> None:
+        """End a job over which the server itself stumbled, so that it does not stay for ever."""
+        why = internal(error, doing)
+        live = self._live.get(job.id)
+        if live is not None:
+            self._keep(live.stopped("failed", why.code, why.sentence, why.fix))
 
     def happened(self, event: Event) -> None:
         """Take in what a worker did."""
@@ -183,13 +196,18 @@ class Desk:
         job = self._live.get(event.job)
         if job is None:
             return
-        match event:
-            case Stepped():
-                self._progress(job, event)
-            case Finished(result=result):
-                self._finish(job, result)
-            case Stopped():
-                self._keep(job.stopped(event.state, event.code, event.sentence, event.fix))
+        try:
+            match event:
+                case Stepped():
+                    self._progress(job, event)
+                case Finished(result=result):
+                    self._finish(job, result)
+                case Stopped():
+                    self._keep(job.stopped(event.state, event.code, event.sentence, event.fix))
+        except Exception as error:
+            if isinstance(event, Stepped):  # the next one comes
+                raise
+            self._broken(job, error, f"ending job {job.id}")
 
     def interrupt(self) -> None:
         """The server is told to end: say so of every job that runs."""

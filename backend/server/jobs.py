@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from protocol import readable
+
 State = Literal[
     "queued", "running", "cancel_requested", "cancelled", "done", "failed", "interrupted"
 ]
@@ -76,14 +78,21 @@ class Job:
         return self.state in FINAL
 
     def moved(self, state: State, code: str = "", sentence: str = "", fix: str = "") -> Job:
-        """The job in its next state, one push later.
+        """The job in its next state, one push later; texts as a store can keep them.
 
         Raises:
             ValueError: the state table has no such step.
         """
         if state not in LEADS_TO[self.state]:
             raise ValueError(f"job {self.id} cannot go from {self.state} to {state}")
-        return replace(self, state=state, seq=self.seq + 1, code=code, sentence=sentence, fix=fix)
+        return replace(
+            self,
+            state=state,
+            seq=self.seq + 1,
+            code=readable(code),
+            sentence=readable(sentence),
+            fix=readable(fix),
+        )
 
     def pushed(self) -> Job:
         """The job after a push that changed no state (progress)."""

@@ -21,7 +21,7 @@ import zmq
 
 import backend
 import protocol
-from protocol import ProtocolError, messages
+from protocol import messages
 
 from .jobs import ROLES, Role, State
 from .settings import HOST, Settings
@@ -121,8 +121,9 @@ class Supervisor:
     def give(self, role: Role, job: str, message: Any) -> None:
         """Hand a job to the free worker of ``role``."""
         worker = self._workers[role]
+        frames = protocol.encode(message, id=job)
         worker.job, worker.since = job, time.monotonic()
-        self._send(worker, protocol.encode(message, id=job))
+        self._send(worker, frames)
 
     def cancel(self, job: str) -> None:
         """Ask the worker of ``job`` to stop, and end it if it does not in time."""
@@ -196,8 +197,9 @@ class Supervisor:
     def _send(self, worker: _Worker, frames: list[bytes | memoryview]) -> None:
         try:
             self.socket.send_multipart([worker.address, *frames], zmq.NOBLOCK)
-        except zmq.ZMQError as error:  # it has just ended: _check sees that next
+        except Exception as error:  # noqa: BLE001 - mostly it has just ended: _check sees that next
             log.info("the %s worker cannot be reached: %s", worker.role, error)
+            worker.process.kill()
 
     def _take(self, address: bytes, frames: list[bytes]) -> None:
         worker = next((w for w in self._workers.values() if _holds(w, frames)), None)
@@ -206,7 +208,7 @@ class Supervisor:
         worker.address = address
         try:
             message = protocol.decode(frames[1:]).message
-        except ProtocolError:
+        except Exception:  # its job then ends as one whose worker ended
             log.exception("the %s worker sent what cannot be read", worker.role)
             worker.process.kill()
             return

@@ -18,7 +18,6 @@ import importlib
 import logging
 import os
 import re
-import secrets
 import sys
 import threading
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from backend.weights import Search
 from protocol import ShotError, messages
 
 from .blobs import Blobs, disk_error
+from .internal import internal
 
 ENDPOINT = "LEVITOR_WORKER_ENDPOINT"
 TOKEN = "LEVITOR_WORKER_TOKEN"
@@ -114,13 +114,8 @@ def _report(job: str, error: Exception) -> messages.State:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = disk_error(error, 0)
         return failed(full.code, full.sentence, full.fix)
-    name = secrets.token_hex(4)
-    log.error("error %s in job %s", name, job, exc_info=error)
-    return failed(
-        "internal",
-        f"Something went wrong inside the server (error {name}).",
-        "Look for that name in the server's log, and report it.",
-    )
+    unforeseen = internal(error, f"doing job {job}")
+    return failed(unforeseen.code, unforeseen.sentence, unforeseen.fix)
 
 
 def _what_memory(said: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.server.support import Artist, Peer, ServerProcess
+from tests.server.support import HERE, Artist, Peer, ServerHere, ServerProcess
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,18 @@ def artist():
     yield make
     for one in made:
         one.client.close()
+
+
+@pytest.fixture
+def make_server_here(tmp_path, monkeypatch):
+    """Starts servers in threads of the test's process; their workers are processes as ever."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    made = []
+
+    def make(*arguments):
+        made.append(ServerHere(tmp_path / "state", *arguments))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

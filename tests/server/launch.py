@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 
-def main() -> int:
-    from backend.cli.serve import serve
+def settings(arguments=None):
+    """What a server is told by a command line."""
     from backend.server.settings import Settings
     from protocol.errors import ShotError
     from protocol.messages import EngineInfo, EngineOption, Limits
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--needs", type=Path, help="a file without which the engine cannot render")
     parser.add_argument("--memory", default="auto")
     parser.add_argument("--weights", action="append", default=[])
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
 
     def text(name: str) -> EngineOption:
         return EngineOption(name=name, label=name, help="", default="")
@@ -55,22 +55,26 @@ def main() -> int:
             return None
         return ShotError("weights", f"There is no {given.needs.name}.", "Fetch it.")
 
-    return serve(
-        Settings(
-            state=given.state,
-            port=given.port,
-            engines=(engine,),
-            limits=Limits(queue=given.queue, samples=given.samples, chunk_bytes=given.chunk),
-            cancel_seconds=given.cancel_seconds,
-            stall_seconds=given.stall_seconds,
-            retry_seconds=given.retry_seconds,
-            handlers=given.handlers,
-            lacks=lacks,
-            device="cpu",
-            memory=given.memory,
-            weights=tuple(given.weights),
-        )
+    return Settings(
+        state=given.state,
+        port=given.port,
+        engines=(engine,),
+        limits=Limits(queue=given.queue, samples=given.samples, chunk_bytes=given.chunk),
+        cancel_seconds=given.cancel_seconds,
+        stall_seconds=given.stall_seconds,
+        retry_seconds=given.retry_seconds,
+        handlers=given.handlers,
+        lacks=lacks,
+        device="cpu",
+        memory=given.memory,
+        weights=tuple(given.weights),
     )
+
+
+def main() -> int:
+    from backend.cli.serve import serve
+
+    return serve(settings())
 
 
 if __name__ == "__main__":

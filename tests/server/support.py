@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -14,9 +15,11 @@ import numpy as np
 import zmq
 
 import protocol
+from backend.server.app import Server
 from blender_addon.core import jobs
 from blender_addon.link.client import Client
 from protocol import content, messages
+from tests.server import launch
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -96,6 +99,30 @@ class ServerProcess:
     def workers(self):
         """Process ids of the workers, by role, of this server."""
         return workers_of(self.process)
+
+
+class ServerHere:
+    """A server in a thread of the test's process, so that a test can make its parts fail."""
+
+    def __init__(self, state, *arguments):
+        self.state = state
+        self.server = None
+        self.endpoint = ""
+        ready = threading.Event()
+
+        def serve():
+            self.server = Server(launch.settings(["--state", str(state), *arguments]))
+            self.endpoint = self.server.endpoint
+            self.server.run(lambda _: ready.set())
+
+        self.thread = threading.Thread(target=serve)
+        self.thread.start()
+        assert ready.wait(PATIENCE)
+
+    def stop(self):
+        self.server.stop()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
 
 
 class Peer:

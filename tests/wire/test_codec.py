@@ -12,7 +12,7 @@ import pytest
 
 from protocol import VERSION, ProtocolError, VersionError, decode, encode
 from protocol.codec import MAX_HEADER_BYTES
-from protocol.messages import MESSAGES, MINORS, Hello, Ping, Progress, Segment
+from protocol.messages import MESSAGES, MINORS, Error, Hello, Ping, Progress, Segment
 from tests.wire.golden import FOLDER, pack, unpack
 from tests.wire.samples import SAMPLES, SCENE
 
@@ -138,6 +138,11 @@ def test_hello_and_refusal_are_read_whatever_the_version(name):
         pytest.param(edited("ping", id="\ud800"), "printable ASCII", id="half a character as id"),
         pytest.param(with_body("cancel", job="\ud800"), "must be text", id="half a character"),
         pytest.param(
+            with_body("rendered", options={"\ud800": 1}),
+            "text as keys",
+            id="half a character as key",
+        ),
+        pytest.param(
             [
                 *edited("blob_put", arrays=[{"dtype": "uint8", "shape": [0, 1 << 40, 1 << 40]}])[
                     :1
@@ -208,6 +213,27 @@ def test_a_request_that_cannot_be_read_still_gets_its_answer(frames):
     with pytest.raises(ProtocolError) as caught:
         decode(frames)
     assert caught.value.request == "r1"
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        pytest.param("/mnt/w\udcff", r"/mnt/w\xff", id="a byte of a path that is no text"),
+        pytest.param("/mnt/w\udcc3\udca9", "/mnt/wé", id="bytes of a path that together are text"),
+        pytest.param("x\ud800y", r"x\ud800y", id="half a character"),
+        pytest.param("ü 🌷", "ü 🌷", id="text stays as it is"),
+    ],
+)
+def test_a_text_that_nothing_can_write_travels_readable(text, reads):
+    error = Error(code="c", sentence=text, missing=(text,))
+    assert_equal(decode(encode(error)).message, Error(code="c", sentence=reads, missing=(reads,)))
+    rendered = dataclasses.replace(SAMPLES["rendered"], options={text: text})
+    assert decode(encode(rendered)).message.options == {reads: reads}
+
+
+def test_a_header_that_nobody_would_read_is_not_sent():
+    with pytest.raises(ProtocolError, match="limit"):
+        encode(Error(code="c", sentence="x" * MAX_HEADER_BYTES))
 
 
 def test_named_axes_must_agree_within_a_message():
