@@ -2,29 +2,38 @@
 
 Numbers that must survive as doubles (intrinsics, near, far, rest matrices) are custom properties
 on the collection and on the handles instead, since Blender's float properties have 32 bits.
+
+Nothing here can be keyed: a shot has one setting from end to end, and a keying set that takes in
+whatever can be animated would give a handle channels that no artist asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import bpy
-from bpy.props import (
-    BoolProperty,
-    CollectionProperty,
-    EnumProperty,
-    FloatProperty,
-    FloatVectorProperty,
-    IntProperty,
-    PointerProperty,
-    StringProperty,
-)
+from bpy import props
+from bpy.props import CollectionProperty, PointerProperty
 from bpy.types import Context, PropertyGroup
 
 from .core import fov, names
 from .link import pump
 from .link.wire import ShotError, messages
 from .scene import handles, lifts, relift, shapes
+
+# Not animatable, which is what Blender's own are unless they are told otherwise.
+BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty = (
+    partial(kind, options=set())
+    for kind in (
+        props.BoolProperty,
+        props.EnumProperty,
+        props.FloatProperty,
+        props.FloatVectorProperty,
+        props.IntProperty,
+        props.StringProperty,
+    )
+)
 
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -354,6 +363,13 @@ class LEVITOR_PG_scene(PropertyGroup):
     )
 
 
+OWN = (
+    (bpy.types.Object, lifts.REST, FloatVectorProperty(name="Rest", size=16)),
+    (bpy.types.Mesh, shapes.FLATTEN, FloatProperty(name="Flatten")),
+)
+"""Custom properties on things that can be animated. Blender asks a property that is declared under
+a custom property's name whether that can be keyed; the value stays where it was, a double."""
+
 CLASSES = (
     LEVITOR_PG_instance,
     LEVITOR_PG_click,
@@ -364,12 +380,16 @@ CLASSES = (
 
 
 def attach() -> None:
-    """Give scenes and collections their ``levitor`` property."""
+    """Give scenes and collections their ``levitor`` property, and declare custom properties."""
     bpy.types.Scene.levitor = PointerProperty(type=LEVITOR_PG_scene)
     bpy.types.Collection.levitor = PointerProperty(type=LEVITOR_PG_lift)
+    for owner, name, declared in OWN:
+        setattr(owner, name, declared)
 
 
 def detach() -> None:
     """Take the ``levitor`` properties away again."""
+    for owner, name, _ in OWN:
+        delattr(owner, name)
     del bpy.types.Collection.levitor
     del bpy.types.Scene.levitor

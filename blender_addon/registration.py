@@ -10,7 +10,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live
-from .scene import picks, pictures
+from .scene import picks, pictures, upgrade
 from .ui import PANELS
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ def register() -> None:
     props.attach()
     pump.start()
     live.start()
+    upgrade.start()
 
 
 def unregister() -> None:
@@ -32,7 +33,7 @@ def unregister() -> None:
 
     What stayed behind would keep the extension from being enabled again until Blender is restarted.
     """
-    steps = [live.stop, pump.stop, pictures.forget, picks.forget, props.detach]
+    steps = [upgrade.stop, live.stop, pump.stop, pictures.forget, picks.forget, props.detach]
     steps += [partial(bpy.utils.unregister_class, cls) for cls in reversed(CLASSES)]
     for step in steps:
         try:

@@ -95,7 +95,7 @@ def _empty(name: str, rest: Array, extent: Array) -> Object:
     handle.empty_display_size = max(1e-3, float(extent.max()) * 0.25)
     handle.show_in_front = True
     handle.location = rest[:3, 3]
-    handle["levitor_rest"] = [float(v) for v in rest.ravel()]
+    lifts.set_rest(handle, rest)
     return handle
 
 

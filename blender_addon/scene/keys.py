@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bpy.types import ID, FCurve, Object
 
@@ -48,15 +49,26 @@ def insert(owner: ID, channel: str, frame: float, index: int = -1) -> None:
 
 def curves(owner: ID, channel: str) -> Iterator[FCurve]:
     """The curves of the owner's action that drive ``channel``."""
+    for bag in _bags(owner):
+        yield from (curve for curve in bag.fcurves if curve.data_path == channel)
+
+
+def remove(owner: ID, channel: str) -> None:
+    """Remove the curves that drive ``channel``, and with them all its keys."""
+    for bag in _bags(owner):
+        for curve in [curve for curve in bag.fcurves if curve.data_path == channel]:
+            bag.fcurves.remove(curve)
+
+
+def _bags(owner: ID) -> Iterator[Any]:
+    """What holds the curves of the owner's action."""
     data = owner.animation_data
     if data is None or data.action is None or data.action_slot is None:
         return
     for layer in data.action.layers:
         for strip in layer.strips:
-            bag = strip.channelbag(data.action_slot)
-            for curve in bag.fcurves if bag is not None else ():
-                if curve.data_path == channel:
-                    yield curve
+            if (bag := strip.channelbag(data.action_slot)) is not None:
+                yield bag
 
 
 def unkeyed(ob: Object, channel: str, frame: float) -> list[int]:

@@ -19,6 +19,8 @@ from . import camera, cloud, display, view
 from .changes import Changes
 
 BACKGROUND = "LeviTor Background"
+REST = "levitor_rest"
+"""Custom property of a handle: where it rests, 16 numbers, row by row."""
 
 
 def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
@@ -197,7 +199,12 @@ def photo_of(collection: Collection) -> Photo:
 
 def rest_of(handle: Object) -> Array:
     """(4, 4) float64 of a handle at rest, in Blender's world."""
-    return np.array(handle["levitor_rest"], np.float64).reshape(4, 4)
+    return np.array(handle[REST], np.float64).reshape(4, 4)
+
+
+def set_rest(handle: Object, rest: Array) -> None:
+    """Remember where a handle rests: (4, 4), in Blender's world."""
+    handle[REST] = [float(v) for v in rest.ravel()]
 
 
 def present(scene: Scene, collection: Collection) -> None:

@@ -78,7 +78,7 @@ def set_fov(scene: Scene, collection: Collection, degrees: float) -> str:
                 _shift(handle, lifts.rest_of(handle)[:3, 3], rests[handle][:3, 3], back)
             elif handle.parent_type == "OBJECT":
                 _shift_below(scene, handle, under[handle.parent], way[handle], back)
-            _put(handle, "levitor_rest", [float(v) for v in rests[handle].ravel()], back)
+            _put(handle, lifts.REST, [float(v) for v in rests[handle].ravel()], back)
         for data in cameras:
             _zoom(data, lenses[0], lenses[1], back)
         _put(collection, "levitor_intrinsics", [float(v) for v in new.ravel()], back)
