@@ -14,7 +14,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -48,29 +48,41 @@ class Envelope:
 
 
 def encode(
-    message: Any, *, id: str = "", re: str = "", version: tuple[int, int] = VERSION
+    message: Any,
+    *,
+    id: str = "",
+    re: str = "",
+    version: tuple[int, int] = VERSION,
+    defaults: Mapping[type[Any], Set[str]] | None = None,
 ) -> list[bytes | memoryview]:
     """The frames of ``message``, its texts as :func:`readable` makes them.
+
+    Args:
+        message: of one of the classes in ``MESSAGES``.
+        id: see :class:`Envelope`.
+        re: likewise.
+        version: that the header names.
+        defaults: fields that have their default are left out, but for these, by class; without
+            it nothing is left out.
 
     Raises:
         ProtocolError: it breaks its own schema, or its header is longer than anyone would read.
     """
     if type(message) not in NAMES:
         raise ProtocolError("type", f"{type(message).__name__} is not a message.")
-    frames: list[bytes | memoryview] = []
-    table: list[dict[str, Any]] = []
-    body = _pack(message, type(message), frames, table, {}, "")
+    writer = _Writer(defaults)
+    body = writer.packed(message, type(message), {}, "")
     header = {
         "levitor": list(version),
         "type": NAMES[type(message)],
         "id": id,
         "re": re,
         "body": body,
-        "arrays": table,
+        "arrays": writer.table,
     }
     raw = json.dumps(header, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
     _check_header_size(raw)
-    return [raw, *frames]
+    return [raw, *writer.frames]
 
 
 def readable(text: str) -> str:
@@ -148,15 +160,28 @@ def _version(value: Any) -> tuple[int, int]:
             raise ProtocolError("header", "the header does not begin with the protocol's version.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A message's field: its name, its type, and what it is where nobody says."""
+
+    name: str
+    hint: Any
+    required: bool
+    default: Any
+
+
 @functools.cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any, bool], ...]:
-    """(name, type, required) of every field."""
+def _fields(cls: type[Any]) -> tuple[_Field, ...]:
+    """Every field of a message."""
     hints = get_type_hints(cls, include_extras=True)
     missing = dataclasses.MISSING
-    return tuple(
-        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
-        for f in dataclasses.fields(cls)
-    )
+    found: list[_Field] = []
+    for field in dataclasses.fields(cls):
+        default = field.default
+        if field.default_factory is not missing:
+            default = field.default_factory()
+        found.append(_Field(field.name, hints[field.name], default is missing, default))
+    return tuple(found)
 
 
 def _array_spec(hint: Any) -> ArraySpec | None:
@@ -165,39 +190,51 @@ def _array_spec(hint: Any) -> ArraySpec | None:
     return next(extra for extra in get_args(hint)[1:] if isinstance(extra, ArraySpec))
 
 
-def _pack(
-    value: Any,
-    hint: Any,
-    frames: list[bytes | memoryview],
-    table: list[dict[str, Any]],
-    sizes: dict[str, int],
-    path: str,
-) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if not isinstance(value, hint):
-            raise ProtocolError("field", f"{path or 'message'} must be a {hint.__name__}.")
-        own: dict[str, int] = {}
-        return {
-            name: _pack(getattr(value, name), kind, frames, table, own, f"{path}.{name}")
-            for name, kind, _ in _fields(hint)
-        }
-    if spec := _array_spec(hint):
-        array = np.asarray(value)
-        arrays.check(array, spec, path, sizes)
-        frames.append(arrays.to_bytes(array))
-        table.append({"dtype": spec.dtype, "shape": list(array.shape)})
-        return len(table) - 1
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        return [_pack(v, item, frames, table, sizes, f"{path}[{i}]") for i, v in enumerate(value)]
-    if _is_union(hint) and value is not None and _inner(hint) is not None:
-        return _pack(value, _inner(hint), frames, table, sizes, path)
-    if get_origin(hint) is dict and isinstance(value, dict):
-        items = typing.cast("dict[Any, Any]", value)
-        value = {_as_text(key): _as_text(item) for key, item in items.items()}
-    value = _as_text(value)
-    _Reader([], []).value(value, hint, path)
-    return value
+class _Writer:
+    """Walks a message along its dataclass; gathers the frames and the table of its arrays."""
+
+    def __init__(self, defaults: Mapping[type[Any], Set[str]] | None) -> None:
+        self.frames: list[bytes | memoryview] = []
+        self.table: list[dict[str, Any]] = []
+        self._defaults = defaults
+
+    def packed(self, value: Any, hint: Any, sizes: dict[str, int], path: str) -> Any:
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            if not isinstance(value, hint):
+                raise ProtocolError("field", f"{path or 'message'} must be a {hint.__name__}.")
+            return self._dataclass(value, hint, path)
+        if spec := _array_spec(hint):
+            array = np.asarray(value)
+            arrays.check(array, spec, path, sizes)
+            self.frames.append(arrays.to_bytes(array))
+            self.table.append({"dtype": spec.dtype, "shape": list(array.shape)})
+            return len(self.table) - 1
+        if get_origin(hint) is tuple:
+            item = get_args(hint)[0]
+            return [self.packed(v, item, sizes, f"{path}[{i}]") for i, v in enumerate(value)]
+        if _is_union(hint) and value is not None and _inner(hint) is not None:
+            return self.packed(value, _inner(hint), sizes, path)
+        if get_origin(hint) is dict and isinstance(value, dict):
+            items = typing.cast("dict[Any, Any]", value)
+            value = {_as_text(key): _as_text(item) for key, item in items.items()}
+        value = _as_text(value)
+        _Reader([], []).value(value, hint, path)
+        return value
+
+    def _dataclass(self, message: Any, cls: type[Any], path: str) -> dict[str, Any]:
+        sizes: dict[str, int] = {}
+        body: dict[str, Any] = {}
+        for field in _fields(cls):
+            value = getattr(message, field.name)
+            if self._travels(cls, field, value):
+                body[field.name] = self.packed(value, field.hint, sizes, f"{path}.{field.name}")
+        return body
+
+    def _travels(self, cls: type[Any], field: _Field, value: Any) -> bool:
+        if self._defaults is None or field.name in self._defaults.get(cls, ()):
+            return True
+        # No default is an array; where one is optional, the default is None
+        return field.required or isinstance(value, np.ndarray) or value != field.default
 
 
 def _as_text(value: Any) -> Any:
@@ -257,10 +294,11 @@ class _Reader:
         body = typing.cast("dict[str, Any]", value)
         sizes: dict[str, int] = {}
         given: dict[str, Any] = {}
-        for name, hint, required in _fields(cls):
+        for field in _fields(cls):
+            name = field.name
             if name in body:
-                given[name] = self.value(body[name], hint, f"{path}.{name}", sizes)
-            elif required:
+                given[name] = self.value(body[name], field.hint, f"{path}.{name}", sizes)
+            elif field.required:
                 raise ProtocolError("field", f"{path}.{name} is missing.")
         return cls(**given)
 

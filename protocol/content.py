@@ -15,6 +15,8 @@ from .version import VERSION
 
 Bytes = bytes | memoryview
 SHOT_MAGIC = b"LEVITOR SHOT 1\n"
+ALWAYS_HASHED = {Shot: frozenset({"seed", "anchors", "options"})}
+"""Fields that have a default and were hashed with it in 1.0; there are to be no more of them."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COUNT = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
@@ -55,10 +57,13 @@ def blobs_of(shot: Shot) -> tuple[ArrayBlob, ...]:
 
 
 def shot_hash(shot: Shot) -> str:
-    """The content hash of a shot: equal shots give equal hashes on every machine."""
+    """The content hash of a shot: equal shots give equal hashes on every machine.
+
+    A minor version must not rename every shot there is. So its number is not hashed, nor is any
+    field that has its default: a field that a later minor adds changes no hash until it is used.
+    """
     digest = hashlib.sha256()
-    # A minor version is about other messages; it must not rename every shot there is
-    for frame in codec.encode(Submit(shot=shot), version=(VERSION[0], 0)):
+    for frame in codec.encode(Submit(shot=shot), version=(VERSION[0], 0), defaults=ALWAYS_HASHED):
         digest.update(_LENGTH.pack(len(frame)))
         digest.update(frame)
     return digest.hexdigest()

@@ -2,7 +2,9 @@
 
     python -m tests.wire.golden
 
-Each file holds the frames of one message, each after its length (little-endian, 8 bytes).
+A version has a folder of its own, and only the present version's is ever written: peers and files
+of the others are about, and what they say is to be read for ever. Each file holds the frames of
+one message, each after its length (little-endian, 8 bytes).
 """
 
 from __future__ import annotations
@@ -10,10 +12,18 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from protocol import encode
+from protocol import VERSION, encode
 from tests.wire.samples import SAMPLES
 
-FOLDER = Path(__file__).resolve().parents[1] / "golden" / "wire"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+FOLDERS = {
+    (int(major), int(minor)): folder
+    for folder in (GOLDEN / "wire").iterdir()
+    for major, _, minor in [folder.name.partition(".")]
+}
+"""By version."""
+FOLDER = GOLDEN / "wire" / f"{VERSION[0]}.{VERSION[1]}"
+"""The present version's."""
 LENGTH = struct.Struct("<Q")
 
 

@@ -12,7 +12,16 @@ import pytest
 
 from protocol import VERSION, ProtocolError, VersionError, decode, encode
 from protocol.codec import MAX_HEADER_BYTES
-from protocol.messages import MESSAGES, MINORS, Error, Hello, Ping, Progress, Segment
+from protocol.messages import (
+    MESSAGES,
+    MINORS,
+    EngineInfo,
+    Error,
+    Hello,
+    Ping,
+    Progress,
+    Segment,
+)
 from tests.wire.golden import FOLDER, pack, unpack
 from tests.wire.samples import SAMPLES, SCENE
 
@@ -92,6 +101,21 @@ def test_each_message_says_which_minor_brought_it():
     newer = {name: MINORS[cls] for name, cls in MESSAGES.items() if MINORS[cls]}
     assert newer == {"preview": 1, "previewed": 1}
     assert max(MINORS.values()) == VERSION[1]
+
+
+def test_defaults_may_be_left_out_at_every_depth_but_for_those_that_are_named():
+    sent = encode(SAMPLES["welcome"], defaults={EngineInfo: {"missing"}})
+    body = json.loads(sent[0])["body"]
+    assert body["limits"] == {}
+    assert "heartbeat_seconds" not in body
+    draft, levitor = body["engines"]
+    assert draft.keys() == {"name", "label", "help", "options", "missing"}
+    assert draft["options"] == [
+        {"name": "softness", "label": "Edge", "help": "Width", "default": 1.0, "low": 0.0,
+         "high": 4.0}
+    ]  # fmt: skip
+    assert levitor.keys() == {"name", "label", "help", "missing"}
+    assert_equal(decode(sent).message, SAMPLES["welcome"])
 
 
 def test_another_major_is_refused_with_both_versions():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from dataclasses import replace
 
@@ -44,12 +45,27 @@ def test_equal_shots_have_equal_hashes_and_any_change_changes_them():
     assert len(hashes) == 6
 
 
-def test_a_minor_version_of_the_protocol_changes_no_shots_hash():
-    of_1_0 = hashlib.sha256()
-    for frame in encode(Submit(shot=shot()), version=(1, 0)):
-        of_1_0.update(struct.pack("<Q", len(frame)))
-        of_1_0.update(frame)
-    assert content.shot_hash(shot()) == of_1_0.hexdigest()
+def test_a_shots_hash_is_that_of_the_frames_that_the_specification_names():
+    """Of what 1.0 did not know, a field that is used is hashed, and one at its default is not."""
+    used = shot(instances=(replace(shot().instances[0], flatten=0.5, thickness=0.0),))
+    header, *arrays = encode(Submit(shot=used), version=(1, 0))
+    body = json.loads(header)
+    assert body["body"]["shot"]["instances"][0].pop("thickness") == 0.0
+    assert body["body"]["shot"].keys() >= {"seed", "anchors", "options"}
+    text = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+    digest = hashlib.sha256()
+    for frame in (text, *arrays):
+        digest.update(struct.pack("<Q", len(frame)))
+        digest.update(frame)
+    assert content.shot_hash(used) == digest.hexdigest()
+
+
+def test_a_whole_number_where_the_default_is_a_fraction_is_that_default():
+    zero, nothing = (
+        shot(instances=(replace(shot().instances[0], flatten=value, thickness=value),))
+        for value in (0, 0.0)
+    )
+    assert content.shot_hash(zero) == content.shot_hash(nothing)
 
 
 def test_a_shot_file_comes_back_whole():
