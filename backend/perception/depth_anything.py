@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.autograd import without_gradients
 from backend.perception import convert_depth_anything, loading
 from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
 from backend.perception.rest import at_work
@@ -54,6 +55,7 @@ class DepthAnything:
         self._device = device
         self._rests = rests
 
+    @without_gradients()
     def disparity(
         self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
     ) -> npt.NDArray[np.float32]:
@@ -99,7 +101,6 @@ class DepthAnything:
             return whole
         return tiled(whole, pixels, lambda part: self._ask(part, size))
 
-    @torch.inference_mode()
     def _ask(self, pixels: Array, size: int) -> Array:
         pixel_values = network_input(pixels, size).to(self._device)
         found = self._network(pixel_values=pixel_values).predicted_depth[:, None].float()

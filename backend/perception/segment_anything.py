@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backend.autograd import without_gradients
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
 from backend.perception.rest import at_work
@@ -63,7 +64,7 @@ class SegmentAnything:
         self._device = device
         self._rests = rests
         self._encoder = getattr(network, "vision_encoder", nn.Identity())
-        with _memory_told(name, device):
+        with without_gradients(), _memory_told(name, device):
             for part in network.children():
                 if part is not self._encoder:
                     part.to(device)
@@ -83,9 +84,9 @@ class SegmentAnything:
             return self._remembered[key]
         height, width = pixels.shape[:2]
         with (
+            without_gradients(),
             _memory_told(self.name, self._device),
             at_work(self._encoder, self._device, rests=self._rests),
-            torch.inference_mode(),
         ):
             square = self._square(pixels).to(self._device)
             features = self._network.get_image_embeddings(square)
@@ -118,7 +119,7 @@ class SegmentAnything:
             corners = corners.reshape(1, 1, 4)
         if previous is not None:
             before = self._refinable(previous)
-        with torch.inference_mode(), _memory_told(self.name, self._device):
+        with without_gradients(), _memory_told(self.name, self._device):
             found = self._network(
                 image_embeddings=embedding.features,
                 input_points=clicks,
@@ -173,7 +174,7 @@ class SegmentAnything:
             )
             return found.pred_masks[0].float(), found.iou_scores[0].float()
 
-        with torch.inference_mode(), _memory_told(self.name, self._device):
+        with without_gradients(), _memory_told(self.name, self._device):
             low = automatic.good_masks(
                 decode, grid, options, self._seen(embedding.height, embedding.width)
             )

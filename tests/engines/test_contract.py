@@ -8,16 +8,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from backend import pipeline
 from backend.contracts import Cancelled
 from backend.engines import registry
+from backend.resources import MEMORY
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
 
 FRAMES = 5
 
 
+SECOND_CPU = "cpu:1"
+"""To torch another device than "cpu": going there copies, as going to a GPU does."""
 QUICK = {"levitor": {"width": 64, "height": 64, "steps": 2}}
 """Options with which an engine's tiny networks answer at once; its defaults are tested as such."""
 
@@ -25,6 +29,26 @@ QUICK = {"levitor": {"width": 64, "height": 64, "steps": 2}}
 @pytest.fixture(params=[spec.name for spec in registry.specs()])
 def engine(request, tiny_resources):
     return registry.load(request.param, tiny_resources)
+
+
+def weights_of(engine):
+    """Parameters of every network that an engine holds, in whatever it keeps them."""
+    networks, seen, ahead = [], set(), [engine]
+    while ahead:
+        held = ahead.pop()
+        if id(held) in seen:
+            continue
+        seen.add(id(held))
+        if isinstance(held, nn.Module):
+            networks.append(held)
+        elif isinstance(held, dict):
+            ahead += held.values()
+        elif isinstance(held, list | tuple | set):
+            ahead += held
+        elif type(held).__module__.startswith("backend."):
+            slots = [getattr(held, name) for name in getattr(type(held), "__slots__", ())]
+            ahead += [*getattr(held, "__dict__", {}).values(), *slots]
+    return list({id(value): value for one in networks for value in one.parameters()}.values())
 
 
 def a_shot(engine, **options):
@@ -84,6 +108,36 @@ def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
         render(engine, a_shot(engine), stop_at_second)
     assert steps == [1, 2]
     assert len(render(engine, a_shot(engine)).frames)
+
+
+@pytest.mark.parametrize(
+    ("memory", "ours"),
+    [
+        *(pytest.param(memory, True, id=memory) for memory in MEMORY),
+        pytest.param("high", False, id="called in an inference mode"),
+    ],
+)
+@pytest.mark.parametrize("name", [spec.name for spec in registry.specs()])
+def test_after_a_take_a_backward_through_the_weights_works(tiny_resources, name, memory, ours):
+    """Wherever its networks were moved on the way, as on a GPU: an engine that is told by
+    gradients, and a training on the same base, go on from them."""
+    engine = registry.load(name, replace(tiny_resources, device=SECOND_CPU, memory=memory))
+    shot = a_shot(engine)
+    if any(option.name == "channels_last" for option in engine.spec.options):
+        shot = replace(shot, options=shot.options | {"channels_last": True})
+    with torch.inference_mode(not ours):
+        render(engine, shot)
+        before = {id(value): value.data_ptr() for value in weights_of(engine)}
+        frames = render(engine, shot).frames
+    assert not frames.is_inference()  # a take may be compared with what is trained
+    weights = weights_of(engine)
+    assert bool(weights) == bool(engine.spec.needs)
+    if weights:
+        assert any(before[id(value)] != value.data_ptr() for value in weights)  # they did move
+        for value in weights:
+            value.requires_grad_(True)
+        torch.stack([(value.double() * value.double()).sum() for value in weights]).sum().backward()
+        assert all(torch.equal(value.grad, 2 * value) for value in weights)
 
 
 def test_options_are_completed_and_reported(engine):

@@ -15,9 +15,11 @@ from backend.contracts import Control, Lift
 from backend.control.levitor import points_from_masks, stamp_points
 from backend.engines.levitor.engine import LevitorEngine, frame_size
 from backend.engines.levitor.spec import SPEC
+from backend.engines.svd.images import decode_frames
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources
 from protocol.errors import ShotError
+from tests.engines.networks import control, inputs
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 QUICK = {"width": 64, "height": 64, "steps": 1, "guidance_max": 1.0}
@@ -273,3 +275,26 @@ def test_a_photo_with_noise_in_it_is_taken_as_it_is(engine):
     first, second = (rendered(engine, shot).frames for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["single precision", "half, cast on the way"])
+def test_gradients_flow_through_the_networks_of_a_take(tiny_resources, half):
+    """To latents through the frozen decoder and UNet, as an engine guided by gradients asks, and to
+    the ControlNet's weights, as training does."""
+    second_cpu = replace(tiny_resources, device="cpu:1")  # going there copies, as to a GPU
+    engine = LevitorEngine(second_cpu)
+    if half:
+        engine._dtype = torch.float16
+    rendered(engine, a_shot(**QUICK | {"channels_last": True}))
+    base, controlnet = engine._loaded()
+    for network in (base.unet, base.vae, controlnet):
+        network.float()
+    controlnet.requires_grad_(True)
+    width = base.unet.config["cross_attention_dim"]
+    given = inputs(1, 8, 8)._replace(context=torch.ones(1, 1, width))
+    given.sample.requires_grad_(True)
+    down, mid = controlnet(*given, control(given))
+    latents = base.unet(*given, down, mid)[0]
+    decode_frames(base.vae, latents).square().mean().backward()
+    assert given.sample.grad.any()
+    assert controlnet.controlnet_mid_block.weight.grad.any()

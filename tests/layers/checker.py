@@ -227,6 +227,7 @@ FINDERS = {
     "an edit of sys.path or sys.modules": _path_edit,
     "star import": _star_import,
     "randomness from a hidden generator": _global_randomness,
+    "an inference mode, whose weights can never be trained": _call_of("torch.inference_mode"),
     "a judgement of its own on what is a lack of memory": _memory_judgement,
     "a Python thread or process in the extension": _import_of(
         "threading", "_thread", "concurrent", "multiprocessing", "asyncio"

@@ -13,6 +13,7 @@ MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transfo
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
 RESOURCES = "backend.resources"
+AUTOGRAD = "backend.autograd"
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
 
@@ -76,6 +77,12 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="work without gradients",
+        files=("backend/autograd.py",),
+        libraries=frozenset({"torch"}),
+        banned=PURE,
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
@@ -115,14 +122,14 @@ ZONES = (
         name="perception",
         files=("backend/perception/*",),
         libraries=MODELS,
-        own=(*VALUES, RESOURCES, "backend.perception", "protocol"),
+        own=(*VALUES, AUTOGRAD, RESOURCES, "backend.perception", "protocol"),
         banned=PURE,
     ),
     Zone(
         name="engines",
         files=("backend/engines/*",),
         libraries=MODELS,
-        own=(*VALUES, RESOURCES, "backend.engines", "protocol"),
+        own=(*VALUES, AUTOGRAD, RESOURCES, "backend.engines", "protocol"),
         banned=PURE,
     ),
     Zone(
@@ -207,6 +214,11 @@ BANS = (
     Ban(name="an edit of sys.path or sys.modules"),
     Ban(name="star import"),
     Ban(name="randomness from a hidden generator"),
+    Ban(
+        name="an inference mode, whose weights can never be trained",
+        files=EVERYWHERE,
+        spare=("backend/autograd.py",),
+    ),
     Ban(
         name="a judgement of its own on what is a lack of memory",
         files=EVERYWHERE,

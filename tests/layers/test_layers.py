@@ -121,6 +121,7 @@ PLANTED = {
     "an edit of sys.path or sys.modules": "sys.path.insert(0, p)",
     "star import": "from numpy import *",
     "randomness from a hidden generator": "x = np.random.rand(3)",
+    "an inference mode, whose weights can never be trained": "with torch.inference_mode(): f()",
     "a judgement of its own on what is a lack of memory": "isinstance(e, MemoryError)",
     "a Python thread or process in the extension": "from threading import Thread",
     "an absolute import of own code in the extension": "from blender_addon.core import lift",

@@ -86,6 +86,27 @@ def test_all_but_high_memory_sends_networks_to_rest(weights, memory, rests, monk
     ]
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["gradients on", "a caller's inference mode"])
+@pytest.mark.parametrize("rests", [True, False])
+@pytest.mark.parametrize("kind", ["depth", "segments"])
+def test_a_network_that_was_at_work_can_be_trained_afterwards(weights, kind, rests, ours):
+    """To torch "cpu:1" is another device: going there copies, as going to a GPU does."""
+    with torch.inference_mode(not ours):
+        if kind == "depth":
+            model = depth_anything.load("any", weights / "depth", "cpu:1", rests=rests)
+            model.disparity(PIXELS, 28)
+        else:
+            model = segment_anything.load("any", weights / "sam", "cpu:1", rests=rests)
+            embedding = model.encode(PIXELS)
+            model.segment(embedding, np.array([[9.0, 9.0]]), np.array([1]), None)
+            assert not embedding.features[0].is_inference()
+    values = list(model._network.parameters())
+    for value in values:
+        value.requires_grad_(True)
+    torch.stack([(value * value).sum() for value in values]).sum().backward()
+    assert all(torch.equal(value.grad, 2 * value) for value in values)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("layout", ["sam", "sam.pth", "sam2"])
 def test_on_a_gpu_nearly_all_memory_comes_free_and_answers_are_the_same(weights, layout):

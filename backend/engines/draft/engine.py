@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from backend.autograd import without_gradients
 from backend.contracts import Control, OnStep
 from backend.control.draft import DraftSignal, draft_signal
 from backend.control.fill import blur, pull_push
@@ -49,7 +50,7 @@ class DraftEngine:
         del control, options
         return ()
 
-    @torch.inference_mode()
+    @without_gradients()
     def sample(
         self,
         image: Tensor,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.autograd import without_gradients
 from backend.contracts import Control, OnStep
 from backend.control.levitor import points_from_masks, stamp_points
 from backend.engines.base import Scalar
@@ -126,6 +127,7 @@ class LevitorEngine:
                 )
         return tuple(told)
 
+    @without_gradients()
     def sample(
         self,
         image: Tensor,
@@ -144,10 +146,9 @@ class LevitorEngine:
         plan = self._plan(base, controlnet, signal, settings)
         start = time.monotonic()
         try:
-            with torch.inference_mode():
-                frames = self._sample(
-                    base, controlnet, plan, image, signal, settings, options, seed, on_step
-                )
+            frames = self._sample(
+                base, controlnet, plan, image, signal, settings, options, seed, on_step
+            )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

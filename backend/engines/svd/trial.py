@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.autograd import without_gradients
 from backend.engines.svd import images, memory
 from backend.engines.svd.edm import karras_sigmas
 from backend.engines.svd.faster import Compiled, lay_out
@@ -198,7 +199,7 @@ class Subject:
             torch.cuda.reset_peak_memory_stats(device)
         clock = Clock(device)
         marks = [clock.now()]
-        with torch.inference_mode():
+        with without_gradients():
             with memory.at_work(device, plan.park, base.image_encoder, base.vae):
                 embedding, photo = self._encoded()
             marks.append(clock.now())
@@ -234,7 +235,7 @@ class Subject:
         device = self.trial.device
         cuda = device.type == "cuda"
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
-        with torch.inference_mode(), memory.at_work(device, False, *self.parts[2:]):
+        with without_gradients(), memory.at_work(device, False, *self.parts[2:]):
             memory.chunk_feed_forward(plan.feed_forward, *self.parts[2:])
             context = self.base.unet.config["cross_attention_dim"]
             embedding = torch.zeros(1, 1, context, device=device, dtype=self.trial.dtype)
@@ -302,6 +303,6 @@ def disagreement(trial: Trial) -> float:
 
 
 def _answer(subject: Subject) -> Tensor:
-    with torch.inference_mode():
+    with without_gradients():
         denoiser = subject.denoiser(memory.plan_of("high"))
         return denoiser.velocity(subject.noise.to(subject.trial.device), 1.0, 0).cpu()
