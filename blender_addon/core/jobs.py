@@ -5,7 +5,7 @@ The client turns whatever comes over the wire into these events; rows are values
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -71,10 +71,16 @@ class TaskProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """The server's word on the job's state."""
+    """The server's word on the job's state.
+
+    Attributes:
+        sentence: what holds it up, where something does; ``fix`` says what to do about it.
+    """
 
     task: str
     state: str
+    sentence: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +135,10 @@ class Job:
         label: what the artist reads.
         state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
             when the result is here.
+        lost: the server that has it does not answer, so nothing here is known to be true still.
         eta: seconds left, where known.
         picture: uint8 (h, w, 3), the last rough look at the take in the making.
-        sentence: what went wrong, or a note on what went well.
+        sentence: what went wrong, what holds it up, or a note on what went well.
         fix: what to do about it.
     """
 
@@ -145,7 +152,13 @@ class Job:
     eta: float | None = None
     sentence: str = ""
     fix: str = ""
+    lost: bool = False
     picture: Array | None = field(default=None, compare=False)
+
+    @property
+    def activity(self) -> str:
+        """What is being done, in a word or two."""
+        return "lost" if self.lost else (self.phase or self.state).replace("_", " ")
 
     @property
     def final(self) -> bool:
@@ -161,6 +174,8 @@ class Job:
         """The row once ``event`` has happened; other tasks' events change nothing."""
         if isinstance(event, StatusChanged) or event.task != self.task or self.final:
             return self
+        if self.lost:  # whatever came, the server is back
+            return replace(self, lost=False, sentence="", fix="").after(event)
         match event:
             case TaskAccepted():
                 return replace(self, state="queued", phase="", done=0, total=0)
@@ -175,14 +190,23 @@ class Job:
                 )
             case TaskState(state="done"):
                 return self  # the server's part; the result is still on its way
-            case TaskState(state=state):
-                return self if state in FINAL else replace(self, state=state)
+            case TaskState(state=state, sentence=sentence, fix=fix):
+                if state in FINAL:
+                    return self
+                return replace(self, state=state, sentence=sentence, fix=fix)
             case TaskFinished(note=note):
                 return replace(self, state="done", eta=None, sentence=note)
             case TaskFailed(sentence=sentence, fix=fix):
                 return replace(self, state="failed", eta=None, sentence=sentence, fix=fix)
             case TaskCancelled():
                 return replace(self, state="cancelled", eta=None)
+
+    def unheard(self, reason: str) -> Job:
+        """The row while nobody answers, and ``reason`` says so; one at its end stays."""
+        if self.final:
+            return self
+        fix = "When it is back, it is asked what became of this."
+        return replace(self, lost=True, eta=None, sentence=reason, fix=fix)
 
 
 @dataclass(slots=True)
@@ -195,9 +219,20 @@ class Jobs:
         """A row for a task that was started."""
         self.rows[job.task] = job
 
-    def take(self, event: Event) -> None:
-        """Let an event change its row, and forget the oldest of too many that ended."""
-        if isinstance(event, StatusChanged) or event.task not in self.rows:
+    def take(self, event: Event, here: Collection[str] = ()) -> None:
+        """Let an event change its row or, where the server is lost, every open one.
+
+        The oldest of too many that ended are forgotten.
+
+        Args:
+            here: tasks whose results are here and wait to be placed: no server is needed for them.
+        """
+        if isinstance(event, StatusChanged):
+            if event.status.phase == "lost":
+                for task in self.rows.keys() - set(here):
+                    self.rows[task] = self.rows[task].unheard(event.status.reason)
+            return
+        if event.task not in self.rows:
             return
         self.rows[event.task] = self.rows[event.task].after(event)
         ended = [task for task, job in self.rows.items() if job.final and task != event.task]

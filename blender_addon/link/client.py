@@ -164,6 +164,7 @@ class Client:
         if isinstance(message, messages.Welcome):
             self._pending.clear()
             for task in list(self._tasks.values()):
+                task.told = None  # whoever shows it was told that the server is lost
                 self._resume(task)
         if not self._link.connected or getattr(message, "code", "") == "hello_first":
             return
@@ -228,9 +229,10 @@ class Client:
         task.seq = max(task.seq, seq)
 
     def _state(self, task: Task, state: messages.State) -> None:
-        if state.state != task.state:
-            task.state = state.state
-            self._tell(task, TaskState(task=task.key, state=state.state))
+        told = TaskState(task=task.key, state=state.state, sentence=state.sentence, fix=state.fix)
+        if task.told != told:
+            task.state, task.told = state.state, told
+            self._tell(task, told)
         match state.state:
             case "done":
                 self._request(messages.Fetch(job=task.job), task)
@@ -248,8 +250,8 @@ class Client:
         task.stage, task.result = "download", result
         task.download = Download(references(result), task.blobs, self.welcome.limits)
         if task.state != "done":
-            task.state = "done"
-            self._tell(task, TaskState(task=task.key, state="done"))
+            task.state, task.told = "done", TaskState(task=task.key, state="done")
+            self._tell(task, task.told)
         self._ask_all(task, task.download.begin())
         self._finish_if_complete(task)
 

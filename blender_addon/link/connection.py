@@ -40,6 +40,8 @@ class Connection:
         self._hello = messages.Hello(client=client_id, product=product)
         self._heartbeat = heartbeat
         self._liveness = liveness
+        # Up to an interval has passed in silence before a ping asks
+        self._patience = max(heartbeat, liveness - heartbeat)
         self._pause = liveness  # until the next socket, while nobody answers
         self._opened = 0.0
         self._greeted = 0.0
@@ -108,7 +110,7 @@ class Connection:
         if self._socket is None:
             return
         if self.connected:
-            if self._asked is not None and now - self._asked > self._liveness:
+            if self._asked is not None and now - self._asked > self._patience:
                 self.lost()
                 self._pause = self._liveness
                 self._open()

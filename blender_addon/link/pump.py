@@ -250,7 +250,7 @@ class Link:
         if isinstance(event, jobs.TaskFinished):
             self._arrived.append(event)  # its row is done when it is placed, not before
             return
-        self.jobs.take(event)
+        self.jobs.take(event, here={one.task for one in self._arrived})
         match event:
             case jobs.TaskAccepted(task=task, job=job):
                 self.names[task] = job

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..core.jobs import TaskState
 from .transfer import Download, Upload
 
 Stage = Literal["upload", "request", "follow", "download"]
@@ -24,6 +25,7 @@ class Task:
         uploads: how often an upload was begun.
         seq: the last push counted.
         state: the server's last word.
+        told: what was last told of it; ``None`` where it has to be told anew.
         cancelling: the artist wants it stopped.
         over: its end was told while nobody answered; only the server has yet to hear of it.
     """
@@ -40,6 +42,7 @@ class Task:
     uploads: int = 0
     seq: int = 0
     state: str = ""
+    told: TaskState | None = None
     cancelling: bool = False
     over: bool = False
     upload: Upload | None = None

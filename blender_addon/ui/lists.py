@@ -56,9 +56,10 @@ def draw_jobs(layout: UILayout, jobs: list[Job]) -> None:
             layout.label(text=f"{title}, {job.state}", icon=icon)
         else:
             row = layout.row(align=True)
-            text = f"{title}, {(job.phase or job.state).replace('_', ' ')}"
-            row.progress(factor=job.factor, type="BAR", text=text)
+            row.progress(factor=job.factor, type="BAR", text=f"{title}, {job.activity}")
             row.operator("levitor.cancel", text="", icon="X").job = job.task
+            if job.sentence:
+                draw_text(layout, f"{job.sentence} {job.fix}".strip())
 
 
 def draw_text(layout: UILayout, text: str, width: int = 44) -> None:

@@ -75,6 +75,9 @@ class Page:
     def label(self, text="", icon="NONE"):
         self.words.append(text)
 
+    def progress(self, text="", factor=0.0, type="RING"):
+        self.words.append(text)
+
     def __getattr__(self, name):
         inner = SimpleNamespace()
         return lambda *_, **__: self if name in ("row", "column", "box") else inner

@@ -6,39 +6,63 @@ import sqlite3
 import subprocess
 import uuid
 from contextlib import closing
-from types import SimpleNamespace
 
 import bpy
 import pytest
 
 from .conftest import READY, ROOT, backend_python, link, module
+from .test_held import drawn
+
+
+class Backend:
+    """A backend of the test's own, which can be frozen, killed and started again."""
+
+    def __init__(self, folder):
+        self.folder, self.store = folder, folder / "jobs.sqlite"
+        self.start(0)
+
+    def start(self, port):
+        options = ["--port", str(port), "--state", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [backend_python(), "-m", "backend", "serve", *options],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self.endpoint = READY.search(self.process.stdout.readline())[1]
+
+    def again(self):
+        """A new process at the same address and on the same folder."""
+        self.start(self.endpoint.rpartition(":")[2])
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        self.process.wait(20)
+        self.process.stdout.close()
 
 
 @pytest.fixture
 def backend(scene, addon, tmp_path):
-    """A backend of the test's own, which can be frozen: its process and its store of jobs."""
-    command = [backend_python(), "-m", "backend", "serve", "--port", "0", "--state", str(tmp_path)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     owner = link(addon)
     owner.disconnect()
+    one = Backend(tmp_path)
     try:
-        endpoint = READY.search(process.stdout.readline())[1]
         client = module(addon, "link.client").Client
         # Noticing a silence takes 3 s with the extension's own heartbeat; here it takes 0.6 s.
-        owner.client = client(endpoint, uuid.uuid4().hex, heartbeat_seconds=0.2)
-        yield SimpleNamespace(process=process, endpoint=endpoint, store=tmp_path / "jobs.sqlite")
+        owner.client = client(one.endpoint, uuid.uuid4().hex, heartbeat_seconds=0.2)
+        yield one
     finally:
         owner.disconnect()
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+        if one.process.returncode is None:
+            one.process.send_signal(signal.SIGCONT)
+            one.end()
 
 
 @pytest.fixture
-def lost(stage, backend):
-    """A render of minutes that is running at a backend that has just stopped answering."""
+def running(stage, backend):
+    """A render of minutes that is running at the backend."""
     stage.lift(width=640, height=480)
     stage.instance()
     bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0.5, 0, 0))
@@ -47,9 +71,16 @@ def lost(stage, backend):
     bpy.ops.levitor.render(wait=0.0)
     (task,) = owner.under_way()
     assert until(lambda: owner.jobs.get(task).phase == "draft", 60.0)
+    return task
+
+
+@pytest.fixture
+def lost(running, addon, backend):
+    """A render of minutes that is running at a backend that has just stopped answering."""
+    owner, until = link(addon), module(addon, "link.pump").pump_until
     backend.process.send_signal(signal.SIGSTOP)
     assert until(lambda: owner.status.phase == "lost", 20.0)
-    return task
+    return running
 
 
 def state_at_the_backend(backend):
@@ -79,3 +110,46 @@ def test_connecting_again_while_nobody_answers_keeps_the_job(lost, addon, backen
     assert owner.jobs.get(lost).state == "running"
     bpy.ops.levitor.cancel()
     assert until(lambda: owner.jobs.get(lost).state == "cancelled", 60.0)
+
+
+def test_rows_read_lost_when_the_backend_dies_and_what_became_of_them_when_it_is_back(
+    running, addon, backend
+):
+    owner, until = link(addon), module(addon, "link.pump").pump_until
+    bpy.ops.levitor.render(wait=0.0)
+    _, waiting = owner.under_way()
+    assert until(lambda: owner.jobs.get(waiting).state == "queued", 60.0)
+    assert until(lambda: owner.jobs.get(running).eta is not None, 60.0)
+    assert "s left" in drawn(addon, "LEVITOR_PT_render")
+    backend.end(signal.SIGKILL)
+    assert until(lambda: owner.status.phase == "lost", 20.0)
+    words = drawn(addon, "LEVITOR_PT_render")
+    assert words.count(", lost") == 2
+    assert "s left" not in words
+    assert f"No backend answers at {backend.endpoint}." in words
+    backend.again()
+    assert until(lambda: owner.jobs.get(running).final, 60.0)
+    row = owner.jobs.get(running)
+    assert (row.state, row.sentence, row.fix) == (
+        "failed",
+        "The server ended while it worked on this job.",
+        "Send it again.",
+    )
+    assert until(lambda: owner.jobs.get(waiting).phase == "draft", 60.0)
+    words = drawn(addon, "LEVITOR_PT_render")
+    assert "lost" not in words
+    assert "The server ended while it worked on this job. Send it again." in words
+    bpy.ops.levitor.cancel(job=waiting)
+    assert until(lambda: owner.jobs.get(waiting).state == "cancelled", 60.0)
+
+
+def test_a_job_that_the_backend_no_longer_knows_is_said_to_be_unknown(running, addon, backend):
+    owner, until = link(addon), module(addon, "link.pump").pump_until
+    backend.end(signal.SIGKILL)
+    assert until(lambda: owner.jobs.get(running).lost, 20.0)
+    for file in backend.folder.glob("jobs.sqlite*"):
+        file.unlink()
+    backend.again()
+    assert until(lambda: owner.jobs.get(running).final, 60.0)
+    row = owner.jobs.get(running)
+    assert (row.state, row.sentence) == ("failed", "The server does not know this job.")

@@ -211,9 +211,13 @@ class Artist:
     def __init__(self, endpoint, client_id="artist", **parameters):
         self.client = Client(endpoint, client_id, **parameters)
         self.events = []
+        self.rows = jobs.Jobs()
 
     def poll(self):
-        self.events += self.client.poll()
+        events = self.client.poll()
+        self.events += events
+        for event in events:
+            self.rows.take(event)
 
     def until(self, found, what="the event", seconds=PATIENCE):
         def look():
@@ -236,7 +240,13 @@ class Artist:
         return self.until_event(task, jobs.TaskFinished, jobs.TaskFailed, jobs.TaskCancelled)
 
     def render(self, **script):
-        return self.client.start(messages.Submit(shot=scripted_shot(**script)), SHOT_BLOBS)
+        return self._row(
+            self.client.start(messages.Submit(shot=scripted_shot(**script)), SHOT_BLOBS)
+        )
+
+    def _row(self, task):
+        self.rows.add(jobs.Job(task=task, kind="submit", label="Take"))
+        return task
 
     def lift(self, **script):
         data = json.dumps(script).encode()

@@ -1,5 +1,6 @@
 """The extension's client against real servers, absent ones, and ones that come and go."""
 
+import os
 import signal
 import socket
 
@@ -8,6 +9,7 @@ import zmq
 
 import protocol
 from blender_addon.core.jobs import (
+    Job,
     TaskAccepted,
     TaskCancelled,
     TaskFailed,
@@ -126,6 +128,70 @@ def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, arti
     assert (end.code, end.fix) == ("interrupted", "Send it again.")
     assert one.client.status.phase == "connected"
     assert isinstance(one.until_end(one.render()), TaskFinished)
+
+
+def test_rows_read_lost_while_the_server_is_gone_and_then_what_became_of_their_jobs(
+    make_server, artist, tmp_path
+):
+    server, gate = make_server(), tmp_path / "gate"
+    one = artist(server, heartbeat_seconds=0.1)
+    done = one.render(until=str(gate))
+    one.until(lambda: one.rows.get(done).phase == "step", "a step")
+    queued = one.render()
+    one.until(lambda: one.rows.get(queued).state == "queued", "a place in the queue")
+    os.kill(server.process.pid, signal.SIGSTOP)  # a pause: the job goes on in its worker
+    one.until_phase("lost")
+    assert [(row.activity, row.eta) for row in one.rows] == [("lost", None)] * 2
+    gate.touch()
+    os.kill(server.process.pid, signal.SIGCONT)
+    one.until_end(done)
+    one.until_end(queued)
+    running, queued = one.render(steps=0), one.render()
+    one.until(lambda: one.rows.get(running).phase == "step", "a step")
+    one.until(lambda: one.rows.get(queued).state == "queued", "a place in the queue")
+    server.end(signal.SIGKILL)
+    one.until_phase("lost")
+    assert {one.rows.get(task).activity for task in (running, queued)} == {"lost"}
+    assert one.rows.get(running).eta is None
+    server.again()
+    assert isinstance(one.until_end(queued), TaskFinished)
+    row = one.rows.get(running)
+    assert (row.state, row.lost, row.fix) == ("failed", False, "Send it again.")
+    assert row.sentence == "The server ended while it worked on this job."
+
+
+def test_a_job_that_went_on_while_nobody_answered_is_told_to_run_though_nothing_has_changed(
+    make_server, artist
+):
+    server = make_server()
+    one = artist(server, heartbeat_seconds=0.1)
+    task = one.lift(end="hang")  # no step comes that would say so by itself
+    one.rows.add(Job(task=task, kind="lift", label="photo"))
+    one.until(lambda: one.rows.get(task).phase == "step", "a step")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    one.until_phase("lost")
+    assert one.rows.get(task).activity == "lost"
+    os.kill(server.process.pid, signal.SIGCONT)
+    one.until(lambda: not one.rows.get(task).lost, "word of the job")
+    assert one.rows.get(task).state == "running"
+
+
+def test_a_server_that_left_two_pings_unanswered_is_lost_after_three_intervals_of_silence(artist):
+    welcome = messages.Welcome(
+        product="mute", limits=messages.Limits(), engines=(), perception=(), device="cpu"
+    )
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        one = artist(f"tcp://127.0.0.1:{port}", heartbeat_seconds=0.3)
+        peer, _hello = router.recv_multipart()
+        router.send_multipart([peer, *protocol.encode(welcome)])
+        one.until_phase("connected")
+        one.until_phase("lost")
+        pings = 0
+        while router.poll(100):
+            sender, frame = router.recv_multipart()
+            pings += sender == peer and b'"ping"' in frame
+        assert 1 <= pings <= 2
 
 
 def test_a_queued_job_is_finished_by_the_next_server(make_server, artist, tmp_path):

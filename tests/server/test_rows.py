@@ -1,8 +1,12 @@
 """The job rows of the panel, as values."""
 
+import pytest
+
 from blender_addon.core.jobs import (
     Job,
     Jobs,
+    Status,
+    StatusChanged,
     TaskAccepted,
     TaskCancelled,
     TaskFailed,
@@ -59,3 +63,65 @@ def test_the_table_keeps_open_rows_and_forgets_ended_ones():
     assert table.open == []
     table.forget("t")
     assert len(table) == 0
+
+
+LOST = StatusChanged(
+    status=Status(phase="lost", endpoint="tcp://h:1", reason="No backend answers at tcp://h:1.")
+)
+RUNNING = (
+    TaskAccepted(task="t", job="j", place=0),
+    TaskState(task="t", state="running"),
+    TaskProgress(task="t", phase="draft", done=4, total=16, eta_seconds=9.0),
+)
+
+
+def table_of(*rows):
+    table = Jobs()
+    for row in rows:
+        table.add(row)
+    return table
+
+
+def test_every_open_row_reads_lost_and_none_has_seconds_left_once_the_server_is_lost():
+    ended = Job(task="ended", kind="lift", label="", state="done", sentence="A note.")
+    table = table_of(after(*RUNNING), Job(task="new", kind="lift", label=""), ended)
+    table.take(LOST)
+    for task in ("t", "new"):
+        row = table.get(task)
+        assert (row.activity, row.eta) == ("lost", None)
+        assert row.sentence == "No backend answers at tcp://h:1."
+        assert "asked what became" in row.fix
+    assert table.get("ended") is ended
+
+
+def test_a_row_whose_result_is_here_already_needs_no_server():
+    row = after(*RUNNING)
+    table = table_of(row)
+    table.take(LOST, here={"t"})
+    assert table.get("t") is row
+
+
+@pytest.mark.parametrize(
+    ("event", "reads"),
+    [
+        (TaskState(task="t", state="queued"), "queued"),
+        (TaskState(task="t", state="running"), "draft"),
+        (TaskProgress(task="t", phase="upload", done=1, total=4), "upload"),
+        (TaskAccepted(task="t", job="j", place=0), "queued"),
+        (TaskFailed(task="t", code="interrupted", sentence="The server ended."), "failed"),
+    ],
+)
+def test_a_lost_row_says_what_became_of_it_with_the_first_word_of_it(event, reads):
+    table = table_of(ROW if reads == "queued" else after(*RUNNING))
+    table.take(LOST)
+    table.take(event)
+    row = table.get("t")
+    assert row.state == "failed" if row.final else row.activity == reads
+    assert not row.lost
+    assert "backend" not in row.sentence
+
+
+def test_what_holds_a_job_up_stands_in_its_row_until_the_next_state():
+    rests = TaskState(task="t", state="queued", sentence="The disk is full.", fix="Free space.")
+    assert (after(rests).sentence, after(rests).fix) == ("The disk is full.", "Free space.")
+    assert after(rests, TaskState(task="t", state="running")).sentence == ""
