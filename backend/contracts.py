@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -64,6 +64,8 @@ class Lift:
         camera: the photo's camera.
         near: z of disparity 255.
         far: z of disparity 0.
+        kind: ``ground`` or ``backdrop`` where the depth is one of these (`protocol.flat_scene`),
+            else empty.
     """
 
     image: Tensor
@@ -71,6 +73,7 @@ class Lift:
     camera: Camera
     near: float
     far: float
+    kind: Literal["", "ground", "backdrop"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -25,9 +25,10 @@ from backend.geometry.camera import (
 )
 from backend.geometry.fit import Fit, render_fitted
 from backend.geometry.lift import depth_from_disparity, depth_from_map
-from backend.perception import info, offline, outline
+from backend.perception import info, offline, outline, scene_kind
 from backend.perception.base import Candidates
 from backend.perception.perceive import Perception, possible_masks
+from protocol import flat_scene
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
@@ -53,6 +54,7 @@ class LiftOptions:
         depth_size: pixels of the shorter side that a depth network looks at.
         clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
             them.
+        scene_kind: ground, backdrop or auto, where nothing gives the depth.
     """
 
     horizontal_fov: float = DEFAULT_FOV
@@ -64,6 +66,7 @@ class LiftOptions:
     nearer_is_larger: bool = True
     depth_size: int = 518
     clean_edges: bool = True
+    scene_kind: str = flat_scene.GROUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,15 @@ class Picks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The scene that what was picked stands upright in: its kind and the range of its depth."""
+
+    kind: str
+    near: float
+    far: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewOptions:
     """What a control preview shows; see ``protocol.messages.Preview``.
 
@@ -139,7 +151,7 @@ def lift(
     perception: Perception,
     key: str = "",
 ) -> Lifted:
-    """Photo -> camera and depth (given, a network's, or a ground plane), and static segments.
+    """Photo -> camera and depth (given, a network's, or a flat scene), and static segments.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -162,6 +174,7 @@ def lift(
     else:
         fx, fy, cx, cy = options.focal
         intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
+    kind: flat_scene.SceneKind | Literal[""] = ""
     if depth_map is not None:
         depth, depth_model = _given_depth(depth_map, height, width, options), info.GIVEN_DEPTH
     elif perception.depth is not None:
@@ -171,8 +184,12 @@ def lift(
         depth = depth_from_disparity(torch.from_numpy(disparity), options.near, options.far)
         depth_model = perception.depth.name
     else:
-        ground = offline.ground_depth(height, width, options.horizon, options.near, options.far)
-        depth, depth_model = torch.from_numpy(ground), info.RAMP
+        kind = _scene_kind(pixels, options, notes.append)
+        rows = offline.flat_depth(kind, height, width, options.horizon, options.near, options.far)
+        depth = torch.from_numpy(rows)
+        depth_model = info.RAMP if kind == flat_scene.GROUND else info.BACKDROP
+    if not kind and options.scene_kind == flat_scene.BACKDROP:
+        notes.append(f"Scene: Backdrop does not apply, since the depth is from {depth_model}.")
     on_phase("segments", 1, 2)
     segments = perception.static_segments(pixels, key)
     on_phase("segments", 2, 2)
@@ -183,11 +200,12 @@ def lift(
             camera=Camera(intrinsics=intrinsics, height=height, width=width),
             near=options.near,
             far=options.far,
+            kind=kind,
         ),
         segments=segments,
         depth_model=depth_model,
         segment_model=perception.segments.automatic_name,
-        upright=depth_model == info.RAMP,
+        upright=bool(kind),
         fov_source=options.fov_source if options.focal is None else GIVEN,
         notes=tuple(notes),
     )
@@ -200,7 +218,7 @@ def segment(
     positive: Array,
     box: Sequence[float] | None,
     mask: Array | None,
-    upright: bool,
+    standing: Standing | None,
     perception: Perception,
     key: str = "",
     previous: Array | None = None,
@@ -227,7 +245,9 @@ def segment(
     return Picks(
         masks=masks,
         depths=tuple(
-            offline.stand_upright(depth, one) if upright else outline.own_depth(depth, one, band)
+            outline.own_depth(depth, one, band)
+            if standing is None
+            else offline.stand_upright(depth, one, standing.kind, standing.near, standing.far)
             for one in masks
         ),
         scores=found.scores[kept],
@@ -334,6 +354,16 @@ def _given_depth(values: Array, height: int, width: int, options: LiftOptions) -
         ) from error
 
 
+def _scene_kind(
+    pixels: Array, options: LiftOptions, note: Callable[[str], None]
+) -> flat_scene.SceneKind:
+    if options.scene_kind == flat_scene.AUTO:
+        found = scene_kind.choose(pixels)
+        note(found.sentence)
+        return found.kind
+    return flat_scene.GROUND if options.scene_kind == flat_scene.GROUND else flat_scene.BACKDROP
+
+
 def _check(options: LiftOptions) -> None:
     if not 1.0 <= options.horizontal_fov <= 175.0:
         raise ShotError(
@@ -355,9 +385,11 @@ def _check(options: LiftOptions) -> None:
             f"Near {options.near:g} and far {options.far:g} are not 0 < near < far.",
             "Set near below far.",
         )
-    if not 0.0 <= options.horizon <= 0.95:
+    try:
+        flat_scene.check_horizon(options.horizon)
+    except ValueError as error:
         raise ShotError(
             "horizon",
-            f"A horizon at {options.horizon:g} of the height is not between 0 and 0.95.",
+            f"{str(error).capitalize()}.",
             "0 is the top of the photo, 0.5 its middle.",
-        )
+        ) from error

@@ -149,6 +149,8 @@ class Scene:
         intrinsics: pinhole camera of the photo, in pixels.
         near: z of disparity 255.
         far: z of disparity 0.
+        kind: what the depth of all that was not picked is: a ``ground`` or a ``backdrop`` (see
+            ``flat_scene.py``), or empty where a model or a depth map says it.
     """
 
     image: ArrayBlob
@@ -156,6 +158,7 @@ class Scene:
     intrinsics: Annotated[Array, ArraySpec("float64", (3, 3))]
     near: float
     far: float
+    kind: Literal["", "ground", "backdrop"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,13 +341,15 @@ class Lift:
         horizontal_fov: degrees; 0 takes what the photo's file says of its lens, else 50. Ignored
             where ``focal`` is given.
         focal: (fx, fy, cx, cy) in pixels of the photo on disk.
-        horizon: row of the horizon as a fraction of the height; for the depth made without weights.
+        horizon: row of the horizon as a fraction of the height; of a ground.
         max_side: a longer photo is scaled down to it.
         depth_model: a name from the welcome, ``auto`` for the best that is here, or ``offline``.
         segment_model: likewise, for the automatic segments.
         depth_size: pixels of the shorter side that a depth network looks at.
         clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
             them.
+        scene_kind: the depth where no model and no map gives one; ``auto`` lets the photo decide.
+            Missing means a ground, since older clients know nothing else.
     """
 
     image: Blob
@@ -359,6 +364,7 @@ class Lift:
     segment_model: str = "auto"
     depth_size: int = 518
     clean_edges: bool = True
+    scene_kind: Literal["auto", "ground", "backdrop"] = "ground"
 
 
 @message("segment")
@@ -371,7 +377,7 @@ class Segment:
         positive: 1 = the instance, 0 = not the instance, one a click.
         box: (x0, y0, x1, y1) in pixels.
         mask: an image that replaces the search; brighter than half is the instance.
-        upright: stand the instance up at the depth of its lowest row (see ``Lifted.upright``).
+        upright: stand the instance up, see ``Lifted.upright`` and ``flat_scene.standing_depth``.
         previous: one of the ``Segmented.logits`` of an earlier answer: exactly that mask is refined
             by these clicks. Of no use to what made no logits.
         segment_model: a name from the welcome, ``auto`` for the best that is here, or ``offline``.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cli import machine
+from protocol import flat_scene
 
 if TYPE_CHECKING:
     from backend.pipeline import Lifted
@@ -39,7 +40,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="degrees across the photo (default: what its file says, else 50)",
     )
     parser.add_argument(
-        "--horizon", type=float, default=0.35, help="for a ground plane; 0 is the photo's top"
+        "--scene",
+        choices=(flat_scene.AUTO, flat_scene.GROUND, flat_scene.BACKDROP),
+        default=flat_scene.AUTO,
+        help="without a depth model or map: a ground up to the horizon, one backdrop at the far "
+        "distance, or what the photo looks like (default)",
+    )
+    parser.add_argument(
+        "--horizon", type=float, default=0.35, help="of a ground; 0 is the photo's top"
     )
     parser.add_argument("--near", type=float, default=2.0, help="distance of the nearest point")
     parser.add_argument("--far", type=float, default=20.0, help="distance of the farthest point")
@@ -96,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         segment_model=args.segment_model,
         depth_size=args.depth_size,
         clean_edges=not args.no_clean_edges,
+        scene_kind=args.scene,
     )
     start(told.resources)
     began = time.monotonic()
@@ -135,7 +144,8 @@ def _arrays(pixels: Any, lifted: Lifted) -> dict[str, Any]:
 
     image uint8 (H, W, 3) sRGB; depth float32 (H, W), z in scene units; segments int32 (H, W), 0 is
     none; intrinsics float64 (3, 3), pixels with the centre of the first one at (0.5, 0.5); near and
-    far; horizontal_fov in degrees; names of the models and how the field of view is known.
+    far; scene_kind ground, backdrop or empty; horizontal_fov in degrees; names of the models and
+    how the field of view is known.
     """
     return {
         "image": pixels,
@@ -144,6 +154,7 @@ def _arrays(pixels: Any, lifted: Lifted) -> dict[str, Any]:
         "intrinsics": lifted.lift.camera.intrinsics.numpy(),
         "near": lifted.lift.near,
         "far": lifted.lift.far,
+        "scene_kind": lifted.lift.kind,
         "horizontal_fov": lifted.horizontal_fov,
         "fov_source": lifted.fov_source,
         "depth_model": lifted.depth_model,

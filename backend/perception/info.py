@@ -5,6 +5,7 @@ from collections.abc import Callable
 from protocol.messages import PerceptionInfo
 
 RAMP = "ground plane"
+BACKDROP = "backdrop"
 GIVEN_DEPTH = "depth map from file"
 GRABCUT = "GrabCut"
 GIVEN_MASK = "mask from file"
@@ -38,9 +39,9 @@ def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ..
         PerceptionInfo(
             task="depth",
             name=RAMP,
-            note="A flat ground up to the horizon you set."
+            note="A flat ground up to the horizon you set, or one backdrop."
             if depth
-            else "No depth network: the photo stands on a flat ground up to the horizon you set."
+            else "No depth network: the photo is a flat ground up to a horizon, or one backdrop."
             f" `levitor weights fetch {FIRST_DEPTH}` gets one.",
         ),
         *(PerceptionInfo(task="segments", name=name) for name in segments),

@@ -1,8 +1,9 @@
 """Depth and segments without weights: honest stand-ins that say what they are.
 
-Depth is a flat ground up to a horizon, on which a picked instance stands upright. Instances are
-found by colour around the artist's clicks, static segments by even colour. Images are numpy uint8
-(H, W, 3) sRGB, masks bool (H, W), depth float32 (H, W) z.
+Depth is a flat ground up to a horizon, or one backdrop; a picked instance stands upright before it
+(the numbers are `protocol.flat_scene`'s, since the extension changes from one to the other).
+Instances are found by colour around the artist's clicks, static segments by even colour. Images are
+numpy uint8 (H, W, 3) sRGB, masks bool (H, W), depth float32 (H, W) z.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from skimage.segmentation import felzenszwalb
 
 from backend.perception import info
 from backend.perception.base import Candidates, Embedding, check_prompts, content_key
+from protocol import flat_scene
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
@@ -33,31 +35,27 @@ LEAST_REGION, MOST_REGION = 0.004, 0.6
 """Share of the photo that such a region may have, and how much a larger one is preferred."""
 
 
-def ground_depth(height: int, width: int, horizon: float, near: float, far: float) -> Array:
-    """A ground plane that vanishes at the horizon, and a wall at ``far`` behind it.
+def flat_depth(
+    kind: flat_scene.SceneKind, height: int, width: int, horizon: float, near: float, far: float
+) -> Array:
+    """Depth of a ground or of a backdrop, float32 (H, W); see `protocol.flat_scene.row_depths`."""
+    rows = flat_scene.row_depths(kind, height, horizon, near, far)
+    return np.repeat(rows[:, None], width, 1)
 
-    1/z of a plane is linear in the row: 0 at the horizon, 1/near at the lowest row. With the
-    horizon in the middle of the photo the camera looks level.
 
-    Args:
-        height: of the photo.
-        width: of the photo.
-        horizon: its row as a fraction of the height, from the top.
-        near: z of the lowest row.
-        far: z of the wall.
+def stand_upright(depth: Array, mask: Array, kind: str, near: float, far: float) -> Array:
+    """``depth`` with what ``mask`` shows standing at the depth of its lowest row.
+
+    Before a backdrop there is no such depth; see `protocol.flat_scene.standing_depth`.
     """
-    rows = np.arange(height) + 0.5
-    line = horizon * height
-    inverse = (rows - line) / max(height - 0.5 - line, 1.0) / near
-    depth = 1.0 / np.clip(inverse, 1.0 / far, 1.0 / near)
-    return np.repeat(depth.astype(np.float32)[:, None], width, 1)
-
-
-def stand_upright(depth: Array, mask: Array) -> Array:
-    """``depth`` with what ``mask`` shows standing at the depth of its lowest row."""
-    lowest = np.flatnonzero(mask.any(1))[-1]
+    lowest = int(np.flatnonzero(mask.any(1))[-1])
     upright = depth.copy()
-    upright[mask] = np.median(depth[lowest][mask[lowest]])
+    if kind == flat_scene.BACKDROP:
+        upright[mask] = flat_scene.standing_depth(
+            flat_scene.BACKDROP, lowest, len(depth), 0.0, near, far
+        )
+    else:
+        upright[mask] = np.median(depth[lowest][mask[lowest]])
     return upright
 
 

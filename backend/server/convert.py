@@ -42,6 +42,7 @@ def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
             ),
             near=shot.scene.near,
             far=shot.scene.far,
+            kind=shot.scene.kind,
         ),
         instance=_tensor(ids),
         static=tuple(item.id for item in shot.instances if not item.moving),

@@ -107,6 +107,7 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
             intrinsics=lifted.lift.camera.intrinsics.numpy(),
             near=lifted.lift.near,
             far=lifted.lift.far,
+            kind=lifted.lift.kind,
         ),
         segments=_put(lifted.segments, blobs),
         depth_model=lifted.depth_model,
@@ -153,6 +154,7 @@ def lift_photo(
             nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
             depth_size=message.depth_size,
             clean_edges=message.clean_edges,
+            scene_kind=message.scene_kind,
         ),
         on_step,
         _perception(
@@ -186,7 +188,9 @@ def segment(
         message.positive,
         message.box,
         given,
-        message.upright,
+        pipeline.Standing(kind=message.scene.kind, near=message.scene.near, far=message.scene.far)
+        if message.upright
+        else None,
         _perception(depth=models.OFFLINE, segments=message.segment_model),
         message.scene.image.sha256,
         None if message.previous is None else convert.array(message.previous, blobs.get),

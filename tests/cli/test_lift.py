@@ -68,7 +68,7 @@ def lifted(photo, *options):
 
 
 def test_points_are_pixels_in_blenders_axes_at_the_depth_they_have(photo, capsys):
-    (header, points), arrays = lifted(photo)
+    (header, points), arrays = lifted(photo, "--scene", "ground")
     assert header[:2] == ["ply", "format binary_little_endian 1.0"]
     assert header[2].startswith("comment axes: +x right, +y forward, +z up")
     assert header[4:] == [
@@ -100,6 +100,17 @@ def test_points_are_pixels_in_blenders_axes_at_the_depth_they_have(photo, capsys
     assert "54.4 degrees (EXIF, 35 mm)" in lines[0]
 
 
+def test_the_scene_is_what_was_asked_for_and_auto_says_what_it_took(photo, capsys):
+    (_, points), arrays = lifted(photo, "--scene", "backdrop", "--far", "12")
+    assert (arrays["depth"] == 12.0).all()
+    assert (points["y"] == 12.0).all()
+    assert (str(arrays["scene_kind"]), str(arrays["depth_model"])) == ("backdrop", "backdrop")
+    assert "Scene:" not in capsys.readouterr().out
+    _, auto = lifted(photo)
+    kind = str(auto["scene_kind"])
+    assert f"Scene: Auto took {kind.capitalize()}, since " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("key", NETWORKS)
 def test_each_network_in_each_layout_makes_points(photo, networks, capsys, key):
     name, is_depth = NETWORKS[key][0], key.startswith("depth")
@@ -115,7 +126,7 @@ def test_each_network_in_each_layout_makes_points(photo, networks, capsys, key):
 def test_the_best_that_is_here_is_taken_unless_offline_is_asked_for(photo, networks):
     here = ["--weights", f"depth-anything-v2-small={networks['depth folder']}"]
     _, best = lifted(photo, *here)
-    _, offline = lifted(photo, *here, "--depth-model", "offline")
+    _, offline = lifted(photo, *here, "--depth-model", "offline", "--scene", "ground")
     assert str(best["depth_model"]) == "depth-anything-v2-small"
     assert str(offline["depth_model"]) == "ground plane"
 

@@ -10,6 +10,7 @@ import sklearn.datasets
 
 from backend.media import decode_photo
 from backend.perception import offline
+from protocol import flat_scene
 from protocol.errors import ShotError
 
 PHOTOS = Path(sklearn.datasets.__file__).parent / "images"
@@ -27,7 +28,7 @@ def clicks(*points):
 
 
 def test_the_ground_is_near_at_the_bottom_and_a_wall_above_the_horizon():
-    depth = offline.ground_depth(100, 3, horizon=0.5, near=2.0, far=20.0)
+    depth = offline.flat_depth("ground", 100, 3, horizon=0.5, near=2.0, far=20.0)
     assert depth.shape == (100, 3)
     assert depth.dtype == np.float32
     assert depth[-1, 0] == pytest.approx(2.0)
@@ -37,18 +38,42 @@ def test_the_ground_is_near_at_the_bottom_and_a_wall_above_the_horizon():
 
 def test_the_ground_is_a_plane():
     """With the horizon in the middle of the photo, its height y is the same at every depth."""
-    depth = offline.ground_depth(100, 1, horizon=0.5, near=2.0, far=1000.0)[60:, 0]
+    depth = flat_scene.row_depths("ground", 100, horizon=0.5, near=2.0, far=1000.0)[60:]
     height = (np.arange(60, 100) + 0.5 - 50) * depth
     np.testing.assert_allclose(height, height[-1], rtol=1e-5)
 
 
 def test_a_picked_instance_stands_at_the_depth_of_its_lowest_row():
-    depth = offline.ground_depth(10, 10, horizon=0.0, near=1.0, far=9.0)
+    depth = offline.flat_depth("ground", 10, 10, horizon=0.0, near=1.0, far=9.0)
     mask = np.zeros((10, 10), bool)
     mask[2:7, 3:5] = True
-    upright = offline.stand_upright(depth, mask)
+    upright = offline.stand_upright(depth, mask, "ground", 1.0, 9.0)
     assert set(upright[mask]) == {depth[6, 0]}
     assert (upright[~mask] == depth[~mask]).all()
+    assert flat_scene.standing_depth("ground", 6, 10, 0.0, 1.0, 9.0) == depth[6, 0]
+
+
+def test_a_backdrop_is_one_plane_at_the_far_distance():
+    depth = offline.flat_depth("backdrop", 6, 4, horizon=0.5, near=2.0, far=20.0)
+    assert (depth.shape, depth.dtype) == ((6, 4), np.float32)
+    assert (depth == 20.0).all()
+
+
+def test_what_stands_before_a_backdrop_is_nearer_the_lower_it_ends_and_can_go_both_ways():
+    depth = offline.flat_depth("backdrop", 100, 10, horizon=0.5, near=2.0, far=20.0)
+    found = []
+    for lowest in (0, 49, 74, 99):
+        mask = np.zeros((100, 10), bool)
+        mask[max(lowest - 9, 0) : lowest + 1, 2:5] = True
+        upright = offline.stand_upright(depth, mask, "backdrop", 2.0, 20.0)
+        (z,) = set(upright[mask].tolist())
+        assert (upright[~mask] == 20.0).all()
+        assert z == flat_scene.standing_depth("backdrop", lowest, 100, 0.5, 2.0, 20.0)
+        found.append(z)
+    assert found == sorted(found, reverse=True)
+    # 1/z is 1/3 and 2/3 of the way from 1/20 to 1/2: at 5 the top row, at 20/7 the bottom one
+    assert found[0] == pytest.approx(5.0, rel=0.01)
+    assert found[-1] == pytest.approx(20 / 7, rel=0.01)
 
 
 def test_one_click_finds_the_dahlia(flower):

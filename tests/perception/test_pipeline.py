@@ -200,7 +200,7 @@ def test_the_best_candidate_that_is_neither_empty_nor_everything_is_taken(depth_
     masks = np.zeros((3, 10, 10), bool)
     masks[0], masks[2, 3:5, 3:5] = True, True
     pixels, depth = np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), np.float32)
-    call = (pixels, depth, *CLICK, None, None, False)
+    call = (pixels, depth, *CLICK, None, None, None)
     found = segment(*call, Perception(segments=Three(masks)))
     assert [(mask == masks[2]).all() for mask in found.masks] == [True]
     assert (found.scores.tolist(), found.model) == ([0.0], "three")

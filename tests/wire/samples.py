@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,7 @@ SAMPLES: dict[str, Any] = {
         segment_model="offline",
         depth_size=700,
         clean_edges=False,
+        scene_kind="auto",
     ),
     "segment": Segment(
         scene=SCENE,
@@ -153,7 +155,7 @@ SAMPLES: dict[str, Any] = {
     "progress": Progress(job="j1", seq=2, phase="draft", done=3, total=16, eta_seconds=0.5),
     "lifted": Lifted(
         job="j1",
-        scene=SCENE,
+        scene=replace(SCENE, kind="backdrop"),
         segments=IDS,
         depth_model="ground plane",
         segment_model="Felzenszwalb",

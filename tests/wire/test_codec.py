@@ -100,7 +100,7 @@ def test_what_a_1_0_peer_sends_is_still_read(name):
 def test_each_message_says_which_minor_brought_it():
     newer = {name: MINORS[cls] for name, cls in MESSAGES.items() if MINORS[cls]}
     assert newer == {"preview": 1, "previewed": 1}
-    assert max(MINORS.values()) == VERSION[1]
+    assert max(MINORS.values()) <= VERSION[1]
 
 
 def test_defaults_may_be_left_out_at_every_depth_but_for_those_that_are_named():
@@ -119,7 +119,7 @@ def test_defaults_may_be_left_out_at_every_depth_but_for_those_that_are_named():
 
 
 def test_another_major_is_refused_with_both_versions():
-    with pytest.raises(VersionError, match=r"1\.1, the other 2\.3") as caught:
+    with pytest.raises(VersionError, match=rf"1\.{VERSION[1]}, the other 2\.3") as caught:
         decode(edited("ping", levitor=[2, 3]))
     assert (caught.value.ours, caught.value.theirs) == (VERSION, (2, 3))
 

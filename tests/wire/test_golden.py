@@ -13,12 +13,16 @@ from protocol import VERSION, content, decode, encode
 from protocol.messages import MESSAGES, MINORS
 from tests.wire.golden import FOLDERS, GOLDEN, unpack
 
-SEALED = {(1, 0): "b965bf2f706082ebb82f0a8d710a21ab76ec44b772d2b7e2117d2a652401d8fd"}
+SEALED = {
+    (1, 0): "b965bf2f706082ebb82f0a8d710a21ab76ec44b772d2b7e2117d2a652401d8fd",
+    (1, 1): "c3cb5579a0c2eb93dc80759f409a4d205018f6c4c2f44ed727c930dae42dfcaf",
+}
 """SHA-256 over the frames of the versions before the present one: nobody writes them anew."""
 SHOTS = {
     "1.0/plain": "c678bd1080222acdcdd0ea24103f13eea2211632be97b1a986da93a8a60c3ada",
     "1.0/whole": "2a2344b8c52683d2a73619e988cd30092fc58ef240f40eb005eb31813556a05d",
     "1.1/whole": "d6ce044e318414a435647a1d79a993fa9b5015f88b1ea47e7f0f42e63373e8c8",
+    "1.2/whole": "7b2fc3d2d87ffdeb8157344fa1f0e953d39711bf6ee0efaa52db0a4307587873",
 }
 """Files that the code of that version saved, and the hash that it computed of the shot."""
 FRAMES = [
