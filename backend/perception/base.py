@@ -64,9 +64,15 @@ class Candidates:
 
 
 class DepthModel(Protocol):
-    """Tells what is near in one photo."""
+    """Tells what is near in one photo.
+
+    Attributes:
+        name: what replies call it.
+        fingerprint: of its weights; what it found with others is no answer of its own.
+    """
 
     name: str
+    fingerprint: str
 
     def disparity(
         self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
@@ -95,10 +101,12 @@ class SegmentModel(Protocol):
     Attributes:
         name: of what answers a click.
         automatic_name: of what finds segments without clicks.
+        fingerprint: of its weights; empty where it has none.
     """
 
     name: str
     automatic_name: str
+    fingerprint: str
 
     def encode(self, pixels: Array, key: str = "") -> Embedding:
         """Look at a photo; the last few are remembered by content.

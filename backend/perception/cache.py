@@ -50,7 +50,13 @@ class ResultCache:
         self._limit = limit
 
     def get(self, photo: str, model: str, options: Mapping[str, Option]) -> dict[str, Array] | None:
-        """What was kept for this question, or ``None``."""
+        """What was kept for this question, or ``None``.
+
+        Args:
+            photo: its content hash.
+            model: names the very weights, not only what they are called.
+            options: what else the answer depends on.
+        """
         asked = _asked(photo, model, options)
         path = self._path(asked)
         try:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backend.autograd import without_gradients
+from backend.networks import read_unchanged
 from backend.perception import convert_depth_anything, loading
 from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
 from backend.perception.rest import at_work
@@ -45,12 +46,20 @@ class DepthAnything:
         network: a ``DepthAnythingForDepthEstimation``.
         device: torch's name of what to compute on.
         rests: whether it lies in the CPU's memory while nobody asks.
+        fingerprint: of the files that it was read from.
     """
 
     def __init__(
-        self, name: str, network: Any, device: str = "cpu", *, rests: bool = False
+        self,
+        name: str,
+        network: Any,
+        device: str = "cpu",
+        *,
+        rests: bool = False,
+        fingerprint: str = "",
     ) -> None:
         self.name = name
+        self.fingerprint = fingerprint
         self._network = network
         self._device = device
         self._rests = rests
@@ -124,15 +133,20 @@ def load(
     Raises:
         ShotError: it is damaged, or another kind of model.
     """
+    network, mark = read_unchanged(lambda: _network(path, heads), path)
+    return DepthAnything(name, network, device, rests=rests, fingerprint=mark)
+
+
+def _network(path: Path, heads: int | None) -> Any:
     from transformers import DepthAnythingForDepthEstimation
 
     if not path.is_dir():
-        return DepthAnything(name, convert_depth_anything.load(path, heads), device, rests=rests)
+        return convert_depth_anything.load(path, heads)
     network = loading.from_folder(DepthAnythingForDepthEstimation, path, ("depth_anything",))
     kind = getattr(network.config, "depth_estimation_type", "relative")
     if kind != "relative":
         raise loading.refused(path, f"it is a {kind} model, and only the relative ones are read")
-    return DepthAnything(name, network, device, rests=rests)
+    return network
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:

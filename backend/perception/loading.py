@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.networks import take_out_of_file
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -96,6 +97,7 @@ def from_folder(kind: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
         )
         if missing := sorted(report["missing_keys"]):
             raise refused(folder, f"{_some(missing)} missing")
+    take_out_of_file(model)
     return model.eval().requires_grad_(False)
 
 

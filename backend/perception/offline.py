@@ -265,6 +265,7 @@ class ColourSegments:
 
     name = info.GRABCUT
     automatic_name = info.FELZENSZWALB
+    fingerprint = ""
 
     def encode(self, pixels: Array, key: str = "") -> Embedding:
         """The photo itself: there is no network that would have to look at it first."""

@@ -57,7 +57,8 @@ class Perception:
             raise ShotError("depth", "There is no depth network here.", "Fetch one.")
         key = key or content_key(pixels)
         options = {"size": size, "clean": clean}
-        kept = self._kept(key, self.depth.name, options, "disparity", pixels)
+        model = f"{self.depth.name} {self.depth.fingerprint}"
+        kept = self._kept(key, model, options, "disparity", pixels)
         if kept is not None:
             return kept
         notes: list[str] = []
@@ -67,18 +68,19 @@ class Perception:
         for note in notes:
             on_note(note)
         if self.cache is not None and not notes:
-            self.cache.put(key, self.depth.name, options, {"disparity": disparity})
+            self.cache.put(key, model, options, {"disparity": disparity})
         return disparity
 
     def static_segments(self, pixels: Array, key: str) -> npt.NDArray[np.int32]:
         """(H, W): 1..S by falling area, 0 where there is none; or from the cache."""
         key = key or content_key(pixels)
-        kept = self._kept(key, self.segments.automatic_name, {}, "segments", pixels)
+        model = f"{self.segments.automatic_name} {self.segments.fingerprint}"
+        kept = self._kept(key, model, {}, "segments", pixels)
         if kept is not None:
             return kept
         segments = self.segments.segments(self.segments.encode(pixels, key))
         if self.cache is not None:
-            self.cache.put(key, self.segments.automatic_name, {}, {"segments": segments})
+            self.cache.put(key, model, {}, {"segments": segments})
         return segments
 
     def _kept(

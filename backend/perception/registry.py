@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from backend.networks import fingerprint
 from backend.perception.base import DepthModel, SegmentModel
 from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.perception.offline import ColourSegments
@@ -93,15 +95,9 @@ def _choose(
                 f"There is no model '{wish}' for this.",
                 f"Choose one of {AUTO}, {OFFLINE}, {', '.join(names)}.",
             )
-        if wish not in loaded:
-            loaded[wish] = load(
-                wish, resources.weights(wish), resources.device, rests=_rests(resources)
-            )
-        return Chosen(model=loaded[wish])
+        return Chosen(model=_at(wish, resources.weights(wish), resources, loaded, load))
     notes: list[str] = []
     for name in names:
-        if name in loaded:
-            return Chosen(model=loaded[name], notes=tuple(notes))
         try:
             path = resources.weights(name)
         except ShotError as error:
@@ -109,13 +105,29 @@ def _choose(
                 notes.append(f"{error.sentence} Mend that, or take the place out.")
             continue
         try:
-            loaded[name] = load(name, path, resources.device, rests=_rests(resources))
+            model = _at(name, path, resources, loaded, load)
         except ShotError as error:
             log.info("%s is here and cannot be used: %s", name, error)
             notes.append(f"{error.sentence} {error.fix}".strip())
             continue
-        return Chosen(model=loaded[name], notes=tuple(notes))
+        return Chosen(model=model, notes=tuple(notes))
     return Chosen(model=without, notes=tuple(notes))
+
+
+def _at(
+    name: str,
+    path: Path,
+    resources: Resources,
+    loaded: dict[str, Any],
+    load: Callable[..., Any],
+) -> Any:
+    """The model of the weights that lie at ``path`` now: the loaded one, unless they changed."""
+    if name in loaded and loaded[name].fingerprint != fingerprint(path):
+        log.info("the weights of %s at %s were replaced", name, path)
+        del loaded[name]  # before the next is loaded: both may not fit
+    if name not in loaded:
+        loaded[name] = load(name, path, resources.device, rests=_rests(resources))
+    return loaded[name]
 
 
 def _rests(resources: Resources) -> bool:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.autograd import without_gradients
+from backend.networks import read_unchanged
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
 from backend.perception.rest import at_work
@@ -46,6 +47,7 @@ class SegmentAnything:
         stretched: the photo fills the network's square (SAM 2), instead of keeping its aspect.
         rests: whether the part that looks at photos, which is nearly all of it, lies in the CPU's
             memory while none is looked at. What answers clicks takes a few megabytes and stays.
+        fingerprint: of the files that it was read from.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class SegmentAnything:
         *,
         stretched: bool = False,
         rests: bool = False,
+        fingerprint: str = "",
     ) -> None:
         self.name = name
+        self.fingerprint = fingerprint
         self.automatic_name = name
         self.encoded = 0
         self._network = network
@@ -257,17 +261,20 @@ def load(
     Raises:
         ShotError: it is damaged, or another kind of model.
     """
+    second = path.is_dir() and name.startswith("sam2")
+    network, mark = read_unchanged(lambda: _network(path, second, decoder_heads), path)
+    return SegmentAnything(name, network, device, stretched=second, rests=rests, fingerprint=mark)
+
+
+def _network(path: Path, second: bool, decoder_heads: int | None) -> Any:
     from transformers import Sam2Model, SamModel
 
     if not path.is_dir():
-        network = convert_segment_anything.load(path, decoder_heads)
-        return SegmentAnything(name, network, device, rests=rests)
-    if name.startswith("sam2"):
+        return convert_segment_anything.load(path, decoder_heads)
+    if second:
         # The folders on the hub call themselves video models; the image part is the same
-        network = loading.from_folder(Sam2Model, path, ("sam2", "sam2_video"))
-        return SegmentAnything(name, network, device, stretched=True, rests=rests)
-    network = loading.from_folder(SamModel, path, ("sam",))
-    return SegmentAnything(name, network, device, rests=rests)
+        return loading.from_folder(Sam2Model, path, ("sam2", "sam2_video"))
+    return loading.from_folder(SamModel, path, ("sam",))
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import shutil
 import weakref
 from dataclasses import replace
 
@@ -16,8 +18,9 @@ from backend.control.levitor import points_from_masks, stamp_points
 from backend.engines.levitor.engine import LevitorEngine, frame_size
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.images import decode_frames
+from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.geometry.fit import fit_photo
-from backend.resources import Resources
+from backend.resources import Resources, no_weights
 from protocol.errors import ShotError
 from tests.engines.networks import control, inputs
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
@@ -298,3 +301,38 @@ def test_gradients_flow_through_the_networks_of_a_take(tiny_resources, half):
     decode_frames(base.vae, latents).square().mean().backward()
     assert given.sample.grad.any()
     assert controlnet.controlnet_mid_block.weight.grad.any()
+
+
+@pytest.mark.parametrize("part", ["base", "ControlNet"])
+def test_other_weights_under_the_same_name_render_without_a_new_engine(tmp_path, part):
+    """Of the same kind, so with the same names and sizes, and here with the same times too."""
+
+    def lay(seed):
+        make_tiny_weights(tmp_path / str(seed), seed)
+        swapped = BASE_FOLDER if part == "base" else CONTROL_FOLDER
+        for name in (BASE_FOLDER, CONTROL_FOLDER):
+            if name == swapped or not seed:
+                copied = tmp_path / str(seed) / name
+                shutil.copytree(copied, tmp_path / name, dirs_exist_ok=True)
+        for file in [file for file in tmp_path.rglob("*") if file.is_file()]:
+            os.utime(file, (1e9, 1e9))
+
+    lay(0)
+    folders = {"svd-xt": tmp_path / BASE_FOLDER, "levitor": tmp_path / CONTROL_FOLDER}
+    here = Resources(weights=folders.__getitem__)
+    engine = LevitorEngine(here)
+    first = rendered(engine, a_shot(**QUICK)).frames
+    before = engine._loaded()
+    assert engine._loaded() is before  # no change, no reading
+    lay(1)
+    second = rendered(engine, a_shot(**QUICK)).frames
+    assert not torch.equal(first, second)
+    assert torch.equal(second, rendered(LevitorEngine(here), a_shot(**QUICK)).frames)
+
+
+def test_weights_that_are_taken_away_are_missed_before_the_next_take(tiny_resources):
+    folders = {name: tiny_resources.weights(name) for name in SPEC.needs}
+    engine = LevitorEngine(Resources(weights=lambda name: folders.get(name) or no_weights(name)))
+    rendered(engine, a_shot(**QUICK))
+    del folders["levitor"]
+    assert "'levitor' are not here" in refusal(rendered, engine, a_shot(**QUICK)).sentence

@@ -13,7 +13,7 @@ MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transfo
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
 RESOURCES = "backend.resources"
-AUTOGRAD = "backend.autograd"
+NETWORKS = ("backend.autograd", "backend.networks")
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
 
@@ -83,6 +83,13 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="networks and their files",
+        files=("backend/networks.py",),
+        libraries=frozenset({"torch"}),
+        own=("protocol",),
+        banned=PURE,
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
@@ -122,14 +129,14 @@ ZONES = (
         name="perception",
         files=("backend/perception/*",),
         libraries=MODELS,
-        own=(*VALUES, AUTOGRAD, RESOURCES, "backend.perception", "protocol"),
+        own=(*VALUES, *NETWORKS, RESOURCES, "backend.perception", "protocol"),
         banned=PURE,
     ),
     Zone(
         name="engines",
         files=("backend/engines/*",),
         libraries=MODELS,
-        own=(*VALUES, AUTOGRAD, RESOURCES, "backend.engines", "protocol"),
+        own=(*VALUES, *NETWORKS, RESOURCES, "backend.engines", "protocol"),
         banned=PURE,
     ),
     Zone(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
-from backend.perception import info, registry
+from backend.perception import info, registry, tiny
 from backend.perception.base import Candidates
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
@@ -94,6 +97,49 @@ def test_a_click_uses_the_segment_network_and_leaves_the_relief_alone(worker):
     assert handlers._loaded.segments["sam-vit-base"].encoded == 1
 
 
+def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, tmp_path):
+    """Neither the networks in memory, nor photos remembered by them, nor results on disk stay.
+
+    Other weights of the same kind have the same names and sizes, and here the same times too.
+    """
+
+    def answers():
+        blobs = Memory()
+        lift = lifted(blobs)
+        click = clicked(blobs, lift.scene)
+        return lift.scene.depth.sha256, click.logits
+
+    def lay(seed):
+        for file in [*tiny.make_tiny_depth_anything(tmp_path / f"depth {seed}", seed).iterdir()]:
+            os.utime(shutil.move(file, place["depth"] / file.name), (1e9, 1e9))
+        for file in [*tiny.make_tiny_sam(tmp_path / f"sam {seed}", seed).iterdir()]:
+            os.utime(shutil.move(file, place["sam"] / file.name), (1e9, 1e9))
+
+    place = {name: tmp_path / name for name in ("depth", "sam")}
+    for folder in place.values():
+        folder.mkdir()
+    worker["depth-anything-v2-small"], worker["sam-vit-base"] = place["depth"], place["sam"]
+    lay(0)
+    first = answers()
+    lay(1)
+    second = answers()
+    assert [one != other for one, other in zip(first, second, strict=True)] == [True] * 2
+    # Depth and segments of each; a network this small finds no segment, and finds that anew
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+    networks = handlers._loaded.depth["depth-anything-v2-small"]
+    assert answers() == second
+    assert handlers._loaded.depth["depth-anything-v2-small"] is networks  # no change, no reading
+    lay(0)
+    assert answers() == first
+
+
+def test_weights_that_are_taken_away_are_not_used_any_more(worker):
+    blobs = Memory()
+    assert lifted(blobs).depth_model == "depth-anything-v2-small"
+    del worker["depth-anything-v2-small"]
+    assert lifted(blobs).depth_model == info.RAMP
+
+
 @pytest.mark.parametrize("upright", [False, True])
 def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(worker, upright):
     blobs = Memory()
@@ -158,7 +204,7 @@ def test_broken_weights_are_a_note_and_the_offline_way_goes_on(worker, tmp_path)
 
 def test_without_edge_cleaning_more_points_hang_between():
     class Steps:
-        name = "steps"
+        name, fingerprint = "steps", ""
 
         def disparity(self, pixels, size=518, on_note=None):
             across = np.clip((np.arange(pixels.shape[1]) - 97) / 3, 0, 1)
@@ -186,6 +232,7 @@ def test_another_size_or_cleaning_is_not_taken_from_the_cache(depth_model, tmp_p
 def test_the_best_candidate_that_is_neither_empty_nor_everything_is_taken(depth_model):
     class Three:
         name = automatic_name = "three"
+        fingerprint = ""
 
         def __init__(self, masks):
             self.masks = masks

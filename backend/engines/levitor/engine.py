@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,10 +23,17 @@ from backend.engines.levitor.spec import FRAMES, LONG_SIDE, SHORT_SIDE, SPEC
 from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.faster import Compiled, lay_out
-from backend.engines.svd.load import Base, load_base, load_controlnet
+from backend.engines.svd.load import (
+    Base,
+    base_places,
+    controlnet_place,
+    load_base,
+    load_controlnet,
+)
 from backend.engines.svd.preview import LatentPreview
 from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
 from backend.geometry.fit import Fit, Size, fit_photo
+from backend.networks import fingerprint, read_unchanged
 from backend.resources import Resources, is_out_of_memory
 from protocol.errors import ShotError
 
@@ -60,9 +68,9 @@ class LevitorEngine:
         self._device = torch.device(resources.device)
         # The checkpoint's own precision where there is a device for it
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-        self._folders = {name: resources.weights(name) for name in SPEC.needs}
-        self._base: Base | None = None
-        self._controlnet: SVDControlNet | None = None
+        self._folders()
+        self._networks: tuple[Base, SVDControlNet] | None = None
+        self._fingerprint = ""
         self._compiled: dict[str, Any] = {}
 
     def encode(self, control: Control, options: Mapping[str, Scalar]) -> LevitorSignal:
@@ -229,14 +237,39 @@ class LevitorEngine:
             )
         return signal.fit.frames(decoded.cpu())
 
+    def _folders(self) -> tuple[Path, Path]:
+        """Where the weights lie now."""
+        base, controlnet = (self._resources.weights(name) for name in SPEC.needs)
+        return base, controlnet
+
     def _loaded(self) -> tuple[Base, SVDControlNet]:
-        if self._base is None or self._controlnet is None:
-            base = load_base(self._folders["svd-xt"], self._dtype)
-            controlnet = load_controlnet(self._folders["levitor"], base.unet, self._dtype)
-            for network in (base.unet, controlnet):
-                network.batch.one_token = True
-            self._base, self._controlnet = base, controlnet
-        return self._base, self._controlnet
+        """The networks of the weights that lie there now; read once, unless they change."""
+        base, controlnet = self._folders()
+        places = (*base_places(base), controlnet_place(controlnet))
+        if self._networks is not None and fingerprint(*places) != self._fingerprint:
+            log.info("the weights at %s or %s were replaced", base, controlnet)
+            self._forget()
+        if self._networks is None:
+            self._networks, self._fingerprint = read_unchanged(
+                lambda: self._read(base, controlnet), *places
+            )
+        return self._networks
+
+    def _read(self, base_folder: Path, controlnet_folder: Path) -> tuple[Base, SVDControlNet]:
+        base = load_base(base_folder, self._dtype)
+        controlnet = load_controlnet(controlnet_folder, base.unet, self._dtype)
+        for network in (base.unet, controlnet):
+            network.batch.one_token = True
+        return base, controlnet
+
+    def _forget(self) -> None:
+        """Let go of the networks, and of the device's memory that they took."""
+        self._networks = None
+        self._compiled.clear()
+        gc.collect()
+        if self._device.type == "cuda":
+            with contextlib.suppress(RuntimeError):  # too full even for that
+                torch.cuda.empty_cache()
 
     def _plan(
         self, base: Base, controlnet: SVDControlNet, signal: LevitorSignal, settings: Settings
@@ -281,13 +314,10 @@ class LevitorEngine:
         return self._compiled.setdefault(name, Compiled(network))
 
     def _out_of_memory(self, plan: memory.Plan, settings: Settings) -> ShotError:
-        self._base = self._controlnet = None
-        self._compiled.clear()
-        gc.collect()
+        self._forget()
         numbers = ""
         if self._device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # too full to say how full
-                torch.cuda.empty_cache()
                 free, whole = torch.cuda.mem_get_info(self._device)
                 numbers = f": {free / 1e9:.1f} of {whole / 1e9:.1f} GB are free now"
         fix = "Use fewer frames or a smaller width and height, or close other programs."

@@ -32,6 +32,7 @@ from backend.engines.svd.controlnet import (
     SVDControlNet,
 )
 from backend.engines.svd.unet import ControlledUNet
+from backend.networks import take_out_of_file
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -122,7 +123,7 @@ def load_controlnet(
     Raises:
         ShotError: there is no ControlNet, or its keys are not this base's.
     """
-    own = folder / "controlnet" if (folder / "controlnet").is_dir() else folder
+    own = controlnet_place(folder)
     endings = ["safetensors", "fp16.safetensors", "bin"]
     if dtype in (torch.float16, torch.bfloat16):
         endings[:2] = reversed(endings[:2])
@@ -146,6 +147,16 @@ def load_controlnet(
         )
     fill(network, read_weights(found, dtype), str(found))
     return network
+
+
+def base_places(folder: Path) -> tuple[Path, ...]:
+    """The folders that :func:`load_base` reads."""
+    return tuple(folder / part for part in (*STEMS, "scheduler", "feature_extractor"))
+
+
+def controlnet_place(folder: Path) -> Path:
+    """The folder that :func:`load_controlnet` reads."""
+    return folder / "controlnet" if (folder / "controlnet").is_dir() else folder
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
@@ -316,6 +327,7 @@ def _load_clip(file: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
             f"{len(missing)} keys are missing in '{file}': {', '.join(missing[:SHOWN_KEYS])}.",
             "Fetch the image encoder of stable-video-diffusion-img2vid-xt again.",
         )
+    take_out_of_file(network)
     return network.requires_grad_(False).eval()
 
 
