@@ -74,7 +74,7 @@ class Blobs:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 if not self._settles:
-                    _to_disk(file)
+                    to_disk(file)
             if self._settles:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.replace(path)
@@ -92,7 +92,7 @@ class Blobs:
             for path in paths:
                 # What was cleaned up meanwhile needs no disk; Windows syncs no file opened to read
                 with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-                    _to_disk(file)
+                    to_disk(file)
             for folder in {path.parent for path in paths}:
                 _folder_to_disk(folder)
         except OSError as error:
@@ -269,7 +269,7 @@ class Uploads:
             )
         try:
             with partial.open("ab") as file:
-                _to_disk(file)
+                to_disk(file)
             publish(partial, self.blobs.path(sha256))
         except OSError as error:
             self._drop(sha256)
@@ -310,6 +310,7 @@ def disk_error(error: OSError, size: int) -> ShotError:
     )
 
 
-def _to_disk(file: Any) -> None:
+def to_disk(file: Any) -> None:
+    """Wait until what was written is on the disk."""
     file.flush()
     os.fsync(file.fileno())

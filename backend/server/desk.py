@@ -1,12 +1,13 @@
 """The jobs in hand: accepting, starting, stopping and reporting them. Knows no sockets.
 
 The store is written before anything is said, so that what a client was told survives the process.
-Where it cannot be written, a job still ends, as failed if its result was lost, and the queue rests
-until the store has caught up.
+Where it cannot be written, jobs still end, their results are kept, and the queue rests until the
+store has caught up; that is tried again soon at first, then every ``retry_seconds``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import time
@@ -21,12 +22,14 @@ from .blobs import Blobs
 from .internal import internal
 from .jobs import ROLES, Job
 from .settings import Settings
+from .spool import Spool
 from .store import TROUBLE, Store, trouble
 from .supervisor import Event, Finished, GaveUp, Stepped, Stopped, Supervisor
 from .validate import refusal
 
 log = logging.getLogger(__name__)
 
+FIRST_RETRY_SECONDS = 0.25  # mostly another program had the store for a moment
 # Faster progress than a panel draws would only fill the socket.
 PROGRESS_SECONDS = 0.05
 
@@ -50,14 +53,21 @@ class Desk:
         self._push = push
         self._live: dict[str, Job] = {}
         self._unsaved: dict[str, Job] = {}  # the store has an older state of these
+        self._spool = Spool(settings.blobs / "results")
         self._rests: ShotError | None = None  # why no job is started
         self._rests_until = 0.0
+        self._pause = 0.0
         self._pace: dict[str, tuple[str, float, float]] = {}  # job: phase, its start, last push
         self._steps: dict[str, Stepped] = {}  # the last step of each running job
 
     def take_over(self) -> None:
         """Pick up what an earlier server left behind."""
         for job in self._store.unfinished():
+            packed = self._spool.found(job.id) if job.state == "running" else None
+            if packed is not None:
+                self._live[job.id] = job
+                self._finish(job, packed)
+                continue
             found = job.found_at_start()
             if found is not job:
                 self._keep(found)
@@ -109,7 +119,10 @@ class Desk:
             job = self._store.add(job, frames.pack(message), frames.pack(accepted))
         except TROUBLE as error:
             self._rest(error)
-            return _error(trouble(error))
+            why = trouble(error)
+            return messages.Error(
+                code=why.code, sentence=why.sentence, fix=f"{why.fix} Then send it again."
+            )
         self._live[job.id] = job
         return accepted
 
@@ -127,6 +140,8 @@ class Desk:
         if found is None:
             return _unknown(job)
         asked = found.cancel_asked()
+        if self._spool.drop(job):  # no worker has it any more
+            asked = found.stopped("cancelled")
         if asked is not found:
             self._keep(asked)
             if asked.state == "cancel_requested":
@@ -142,6 +157,8 @@ class Desk:
                 sentence="The server does not know this job.",
                 fix="Send it again.",
             )
+        if job in self._spool.waiting:
+            return messages.Error(code=found.code, sentence=found.sentence, fix=found.fix)
         result = self._store.result(job)
         if result is None:
             return messages.Error(
@@ -184,6 +201,7 @@ class Desk:
     def _broken(self, job: Job, error: Exception, doing: str) -> None:
         """End a job over which the server itself stumbled, so that it does not stay for ever."""
         why = internal(error, doing)
+        self._spool.drop(job.id)
         live = self._live.get(job.id)
         if live is not None:
             self._keep(live.stopped("failed", why.code, why.sentence, why.fix))
@@ -201,7 +219,7 @@ class Desk:
                 case Stepped():
                     self._progress(job, event)
                 case Finished(result=result):
-                    self._finish(job, result)
+                    self._finish(job, frames.pack(result))
                 case Stopped():
                     self._keep(job.stopped(event.state, event.code, event.sentence, event.fix))
         except Exception as error:
@@ -211,9 +229,11 @@ class Desk:
 
     def interrupt(self) -> None:
         """The server is told to end: say so of every job that runs."""
+        with contextlib.suppress(*TROUBLE):
+            self._catch_up()
         for job in list(self._live.values()):
             found = job.found_at_start()
-            if found is not job:
+            if found is not job and job.id not in self._spool.waiting:
                 self._keep(found)
 
     def clean(self) -> None:
@@ -228,17 +248,32 @@ class Desk:
         found = self._live.get(job) or self._unsaved.get(job) or self._store.job(job)
         return found if found is not None and found.client == client else None
 
-    def _finish(self, job: Job, result: Any) -> None:
-        done = job.moved("done")
+    def _finish(self, job: Job, packed: bytes) -> None:
+        """Store a result, then hand it over; where that cannot be, keep it and say why it waits."""
         try:
-            self._store.save(done, frames.pack(result))
+            self._hand_over(job, packed)
         except TROUBLE as error:
-            # Waiting with the result for room on the disk could take for ever, and a crash would
-            # lose it after all; the artist is to know now.
-            lost = trouble(error)
-            self._keep(job.stopped("failed", lost.code, lost.sentence, lost.fix))
-            return
-        self._push(job.client, result)
+            self._rest(error)
+            if job.state == "cancel_requested":
+                self._keep(job.stopped("cancelled"))
+                return
+            why, lasts = trouble(error), self._spool.put(job.id, packed)
+            self._told(
+                replace(
+                    job.pushed(),
+                    code=why.code,
+                    sentence=f"The result is ready and waits for the disk. {why.sentence}",
+                    fix=f"{why.fix} Then it comes by itself"
+                    + ("." if lasts else ", unless the server is ended before."),
+                )
+            )
+
+    def _hand_over(self, job: Job, packed: bytes) -> None:
+        """Store a result and tell its client; raises one of ``TROUBLE``, and nothing was told."""
+        done = job.moved("done")
+        self._store.save(done, packed)
+        self._spool.drop(job.id)
+        self._push(job.client, frames.unpack(packed))
         self._told(done)
 
     def _keep(self, job: Job) -> None:
@@ -253,25 +288,35 @@ class Desk:
         self._told(job)
 
     def _rest(self, error: Exception) -> None:
+        retry = self._settings.retry_seconds
         if self._rests is None:
             log.error("no job is started until the store can be written: %s", error)
+            self._pause = min(FIRST_RETRY_SECONDS, retry)
+        else:
+            self._pause = min(2 * self._pause, retry)
         self._rests = trouble(error)
-        self._rests_until = time.monotonic() + self._settings.retry_seconds
+        self._rests_until = time.monotonic() + self._pause
 
     def _wakes(self) -> bool:
         """Whether the store is whole again; tried from time to time."""
         if time.monotonic() < self._rests_until:
             return False
         try:
-            for job in list(self._unsaved.values()):
-                self._store.save(job)
-                del self._unsaved[job.id]
+            self._catch_up()
         except TROUBLE as error:
             self._rest(error)
             return False
         log.info("the store can be written again")
         self._rests = None
         return True
+
+    def _catch_up(self) -> None:
+        """Write what the store lacks; raises one of ``TROUBLE`` where that cannot be yet."""
+        for job in list(self._unsaved.values()):
+            self._store.save(job)
+            del self._unsaved[job.id]
+        for name, packed in list(self._spool.waiting.items()):
+            self._hand_over(self._live[name], packed)
 
     def _told(self, job: Job) -> None:
         """Push a state that is in the store, or that will be."""
@@ -334,10 +379,6 @@ class Desk:
                         "Look into the server's log, then try again.",
                     )
                 )
-
-
-def _error(why: ShotError) -> messages.Error:
-    return messages.Error(code=why.code, sentence=why.sentence, fix=why.fix)
 
 
 def _unknown(job: str) -> messages.State:

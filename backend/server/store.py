@@ -154,14 +154,14 @@ def trouble(error: Exception) -> ShotError:
         return ShotError(
             "disk_full",
             "The server's disk has no room left for its jobs.",
-            "Free space on the server, or give its --state another disk; then send it again.",
+            "Free space on the server, or give its --state another disk.",
         )
     if isinstance(error, OSError):
         return disk_error(error, 0)
     return ShotError(
         "disk",
         f"The server cannot write its job store: {error}.",
-        "Check its --state folder, then send it again.",
+        "Check its --state folder, and whether another program holds it.",
     )
 
 

@@ -3,12 +3,15 @@
 import contextlib
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 
 import pytest
 
 from backend.server.blobs import RESERVE_BYTES, Blobs, Uploads
+from backend.server.spool import Spool
+from blender_addon.core.jobs import TaskFinished
 from protocol import ShotError, content, messages
 from tests.server.support import scripted_shot, wait_for
 
@@ -79,7 +82,54 @@ def disk(request, tmp_path):
     one.close()
 
 
-def test_a_result_that_cannot_be_stored_fails_its_job_and_the_server_recovers(
+@pytest.fixture
+def waiting(disk, make_server, connect, tmp_path):
+    """A server whose store cannot be written, a peer, and its job whose result waits for that."""
+    server, gate = make_server(*RETRY), tmp_path / "gate"
+    peer = connect(server)
+    job = peer.submit(until=str(gate)).job
+    peer.until_running(job)
+    disk.begin()
+    gate.touch()
+    peer.until(
+        lambda m: isinstance(m, messages.State) and m.job == job and m.code == disk.code,
+        "word of the result that waits",
+    )
+    return server, peer, job
+
+
+def video_of(peer, job):
+    result = peer.ask(messages.Fetch(job=job))
+    assert isinstance(result, messages.Rendered)
+    part = messages.BlobGet(sha256=result.video.sha256, offset=0, length=5)
+    return peer.ask(part).data.tobytes()
+
+
+def test_a_result_that_cannot_be_stored_waits_and_is_handed_over_when_it_can(waiting, disk):
+    _, peer, job = waiting
+    told = peer.ask(messages.GetState(job=job))
+    assert (told.state, told.code) == ("running", disk.code)
+    assert "The result is ready and waits for the disk." in told.sentence
+    assert told.fix.endswith("Then it comes by itself.")
+    assert peer.ask(messages.Fetch(job=job)).code == disk.code
+    disk.end()
+    peer.until_state(job, "done")
+    kinds = [type(m) for m in peer.pushes if getattr(m, "job", "") == job][-2:]
+    assert kinds == [messages.Rendered, messages.State]
+    assert peer.ask(messages.GetState(job=job)).sentence == ""
+    assert video_of(peer, job) == b"video"
+
+
+def test_new_jobs_are_refused_with_the_reason_until_the_store_is_back(waiting, disk):
+    _, peer, _ = waiting
+    refused = peer.ask(messages.Submit(shot=scripted_shot()), "refused")
+    assert (refused.code, bool(refused.fix)) == (disk.code, True)
+    assert peer.ask(messages.Ping()) == messages.Pong()
+    disk.end()
+    peer.until_state(peer.submit(request="refused").job, "done")
+
+
+def test_a_job_accepted_before_waits_in_the_queue_with_the_reason(
     disk, make_server, connect, tmp_path
 ):
     server, gate = make_server(*RETRY), tmp_path / "gate"
@@ -89,18 +139,55 @@ def test_a_result_that_cannot_be_stored_fails_its_job_and_the_server_recovers(
     peer.until_running(job)
     disk.begin()
     gate.touch()
-    failed = peer.until_state(job, "failed")
-    assert (failed.code, bool(failed.sentence), bool(failed.fix)) == (disk.code, True, True)
-    assert peer.ask(messages.GetState(job=job)).state == "failed"
-    refused = peer.ask(messages.Submit(shot=scripted_shot()), "refused")
-    assert (refused.code, bool(refused.fix)) == (disk.code, True)
+    wait_for(lambda: peer.ask(messages.GetState(job=job)).code == disk.code, "word of the result")
     queued = peer.ask(messages.GetState(job=waits))
     assert (queued.state, queued.code) == ("queued", disk.code)
     disk.end()
+    peer.until_state(job, "done")
     peer.until_state(waits, "done")
-    peer.until_state(peer.submit(request="refused").job, "done")
-    server.stop()
-    assert connect(server.again()).ask(messages.GetState(job=job)).state == "failed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_result_that_waits_outlasts_the_server(waiting, disk, connect, number):
+    server, _, job = waiting
+    server.end(number)
+    disk.end()
+    peer = connect(server.again())
+    assert peer.ask(messages.GetState(job=job)).state == "done"
+    assert video_of(peer, job) == b"video"
+    assert list((server.state / "blobs" / "results").iterdir()) == []
+
+
+def test_a_result_that_waits_and_is_not_wanted_any_more_is_dropped(waiting, disk, connect):
+    server, peer, job = waiting
+    assert peer.ask(messages.Cancel(job=job)).state == "cancelled"
+    disk.end()
+    peer.until_state(peer.submit().job, "done")
+    server.end(signal.SIGKILL)
+    assert connect(server.again()).ask(messages.GetState(job=job)).state == "cancelled"
+
+
+def test_the_artist_reads_in_the_row_what_her_result_waits_for(disk, make_server, artist, tmp_path):
+    server, gate = make_server(*RETRY), tmp_path / "gate"
+    one = artist(server, ask_seconds=0.2)
+    task = one.render(until=str(gate))
+    one.until(lambda: one.rows.get(task).phase == "step", "a step")
+    disk.begin()
+    gate.touch()
+    row = one.until(lambda: (row := one.rows.get(task)).sentence and row, "word of the result")
+    assert row.sentence.startswith("The result is ready and waits for the disk.")
+    assert not row.final
+    disk.end()
+    assert isinstance(one.until_end(task), TaskFinished)
+
+
+def test_a_result_is_kept_in_memory_where_no_file_can_be_made_either(tmp_path):
+    (tmp_path / "results").touch()  # a file stands where its folder should be
+    spool = Spool(tmp_path / "results")
+    assert not spool.put("job", b"result")
+    assert spool.waiting == {"job": b"result"}
+    assert spool.found("job") is None
+    assert spool.drop("job")
 
 
 @pytest.fixture
