@@ -14,7 +14,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from backend.geometry.camera import fov_from_focal
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 from protocol.messages import Limits
+from protocol.rates import frame_rate
 
 log = logging.getLogger(__name__)
 
@@ -164,17 +164,15 @@ def encode_video(
 
     Args:
         frames: ``(F, 3, H, W)`` float in [0, 1], or what makes one at a time; H and W are even.
-        fps: frames per second of the video.
+        fps: frames per second of the video; see :func:`protocol.rates.frame_rate`.
         length: frames of the video; the given ones are repeated evenly to fill it.
         on_frame: called with (done, total) after each; may raise ``Cancelled``.
     """
     count, _, height, width = frames.shape
     shown = repeated(count, length or count)
     buffer = io.BytesIO()
-    # 1001 covers the broadcast rates: 23.976 is 24000/1001
-    rate = Fraction(fps).limit_denominator(1001)
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate)
+        stream = container.add_stream("libx264", rate=frame_rate(fps))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": VIDEO_CRF, "preset": "veryfast"}
         context = stream.codec_context

@@ -74,13 +74,14 @@ def _write(
 
     from backend.control import export
     from backend.control.tracks import shot_tracks
+    from protocol.rates import frame_rate
 
     names = {item.id: item.name for item in message.instances}
     about: dict[str, Any] = {
         "format": args.format,
         "width": shot.lift.camera.width,
         "height": shot.lift.camera.height,
-        "fps": message.fps,
+        "fps": float(frame_rate(message.fps)),
         "frames": shot.motion.num_frames,
         "frame_start": message.frame_start,
         "frame_end": message.frame_end,

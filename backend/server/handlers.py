@@ -24,6 +24,7 @@ from backend.server import convert
 from protocol import content, messages
 from protocol.arrays import Array
 from protocol.errors import ShotError
+from protocol.rates import frame_rate
 from protocol.rules import problems
 
 log = logging.getLogger(__name__)
@@ -234,7 +235,7 @@ def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> mes
         frames=_length(shot),
         height=height,
         width=width,
-        fps=shot.fps,
+        fps=float(frame_rate(shot.fps)),
         engine=shot.engine,
         seed=shot.seed,
         shot=content.shot_hash(shot),
@@ -273,7 +274,7 @@ def preview(
         frames=_length(message.shot),
         height=height,
         width=width,
-        fps=message.shot.fps,
+        fps=float(frame_rate(message.shot.fps)),
         shot=content.shot_hash(message.shot),
         points=shown.points_a_frame,
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..link.wire import ShotError, messages
+from ..link.wire import ShotError, messages, rates
 from . import pictures, splat
 from .coords import Array
 from .splat import Points
@@ -75,7 +75,7 @@ def files(
         "format": kind,
         "width": points.width,
         "height": points.height,
-        "fps": shot.fps,
+        "fps": float(rates.frame_rate(shot.fps)),
         "frames": total,
         "frame_start": shot.frame_start,
         "frame_end": shot.frame_end,

@@ -22,6 +22,7 @@ if not TYPE_CHECKING and importlib.util.find_spec("..protocol", __package__) is 
         decode,
         encode,
         messages,
+        rates,
         rules,
     )
 else:
@@ -37,6 +38,7 @@ else:
         decode,
         encode,
         messages,
+        rates,
         rules,
     )
 
@@ -52,5 +54,6 @@ __all__ = [
     "decode",
     "encode",
     "messages",
+    "rates",
     "rules",
 ]

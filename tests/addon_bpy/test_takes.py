@@ -1,13 +1,14 @@
 """Takes in the sequencer: the right frames on a free channel, with what they were made from."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import pytest
 
-from .conftest import film_length, module
+from .conftest import ROOT, backend_python, film_length, module
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +61,32 @@ def test_a_take_spans_exactly_its_frames_and_says_what_it_was_made_from(take):
     assert json.loads(strip["levitor_options"]) == {"softness": 1.0}
     assert strip["levitor_shot"] == "ab" * 32
     assert strip["levitor_job"] == "job1"
+
+
+MAKE = """
+import sys
+import torch
+from backend import media
+frames = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+open(sys.argv[1], "wb").write(media.encode_video(frames, float(sys.argv[2]), length=480))
+"""
+
+
+@pytest.mark.parametrize(("fps", "base"), [(24, 1.001), (30, 1.001), (60, 1.001), (25, 1.0)])
+def test_a_take_of_a_broadcast_rate_has_a_frame_for_each_of_the_shots(take, tmp_path, fps, base):
+    """Blender keeps the base in single precision; the backend's file has the exact rate."""
+    sequencer, made = take
+    render = bpy.context.scene.render
+    render.fps, render.fps_base = fps, base
+    film = tmp_path / "film.mp4"
+    rate = repr(render.fps / render.fps_base)
+    subprocess.run([backend_python(), "-c", MAKE, str(film), rate], cwd=ROOT, check=True)
+    strip = sequencer.place(replace(made, path=film, frame_start=1, frame_end=480))
+    assert sequencer.span_of(strip) == sequencer.Span(1, 1, 481)
+    assert film_length(strip) == 480
+    assert strip.fps == pytest.approx(fps / base, rel=1e-7)
+    # Not trimmed and not held: a film of another rate would be stretched to the scene's
+    assert (strip.frame_offset_start, strip.frame_offset_end) == (0, 0)
 
 
 def test_a_second_take_goes_above_the_first_and_a_later_one_beside_it(take):

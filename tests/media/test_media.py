@@ -7,6 +7,8 @@ import errno
 import io
 import struct
 import zlib
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -333,9 +335,37 @@ def test_a_longer_video_repeats_its_frames_evenly():
     assert media.repeated(3, 9) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert media.repeated(4, 4) == [0, 1, 2, 3]
     assert media.repeated(5, 2) == [0, 4]
-    frames, rate, _ = decoded(media.encode_video(torch.rand(3, 3, 32, 32), 23.976, length=9))
-    assert len(frames) == 9
-    assert float(rate) == pytest.approx(23.976, abs=1e-3)
+    frames, rate, _ = decoded(media.encode_video(torch.rand(3, 3, 32, 32), 24.0, length=9))
+    assert (len(frames), rate) == (9, 24)
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [
+        *(
+            pytest.param(
+                whole / float(np.float32(1.001)),
+                Fraction(1000 * whole, 1001),
+                id=f"Blender's {whole} over 1.001",
+            )
+            for whole in (24, 30, 48, 60, 120)
+        ),
+        (25.0, Fraction(25)),
+        (23.976, Fraction(24000, 1001)),
+        (29.97, Fraction(30000, 1001)),
+        (12.5, Fraction(25, 2)),
+        (15 / 1, Fraction(15)),
+        (1.0, Fraction(1)),
+        (50 / 3, Fraction(50, 3)),
+    ],
+)
+def test_the_file_has_the_exact_rate_that_is_meant(fps, rate):
+    video = media.encode_video(torch.rand(2, 3, 32, 32), fps, length=100)
+    with av.open(io.BytesIO(video)) as container:
+        stream = container.streams.video[0]
+        assert (stream.average_rate, stream.base_rate, stream.guessed_rate) == (rate,) * 3
+        times = [packet.dts * packet.time_base for packet in container.demux(stream) if packet.size]
+        assert [b - a for a, b in pairwise(times)] == [1 / rate] * 99
 
 
 def test_the_same_frames_give_the_same_bytes():
