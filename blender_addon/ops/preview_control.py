@@ -70,7 +70,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
             raise ShotError(
                 "show", "The preview is to show nothing.", "Choose masks, points or depth."
             )
-        shot, blobs = self.read_shot(context)
+        shot, blobs = self.read_shot(context, may_play=not self.live)
         collection = lifts.active(scene)
         lift = collection.levitor.uid
         preview = messages.Preview(

@@ -66,8 +66,15 @@ class ShotSettings:
             return False
         return True
 
-    def read_shot(self, context: Context) -> tuple[messages.Shot, dict[str, bytes]]:
-        """The shot and its blobs; raises :class:`ShotError` for what cannot be rendered."""
+    def read_shot(
+        self, context: Context, *, may_play: bool = True
+    ) -> tuple[messages.Shot, dict[str, bytes]]:
+        """The shot and its blobs; raises :class:`ShotError` for what cannot be rendered.
+
+        Args:
+            context: Blender's.
+            may_play: whether the scene may be played for it where that is needed.
+        """
         link, scene = pump.link(), context.scene
         known = {engine.name: engine for engine in link.engines()}
         if known and self.engine not in known:
@@ -89,7 +96,7 @@ class ShotSettings:
             anchors=self.anchors,
             options=_options(self.options) if given else options.changed(scene, self.engine),
         )
-        return shots.read(scene, take, count, link.limits)
+        return shots.read(scene, take, count, link.limits, may_play=may_play)
 
 
 class LEVITOR_OT_render(ShotSettings, Operator):

@@ -113,6 +113,11 @@ def show(ob: Object, pixel: float) -> None:
     set_input(modifier, "Pixel", pixel)
 
 
+def is_own(modifier: Modifier) -> bool:
+    """Whether ``modifier`` is the one of :func:`show`."""
+    return modifier.type == "NODES" and modifier.node_group == bpy.data.node_groups.get(NAME)
+
+
 def set_input(modifier: Modifier, name: str, value: float) -> None:
     """Set an input of a geometry-nodes modifier by its name."""
     identifier = modifier.node_group.interface.items_tree[name].identifier

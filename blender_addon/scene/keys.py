@@ -53,6 +53,27 @@ def curves(owner: ID, channel: str) -> Iterator[FCurve]:
         yield from (curve for curve in bag.fcurves if curve.data_path == channel)
 
 
+def animated(owner: ID) -> Iterator[tuple[str, int]]:
+    """Path and index of all that the owner's action and strips drive, in no order."""
+    data = getattr(owner, "animation_data", None)
+    if data is None:
+        return
+    strips = [strip for track in data.nla_tracks for strip in _leaves(track.strips)]
+    pairs = [(data.action, data.action_slot)]
+    pairs += [(strip.action, strip.action_slot) for strip in strips]
+    for action, slot in pairs:
+        for bag in _bags_of(action, slot):
+            yield from ((curve.data_path, curve.array_index) for curve in bag.fcurves)
+
+
+def _leaves(strips: Any) -> Iterator[Any]:
+    for strip in strips:
+        if strip.type == "META":
+            yield from _leaves(strip.strips)
+        else:
+            yield strip
+
+
 def remove(owner: ID, channel: str) -> None:
     """Remove the curves that drive ``channel``, and with them all its keys."""
     for bag in _bags(owner):
@@ -63,11 +84,16 @@ def remove(owner: ID, channel: str) -> None:
 def _bags(owner: ID) -> Iterator[Any]:
     """What holds the curves of the owner's action."""
     data = owner.animation_data
-    if data is None or data.action is None or data.action_slot is None:
+    if data is not None:
+        yield from _bags_of(data.action, data.action_slot)
+
+
+def _bags_of(action: Any, slot: Any) -> Iterator[Any]:
+    if action is None or slot is None:
         return
-    for layer in data.action.layers:
+    for layer in action.layers:
         for strip in layer.strips:
-            if (bag := strip.channelbag(data.action_slot)) is not None:
+            if (bag := strip.channelbag(slot)) is not None:
                 yield bag
 
 

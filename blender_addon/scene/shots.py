@@ -20,9 +20,17 @@ _MOVED = 1e-5
 
 
 def read(
-    scene: Scene, take: Take, count: int, limits: messages.Limits
+    scene: Scene, take: Take, count: int, limits: messages.Limits, *, may_play: bool = True
 ) -> tuple[messages.Shot, dict[str, bytes]]:
     """Sample the scene at ``count`` times and build the shot with its blobs.
+
+    Args:
+        scene: the artist's.
+        take: how it shall be rendered.
+        count: how many samples.
+        limits: what the backend takes.
+        may_play: whether the scene may be played, which takes as long as it takes, where handles or
+            camera depend on what nothing else shows.
 
     Raises:
         ShotError: something that the artist can mend; the first such thing.
@@ -61,7 +69,7 @@ def read(
                 "Enable it in the Outliner (monitor icon); hide it with the eye icon instead.",
             )
     times = pure.frame_times(take.frame_start, take.frame_end, count)
-    matrices, views, lenses = sampling.sample(scene, handles, eye, times)
+    matrices, views, lenses = sampling.sample(scene, handles, eye, times, may_play=may_play)
     picked = [
         Picked(
             name=item.name,

@@ -258,3 +258,28 @@ def test_a_shot_that_cannot_be_previewed_is_told_in_the_panel_until_it_can(follo
     animated.frame_start = 5
     assert len(follow()) == 1
     assert live.trouble == ""
+
+
+def test_a_scene_that_has_to_be_played_is_previewed_when_asked_and_never_by_itself(
+    follow, animated, addon
+):
+    live, scene = module(addon, "ops.live"), animated
+    scene["slide"] = 0.0
+    handle = scene.levitor.lift.levitor.instances["Flower"].handle
+    driver = handle.driver_add("delta_location", 0).driver
+    variable = driver.variables.new()
+    variable.name, driver.expression = "v", "v"
+    target = variable.targets[0]
+    target.id_type, target.id, target.data_path = "SCENE", scene, '["slide"]'
+    scene.levitor.preview_live = True
+    frames = []
+    bpy.app.handlers.frame_change_post.append(lambda scene, *_: frames.append(scene.name))
+    try:
+        assert follow() == []
+    finally:
+        bpy.app.handlers.frame_change_post.pop()
+    assert frames == []
+    assert "the whole scene has to be played" in live.trouble
+    assert live.trouble.endswith("Use Preview Control.")
+    assert bpy.ops.levitor.preview_control(wait=60.0) == {"FINISHED"}
+    assert len(previews(addon)) == 1
