@@ -85,8 +85,6 @@ def test_a_take_of_a_broadcast_rate_has_a_frame_for_each_of_the_shots(take, tmp_
     assert sequencer.span_of(strip) == sequencer.Span(1, 1, 481)
     assert film_length(strip) == 480
     assert strip.fps == pytest.approx(fps / base, rel=1e-7)
-    # Not trimmed and not held: a film of another rate would be stretched to the scene's
-    assert (strip.frame_offset_start, strip.frame_offset_end) == (0, 0)
 
 
 def test_a_second_take_goes_above_the_first_and_a_later_one_beside_it(take):
