@@ -5,13 +5,15 @@ What was fetched in part stays, and the next try goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from backend.weights import Search, missing_files
+from backend.weights_record import File, Record, read_record, write_record, wrong_files
 from backend.weights_table import Weights, human
 from protocol.errors import ShotError
 
@@ -40,29 +42,106 @@ def check_room(weights: Weights, folder: Path) -> None:
 def fetch(weights: Weights, folder: Path, search: Search, *, again: bool = False) -> Path:
     """Fetch what is needed of a repository into ``folder``, with progress on the terminal.
 
-    What is there stays and is gone on with, unless all is wanted ``again``.
+    What is there stays and is gone on with, unless all is wanted ``again``. The revision is the
+    table's; where the table knows none, the one that was fetched into this folder before, else the
+    newest, which the folder remembers from then on. Every file is checked afterwards against the
+    size and the checksum that the hub tells, and those against the table's.
 
     Raises:
-        ShotError: there is no connection, the hub says no, or what it has is not all.
+        ShotError: there is no connection, the hub says no, what it has is not all, or a file is not
+            what it must be.
     """
     if offline(search.environ):
         raise _failed(weights, "HF_HUB_OFFLINE says that this computer is offline", search)
-    from huggingface_hub import errors as hub
     from huggingface_hub import snapshot_download
 
-    log.info("fetching %s into %s", weights.hub, folder)
-    try:
+    with _asking_the_hub(weights, folder, search):
+        record = _record_of(weights, folder)
+        _check_against_table(weights, record, search)
+        log.info("fetching %s at %s into %s", weights.hub, record.revision, folder)
+        write_record(folder, record)  # what is broken off goes on with the same revision
         snapshot_download(
             weights.hub,
+            revision=record.revision,
             local_dir=folder,
-            allow_patterns=weights.patterns,
+            allow_patterns=list(record.files),
             force_download=again,
         )
+    if missing := missing_files(weights, folder):
+        raise _failed(weights, f"the hub has no {missing[0]} in {weights.hub}", search)
+    if wrong := wrong_files(folder, record.files):
+        for path in wrong:  # so that nothing uses it, and the next try fetches it
+            (folder / path).unlink(missing_ok=True)
+        path, trouble = next(iter(wrong.items()))
+        more = f", and {len(wrong) - 1} more files are wrong" if len(wrong) > 1 else ""
+        raise ShotError(
+            "weights",
+            f"{path} of '{weights.name}' is not what the hub says that it is: {trouble}{more}.",
+            "It was removed; fetch again. If that does not help, something on the way changes it.",
+        )
+    return folder
+
+
+def _record_of(weights: Weights, folder: Path) -> Record:
+    """What there is to fetch, as the hub lists it."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.utils import filter_repo_objects
+
+    hub = HfApi()
+    before = read_record(folder)
+    revision = weights.revision
+    if not revision and before is not None and before.hub == weights.hub:
+        revision = before.revision
+    if not revision:
+        revision = hub.model_info(weights.hub).sha or "main"
+    listed = hub.list_repo_tree(weights.hub, revision=revision, recursive=True)
+    files = {
+        item.path: File(size=item.size, git=item.blob_id)
+        if item.lfs is None
+        else File(size=item.lfs.size, sha256=item.lfs.sha256)
+        for item in listed
+        if isinstance(item, RepoFile)
+    }
+    wanted = filter_repo_objects(files, allow_patterns=weights.patterns)
+    return Record(hub=weights.hub, revision=revision, files={path: files[path] for path in wanted})
+
+
+def _check_against_table(weights: Weights, record: Record, search: Search) -> None:
+    for path, (size, sha256) in weights.sums.items():
+        told = record.files.get(path)
+        if told is not None and (told.size, told.sha256) != (size, sha256):
+            raise _failed(
+                weights,
+                f"the hub's {path} has {told.size} bytes and SHA-256 {told.sha256[:12] or 'none'},"
+                f" and the released one {size} and {sha256[:12]}",
+                search,
+            )
+
+
+@contextlib.contextmanager
+def _asking_the_hub(weights: Weights, folder: Path, search: Search) -> Iterator[None]:
+    """Turns what the hub's library raises into one sentence."""
+    from huggingface_hub import errors as hub
+
+    try:
+        yield
+    except ShotError:
+        raise
     except hub.GatedRepoError as error:
         raise ShotError(
             "weights",
             f"The hub wants the licence of '{weights.name}' accepted first, at {weights.page}.",
             "Accept it there, run `hf auth login` once, then fetch again.",
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        why = f"the hub has no longer the revision of {weights.hub} that is wanted"
+        if weights.revision:
+            raise _failed(weights, f"{why} ({weights.revision[:12]})", search) from error
+        raise ShotError(
+            "weights",
+            f"'{weights.name}' could not be fetched: {why} (the one that was fetched before).",
+            f"If you trust the newest, remove {folder} and fetch again.",
         ) from error
     except hub.RepositoryNotFoundError as error:
         raise _failed(weights, f"the hub has no {weights.hub} for you", search) from error
@@ -76,11 +155,10 @@ def fetch(weights: Weights, folder: Path, search: Search, *, again: bool = False
         if not type(error).__module__.startswith("httpx"):  # the hub's own way to the network
             raise
         log.debug("the download ended", exc_info=True)
+        if type(error).__name__ in ("ConnectError", "ConnectTimeout"):
+            raise _failed(weights, "the hub cannot be reached from here", search) from error
         broke = f"the connection broke off ({_line(error)}); fetching again goes on from there"
         raise _failed(weights, broke, search) from error
-    if missing := missing_files(weights, folder):
-        raise _failed(weights, f"the hub has no {missing[0]} in {weights.hub}", search)
-    return folder
 
 
 def offline(environ: Mapping[str, str] = os.environ) -> bool:

@@ -1,12 +1,14 @@
 """Every set of weights that something here can use: where it comes from, what it may be used for.
 
 Sizes of what is fetched are those that the models' pages show, rounded; sizes and checksums of
-single original files are exact.
+single original files are exact. Each revision of the hub, and each checksum of a file of one, was
+found in at least two public places that pin it independently; of LeviTor's none is known.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.errors import ShotError
@@ -43,6 +45,9 @@ class Weights:
         task: what it is part of.
         help: what it is for.
         hub: repository of the model hub that holds it.
+        revision: the commit of it that is fetched; empty where none is known here, and then a
+            folder keeps to the one that was the newest when it was first fetched.
+        sums: (bytes, SHA-256) of files of that commit, where they are known.
         needs: files without which it cannot be used, from its folder's root; of each group one is
             enough, and the first is the one that is fetched.
         wants: further files to fetch; none of them has to be there.
@@ -67,6 +72,8 @@ class Weights:
     terms: str
     original: Original | None = None
     old: tuple[str, ...] = ()
+    revision: str = ""
+    sums: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
     @property
     def page(self) -> str:
@@ -103,6 +110,7 @@ _SVD = Weights(
         ("scheduler/scheduler_config.json",),
     ),
     wants=("feature_extractor/*", "model_index.json", "LICENSE*", "README.md"),
+    revision="9e43909513c6714f1bc78bcb44d96e733cd242aa",
     size=4_510_000_000,
     parameters=2_254_000_000,
     licence="Stability AI Community License",
@@ -141,8 +149,20 @@ def _transformers_folder(*wants: str) -> dict[str, tuple[tuple[str, ...], ...] |
     }
 
 
+def _model(size: int, sha256: str) -> dict[str, tuple[int, str]]:
+    """The one large file of a transformers folder."""
+    return {"model.safetensors": (size, sha256)}
+
+
 def _depth(
-    size: str, letter: str, bytes_: int, parameters: int, exact: int, sha256: str
+    size: str,
+    letter: str,
+    bytes_: int,
+    parameters: int,
+    exact: int,
+    sha256: str,
+    revision: str,
+    sums: Mapping[str, tuple[int, str]] | None = None,
 ) -> Weights:
     free = size == "small"
     file = f"depth_anything_v2_vit{letter}.pth"
@@ -165,10 +185,12 @@ def _depth(
             sha256=sha256,
         ),
         old=(hub.rpartition("/")[2],),
+        revision=revision,
+        sums=sums or {},
     )
 
 
-def _sam(size: str, file: str, bytes_: int, parameters: int, sha256: str) -> Weights:
+def _sam(size: str, file: str, bytes_: int, parameters: int, sha256: str, revision: str) -> Weights:
     return Weights(
         name=f"sam-vit-{size}",
         label=f"Segment Anything {size.capitalize()}",
@@ -186,10 +208,17 @@ def _sam(size: str, file: str, bytes_: int, parameters: int, sha256: str) -> Wei
             size=bytes_,
             sha256=sha256,
         ),
+        revision=revision,
     )
 
 
-def _sam2(size: str, bytes_: int, parameters: int) -> Weights:
+def _sam2(
+    size: str,
+    bytes_: int,
+    parameters: int,
+    revision: str,
+    sums: Mapping[str, tuple[int, str]] | None = None,
+) -> Weights:
     return Weights(
         name=f"sam2.1-hiera-{size}",
         label=f"Segment Anything 2.1 {size.replace('-', ' ').title()}",
@@ -201,6 +230,8 @@ def _sam2(size: str, bytes_: int, parameters: int) -> Weights:
         parameters=parameters,
         licence="Apache-2.0",
         terms=FREE,
+        revision=revision,
+        sums=sums or {},
     )
 
 
@@ -214,6 +245,8 @@ TABLE: tuple[Weights, ...] = (
         24_800_000,
         99_218_434,
         "715fade13be8f229f8a70cc02066f656f2423a59effd0579197bbf57860e1378",
+        "5426e4f0f36572d16453bbda7a8389317b1bef99",
+        _model(99_173_660, "3152477ce0d8d6978d76b995120de97cb5b928701fd0f817769f59e249a16b70"),
     ),
     _depth(
         "base",
@@ -222,6 +255,7 @@ TABLE: tuple[Weights, ...] = (
         97_500_000,
         389_961_218,
         "0d2b7002e62d39d655571c371333340bd88f67ab95050c03591555aa05645328",
+        "b1958afc87fb45a9e3746cb387596094de553ed8",
     ),
     _depth(
         "large",
@@ -230,17 +264,37 @@ TABLE: tuple[Weights, ...] = (
         335_300_000,
         1_341_395_338,
         "a7ea19fa0ed99244e67b624c72b8580b7e9553043245905be58796a608eb9345",
+        "7581137eff8d4e94f6e796d3baea0e9fa79b22d2",
     ),
-    _sam2("tiny", 156_000_000, 38_900_000),
-    _sam2("small", 184_000_000, 46_000_000),
-    _sam2("base-plus", 324_000_000, 80_800_000),
-    _sam2("large", 898_000_000, 224_400_000),
+    _sam2("tiny", 156_000_000, 38_900_000, "de431c4043854a71d8101e17995dfe596bf101a5"),
+    _sam2(
+        "small",
+        184_000_000,
+        46_000_000,
+        "ee5bba1d82bb8749febdf90f45e84b687142ba03",
+        _model(184_305_280, "0a4067b11ce1e23d5229203f11c718a823060d15a4b23fa2372a7d4b77cbbc60"),
+    ),
+    _sam2(
+        "base-plus",
+        324_000_000,
+        80_800_000,
+        "b7320756a13354e7530a63935656d35b2f91a290",
+        _model(323_476_296, "2012733a0de5d03efd1bba550a2847c4551be9ef2e0d497c83074df66189f780"),
+    ),
+    _sam2(
+        "large",
+        898_000_000,
+        224_400_000,
+        "665f8e2ad61cf5f53d65644ff27c8ee525124610",
+        _model(897_897_416, "dc407dce21301fd94abb395c5099b4f2c455fdc8a8f261ac3d0ea6d4cd197230"),
+    ),
     _sam(
         "base",
         "sam_vit_b_01ec64.pth",
         375_042_383,
         93_700_000,
         "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f",
     ),
     _sam(
         "large",
@@ -248,6 +302,7 @@ TABLE: tuple[Weights, ...] = (
         1_249_524_607,
         312_300_000,
         "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        "6851e0441005b0fb96f2cc4dfac472f3d1b14af1",
     ),
     _sam(
         "huge",
@@ -255,6 +310,7 @@ TABLE: tuple[Weights, ...] = (
         2_564_550_879,
         641_100_000,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        "87aecf0df4ce6b30cd7de76e87673c49644bdf67",
     ),
 )
 NAMES: tuple[str, ...] = tuple(weights.name for weights in TABLE)

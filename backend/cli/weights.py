@@ -98,22 +98,38 @@ def _list(search: Search, *, as_json: bool, check: bool) -> int:
     else:
         print(table(rows))
         for row in wrong:
-            print(f"levitor: {row['path']} is not the file its authors released.", file=sys.stderr)
+            print(f"levitor: {row['wrong']}", file=sys.stderr)
     return 1 if wrong else 0
 
 
 def _whole(row: dict[str, Any]) -> bool:
-    """Whether an original file is what its authors released; of folders no sums are known."""
+    """Whether files are what was fetched or released, as far as that is known; says what is not."""
     import hashlib
 
+    from backend.weights_record import known_files, wrong_files
     from backend.weights_table import weights_of
 
-    original = weights_of(row["name"]).original
-    if original is None or row["path"] is None or not Path(row["path"]).is_file():
+    weights = weights_of(row["name"])
+    if row["path"] is None:
         return True
-    with Path(row["path"]).open("rb") as file:
-        row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return row["sha256"] == original.sha256
+    path = Path(row["path"])
+    if path.is_file():
+        if weights.original is None:
+            return True
+        with path.open("rb") as file:
+            row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        if row["sha256"] == weights.original.sha256:
+            return True
+        row["wrong"] = f"{path} is not the file its authors released."
+        return False
+    known = known_files(weights, path)
+    row["checked"] = sorted(known)
+    wrong = wrong_files(path, known)
+    if wrong:
+        told = "; ".join(f"{name}: {trouble}" for name, trouble in wrong.items())
+        again = f"`levitor weights fetch {weights.name} --again` gets it anew."
+        row["wrong"] = f"{path} is not as it should be: {told}. {again}"
+    return not wrong
 
 
 def _fetch(search: Search, args: argparse.Namespace) -> None:

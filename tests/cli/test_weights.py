@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.cli.main import main
+from backend.weights_record import read_record
 from backend.weights_table import TABLE, weights_of
 from tests.weights import hub
 from tests.weights.layouts import fill, write
@@ -81,6 +82,102 @@ def test_what_is_here_and_damaged_is_fetched_again(home):
         )
     assert done.returncode == 0, done.stderr
     assert (home / "levitor" / NETWORK).read_bytes() == REPOSITORY[NETWORK]
+
+
+def fetched(name, endpoint, *more):
+    return levitor("weights", "fetch", name, "--yes", *more, HF_ENDPOINT=endpoint)
+
+
+def test_a_fetch_keeps_to_the_revision_that_the_table_knows(home):
+    weights = weights_of("sam2.1-hiera-tiny")
+    files = {"model.safetensors": b"m" * 2000, "config.json": b"{}"}
+    with hub.serve(weights.hub, files, commit="ab" * 20) as moved:
+        done = fetched("sam2.1-hiera-tiny", moved.endpoint)
+        assert done.returncode == 1
+        assert f"no longer the revision of {weights.hub} that is wanted (de431c404385)" in (
+            done.stderr
+        )
+        assert moved.asked == []
+    with hub.serve(weights.hub, files, commit=weights.revision) as served:
+        done = fetched("sam2.1-hiera-tiny", served.endpoint)
+    assert done.returncode == 0, done.stderr
+    record = read_record(home / "sam2.1-hiera-tiny")
+    assert record.revision == weights.revision
+    assert record.files["model.safetensors"].sha256 == hashlib.sha256(b"m" * 2000).hexdigest()
+
+
+def test_where_none_is_known_a_folder_keeps_to_the_revision_it_was_fetched_of(home):
+    with hub.serve(LEVITOR.hub, REPOSITORY) as served:
+        assert fetched("levitor", served.endpoint).returncode == 0
+    assert read_record(home / "levitor").revision == hub.COMMIT
+    changed = REPOSITORY | {NETWORK: b"x" * 100_000}
+    with hub.serve(LEVITOR.hub, changed, commit="ab" * 20) as moved:
+        done = fetched("levitor", moved.endpoint, "--again")
+        assert "(the one that was fetched before)" in done.stderr
+        assert f"If you trust the newest, remove {home / 'levitor'}" in done.stderr
+        assert moved.asked == []
+    assert done.returncode == 1
+    assert (home / "levitor" / NETWORK).read_bytes() == REPOSITORY[NETWORK]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "says"),
+    [
+        (NETWORK, b"x" * 100_000, "its SHA-256 begins with"),
+        ("controlnet/config.json", b"[]", "its content is"),
+    ],
+    ids=["a large file", "a small file"],
+)
+def test_a_file_that_is_not_what_the_hub_says_is_refused_and_not_left(home, name, sent, says):
+    with hub.serve(LEVITOR.hub, REPOSITORY) as served:
+        served.damaged[name] = sent
+        done = fetched("levitor", served.endpoint)
+        assert done.returncode == 1
+        assert f"{name} of 'levitor' is not what the hub says that it is: {says}" in done.stderr
+        assert not (home / "levitor" / name).exists()
+        served.damaged.clear()
+        assert fetched("levitor", served.endpoint, "--again").returncode == 0
+    assert (home / "levitor" / name).read_bytes() == REPOSITORY[name]
+
+
+def test_a_hub_that_tells_another_checksum_than_the_released_one_is_refused(home):
+    weights = weights_of("sam2.1-hiera-small")
+    files = {"model.safetensors": b"m" * 2000, "config.json": b"{}"}
+    with hub.serve(weights.hub, files, commit=weights.revision) as served:
+        done = fetched("sam2.1-hiera-small", served.endpoint)
+        assert served.asked == []
+    assert done.returncode == 1
+    assert "has 2000 bytes and SHA-256" in done.stderr
+    assert "and the released one 184305280 and 0a4067b11ce1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_check_finds_what_was_damaged_after_it_was_fetched(home, capsys):
+    with hub.serve(LEVITOR.hub, REPOSITORY) as served:
+        fetched("levitor", served.endpoint)
+    assert main(["weights", "list", "--check"]) == 0
+    write(home / "levitor" / NETWORK, b"x" * 100_000)
+    write(home / "levitor" / "controlnet" / "config.json", b"{ }")
+    capsys.readouterr()
+    assert main(["weights", "list", "--check"]) == 1
+    said = capsys.readouterr().err
+    assert f"{home / 'levitor'} is not as it should be" in said
+    assert f"{NETWORK}: its SHA-256 begins with" in said
+    assert "controlnet/config.json: it has 3 bytes and should have 2" in said
+    assert "`levitor weights fetch levitor --again` gets it anew" in said
+
+
+def test_weights_that_were_put_there_by_hand_are_checked_against_what_is_known(home, capsys):
+    write(home / "sam2.1-hiera-small" / "model.safetensors", b"m")
+    write(home / "sam2.1-hiera-small" / "config.json", b"{}")
+    assert main(["weights", "list", "--check"]) == 1
+    assert "it has 1 bytes and should have 184305280" in capsys.readouterr().err
+
+
+def test_a_record_that_is_damaged_is_passed_over(home, caplog):
+    write(home / "levitor" / ".levitor" / "fetched.json", b'{"hub": 1}')
+    assert read_record(home / "levitor") is None
+    assert "is passed over" in caplog.text
 
 
 def test_another_folder_is_told_how_to_be_found(tmp_path):

@@ -58,7 +58,12 @@ ZONES = (
     ),
     Zone(
         name="where weights lie",
-        files=("backend/config.py", "backend/weights.py", "backend/weights_table.py"),
+        files=(
+            "backend/config.py",
+            "backend/weights.py",
+            "backend/weights_record.py",
+            "backend/weights_table.py",
+        ),
         own=(RESOURCES, "backend.config", "backend.weights_table", "protocol"),
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
     ),
@@ -66,7 +71,7 @@ ZONES = (
         name="the one that downloads",
         files=("backend/weights_fetch.py",),
         libraries=frozenset({"huggingface_hub"}),
-        own=("backend.weights", "backend.weights_table", "protocol"),
+        own=("backend.weights", "backend.weights_record", "backend.weights_table", "protocol"),
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
     ),
     Zone(

@@ -205,6 +205,8 @@ def test_the_table_is_sound():
     for weights in TABLE:
         assert all(weights.needs)
         assert weights.licence
+        assert len(weights.revision) == (0 if weights.name == "levitor" else 40)
+        assert all(len(sha256) == 64 and size > 1e7 for size, sha256 in weights.sums.values())
         if weights.original is not None:
             assert len(weights.original.sha256) == 64
             assert weights.original.size == pytest.approx(4 * weights.parameters, rel=0.02)
