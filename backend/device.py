@@ -45,6 +45,19 @@ def describe(device: str) -> str:
     return f"{device} ({about.name}, {about.total_memory / 1e9:.0f} GB)"
 
 
+def answers(device: str) -> bool:
+    """Whether this process can still compute on a device; after some errors of CUDA none can."""
+    if device == "cpu":
+        return True
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 if __name__ == "__main__":
     try:
         choose(sys.argv[1])

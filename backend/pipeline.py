@@ -16,7 +16,7 @@ from torch import Tensor
 from backend.contracts import Camera, Control, Lift, MaskSequence, Shot, Take
 from backend.control.levitor import points_from_masks
 from backend.control.preview import ControlFrames, control_frames
-from backend.engines.base import Engine
+from backend.engines.base import Engine, notes_of
 from backend.geometry.camera import (
     fov_from_focal,
     intrinsics_from_focal,
@@ -267,6 +267,7 @@ def render(
         masks=functools.cache(lambda fit=None: render_shot_masks(shot, on_phase, fit)),
     )
     signal = engine.encode(control, options)
+    notes = notes_of(engine, control, options)  # before the long part: nothing comes after it
 
     def on_step(done: int, total: int, preview: Callable[[], Tensor] | None = None) -> None:
         if preview is not None:
@@ -274,7 +275,7 @@ def render(
         on_phase(engine.spec.name, done, total)
 
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
-    return Take(frames=frames, options=options, notes=engine.notes(control, options))
+    return Take(frames=frames, options=options, notes=notes)
 
 
 def preview(

@@ -45,6 +45,38 @@ def is_out_of_memory(error: BaseException) -> bool:
     return library and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
 
 
+BROKEN_DEVICE = (
+    "an illegal memory access",
+    "an illegal instruction",
+    "device-side assert",
+    "unspecified launch failure",
+    "launch timed out",
+    "misaligned address",
+    "invalid program counter",
+    "hardware stack error",
+    "shared address space",
+    "uncorrectable ecc",
+    "context is destroyed",
+    "cuda error: unknown error",
+    "gpu is lost",
+    "status_execution_failed",
+)
+"""What CUDA and its libraries say, in lower case, when the process can use the device no more: the
+errors of which CUDA's documentation says that it must be ended and started anew."""
+
+
+def is_broken_device(error: BaseException | None) -> bool:
+    """Whether an error, or one it came from, says that a device is lost to this process."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        said = str(error).lower()
+        if isinstance(error, RuntimeError) and any(words in said for words in BROKEN_DEVICE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def no_weights(name: str) -> Path:
     """The answer where no weights were ever configured."""
     raise ShotError(

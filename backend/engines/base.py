@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from backend.cancelled import Cancelled
 from protocol.errors import ShotError
 from protocol.messages import EngineInfo, EngineOption
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:  # a specification is read by the server's loop, which has no 
     from torch import Tensor
 
     from backend.contracts import Control, OnStep
+
+log = logging.getLogger(__name__)
 
 Scalar = str | int | float | bool
 
@@ -122,6 +126,21 @@ def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
                 "option", f"{what}, allowed {low:g} to {high:g}.", f"Choose {low:g} to {high:g}."
             )
     return value
+
+
+def notes_of(engine: Engine, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """The engine's notes on a take that is to be made; a bug in them does not cost the take."""
+    try:
+        return engine.notes(control, options)
+    except Cancelled:
+        raise
+    except Exception as error:
+        log.exception("the notes of engine %s failed", engine.spec.name)
+        return (
+            "What may make this take worse than expected could not be found out "
+            f"({type(error).__name__}: {error!s:.200}); the take itself is whole. "
+            "The server's log says more; please report it.",
+        )
 
 
 class Engine(Protocol):

@@ -73,6 +73,11 @@ def warm_up() -> None:
         _engine(name)
 
 
+def fit() -> bool:
+    """Whether this process can do another job; asked when one failed."""
+    return device.answers(_resources.device)
+
+
 def run(
     message: messages.Lift | messages.Segment | messages.Submit | messages.Preview,
     *,

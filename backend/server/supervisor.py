@@ -85,6 +85,7 @@ class _Worker:
     job: str = ""
     since: float = field(default_factory=time.monotonic)  # start, or the job's last step
     stop_by: float | None = None
+    leaves: bool = False  # it ends with the job it has
 
 
 class Supervisor:
@@ -215,6 +216,9 @@ class Supervisor:
         if isinstance(message, messages.Hello):
             worker.ready, self.device = True, message.product
             return
+        if isinstance(message, messages.Refusal):
+            worker.leaves = True
+            return
         job = getattr(message, "job", "")
         if not job or job != worker.job:
             return
@@ -244,6 +248,10 @@ class Supervisor:
     def _let_go(self, worker: _Worker) -> None:
         worker.job, worker.stop_by = "", None
         self._deaths[worker.role] = 0
+        if worker.leaves:  # it is given no job any more, whether it is gone already or hangs
+            log.warning("the %s worker lost its device and is replaced", worker.role)
+            self._end(worker)
+            self._spawn(worker.role)
 
     def _check(self, worker: _Worker) -> None:
         now = time.monotonic()

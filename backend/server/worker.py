@@ -3,11 +3,13 @@
 Started by the loop as ``python -m backend.server.worker``, with the address of the loop's second
 socket and a random token in the environment. It speaks the wire's own messages: a request whose id
 is the job comes in; progress, then a result or a state go out; a cancel may come in at any time and
-is looked for at every step. Each message out carries the token in a frame of its own.
+is looked for at every step. Each message out carries the token in a frame of its own. A worker that
+is ready says hello: its role, and what it computes on. One whose device can be used no more says so
+with a refusal before it tells how its job went, and ends: only a new process gets a new context.
 
 The handlers module holds ``start(resources)``, which says in words what it computes on,
-``warm_up()`` and ``run(message, *, job, blobs, on_step)``. ``on_step`` may raise ``Cancelled``. A
-worker that is ready says hello: its role, and what it computes on.
+``warm_up()``, ``run(message, *, job, blobs, on_step)`` and ``fit()``, whether this process can do
+another job. ``on_step`` may raise ``Cancelled``.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import zmq
 
 import protocol
 from backend.cancelled import Cancelled
-from backend.resources import Resources, is_out_of_memory
+from backend.resources import Resources, is_broken_device, is_out_of_memory
 from backend.weights import Search
 from protocol import ShotError, messages
 
@@ -38,6 +40,7 @@ from .internal import internal
 
 ENDPOINT = "LEVITOR_WORKER_ENDPOINT"
 TOKEN = "LEVITOR_WORKER_TOKEN"
+DEVICE_LOST = 75  # the exit code of "try again later"
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,11 @@ class Line:
         """Tell the loop."""
         self._socket.send_multipart([self._token, *protocol.encode(message)])
 
+    def close(self) -> None:
+        """Wait for what was sent to leave, a second at most."""
+        self._socket.close(linger=1000)
+        zmq.Context.instance().term()
+
     def receive(self) -> protocol.Envelope:
         """Wait for the loop's next message."""
         return protocol.decode(self._socket.recv_multipart())
@@ -68,11 +76,14 @@ class Line:
         return found
 
 
-def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> None:
+def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> bool:
     """Do one job and tell the loop how it went; nothing it raises gets out.
 
     A result is told once it is on the disk. That of a click is told before: its ten small files
     take the disk longer than the network takes, and a click is soon made again.
+
+    Returns:
+        Whether this process can do another job.
     """
 
     def on_step(phase: str, done: int, total: int, picture: Any = None) -> None:
@@ -89,14 +100,20 @@ def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: A
             blobs.settle()
         line.send(result)
     except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
-        line.send(_report(job, error))
+        broken = is_broken_device(error) or not handlers.fit()
+        if broken:
+            line.send(messages.Refusal(code="device", sentence="The device can be used no more."))
+        line.send(_report(job, error, broken))
+        if broken:
+            return False
     try:
         blobs.settle()
     except ShotError as error:
         log.warning("the files of job %s may not outlast a power cut: %s", job, error)
+    return True
 
 
-def _report(job: str, error: Exception) -> messages.State:
+def _report(job: str, error: Exception, broken: bool) -> messages.State:
     def failed(code: str, sentence: str, fix: str) -> messages.State:
         return messages.State(job=job, seq=0, state="failed", code=code, sentence=sentence, fix=fix)
 
@@ -104,6 +121,15 @@ def _report(job: str, error: Exception) -> messages.State:
         return messages.State(job=job, seq=0, state="cancelled")
     if isinstance(error, ShotError):
         return failed(error.code, error.sentence, error.fix)
+    if broken:
+        log.error("the device failed in job %s", job, exc_info=error)
+        said = (str(error).splitlines() or [""])[0]
+        return failed(
+            "device",
+            f"The device failed in the middle of this job ({said:.200}); its process is replaced.",
+            "Try again; if it happens again, use a smaller photo or fewer frames, or update the"
+            " driver of the graphics card.",
+        )
     if is_out_of_memory(error):
         log.warning("job %s ran out of memory: %s", job, error)
         return failed(
@@ -168,8 +194,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line.send(messages.Hello(client=options.role, product=device))
     while True:
         envelope = line.receive()
-        if type(envelope.message) in messages.JOB_REQUESTS:
-            run_job(line, handlers, blobs, envelope.id, envelope.message)
+        if type(envelope.message) not in messages.JOB_REQUESTS:
+            continue
+        if not run_job(line, handlers, blobs, envelope.id, envelope.message):
+            line.close()
+            os._exit(DEVICE_LOST)  # CUDA's own end may hang now
 
 
 if __name__ == "__main__":

@@ -110,6 +110,33 @@ def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
     assert len(render(engine, a_shot(engine)).frames)
 
 
+def test_a_bug_in_its_notes_costs_no_take_and_stands_in_them_instead(engine, monkeypatch, caplog):
+    frames = render(engine, a_shot(engine)).frames
+
+    def buggy(control, options):
+        raise KeyError("scripted")
+
+    monkeypatch.setattr(engine, "notes", buggy)
+    take = render(engine, a_shot(engine))
+    assert torch.equal(take.frames, frames)
+    (note,) = take.notes
+    assert "KeyError: 'scripted'" in note
+    assert "the take itself is whole" in note
+    assert [r.exc_info[0] for r in caplog.records if r.levelname == "ERROR"] == [KeyError]
+
+
+def test_its_notes_are_made_before_a_step_is_and_may_be_cancelled(engine, monkeypatch):
+    told = []
+
+    def stopped(control, options):
+        raise Cancelled
+
+    monkeypatch.setattr(engine, "notes", stopped)
+    with pytest.raises(Cancelled):
+        render(engine, a_shot(engine), lambda *step: told.append(step[0]))
+    assert engine.spec.name not in told
+
+
 @pytest.mark.parametrize(
     ("memory", "ours"),
     [

@@ -8,7 +8,9 @@ its image.
     ran     path of a file to which a line is added when the job starts
     weights name of weights whose place is told, as what went wrong
     past    path of a file that is made after the last step: no cancel is looked for from then on
-    end     result, shot_error, memory, cuda_memory, torch_memory, cv2_memory, bug, exit, kill, hang
+    end     result, shot_error, memory, cuda_memory, torch_memory, cv2_memory, bug, exit, kill,
+            hang, or one of LOST: the device fails, and as with CUDA whatever this process does
+            from then on fails too
 """
 
 import json
@@ -31,6 +33,14 @@ class OutOfMemoryError(RuntimeError):
 
 
 _weights = None
+_lost = None
+LOST = {
+    "illegal_access": "an illegal memory access was encountered",
+    "device_assert": "device-side assert triggered",
+    "launch_failure": "unspecified launch failure",
+    "told_as_shot_error": "misaligned address",
+    "device_gone": "unknown error",
+}
 
 
 def start(resources):
@@ -44,7 +54,13 @@ def warm_up():
         os._exit(7)
 
 
+def fit():
+    return _lost is None
+
+
 def run(message, *, job, blobs, on_step):
+    if _lost is not None:
+        raise RuntimeError(f"CUDA error: {_lost}")
     script = _script(message, blobs)
     if ran := script.get("ran"):
         with Path(ran).open("a") as file:
@@ -70,7 +86,19 @@ def _script(message, blobs):
 
 
 def _end(how):
+    global _lost
+    if how in LOST:
+        _lost = LOST[how]
     match how:
+        case "illegal_access" | "device_assert" | "launch_failure":
+            raise RuntimeError(f"CUDA error: {_lost}\nCUDA kernel errors might be asynchronous")
+        case "told_as_shot_error":
+            try:
+                raise RuntimeError(f"CUDA error: {_lost}")
+            except RuntimeError as error:
+                raise ShotError("odd", "The engine explains it.", "Try again.") from error
+        case "device_gone":
+            raise KeyError("a consequence that does not name its cause")
         case "shot_error":
             raise ShotError("too_dark", "The photo is black.", "Use another one.")
         case "memory":

@@ -9,9 +9,12 @@ import subprocess
 import sys
 
 import pytest
+import zmq
 
+import protocol
+from backend.server.worker import DEVICE_LOST, ENDPOINT, TOKEN
 from protocol import messages
-from tests.server.support import HERE, PATIENCE, ROOT, wait_for
+from tests.server.support import HERE, PATIENCE, ROOT, scripted_shot, wait_for
 
 
 def end_of(peer, job):
@@ -58,6 +61,57 @@ def test_a_bug_is_logged_once_with_the_name_that_the_client_is_told(make_server,
     name = failed.sentence.split("error ")[1].rstrip(").")
     assert server.log().count(name) == 1
     assert server.log().count("KeyError: 'scripted'") == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "part"),
+    [
+        ("illegal_access", "device", "an illegal memory access was encountered"),
+        ("device_assert", "device", "device-side assert triggered"),
+        ("launch_failure", "device", "unspecified launch failure"),
+        ("told_as_shot_error", "odd", "The engine explains it."),
+        ("device_gone", "device", "a consequence that does not name its cause"),
+    ],
+)
+def test_a_worker_whose_device_failed_is_replaced_before_the_next_job(
+    make_server, connect, tmp_path, end, code, part
+):
+    server, gate = make_server(), tmp_path / "gate"
+    peer = connect(server)
+    first = server.workers()["render"]
+    # In the queue when it happens, so a worker that is not replaced at once would get them
+    bad = [peer.submit(until=str(gate), end=end).job, peer.submit(end=end).job]
+    good = [peer.submit().job for _ in range(3)]
+    gate.touch()
+    for job in bad:
+        failed = end_of(peer, job)
+        assert (failed.state, failed.code) == ("failed", code)
+        assert part in failed.sentence
+        assert failed.fix
+    assert [end_of(peer, job).state for job in good] == ["done"] * 3
+    wait_for(lambda: not alive(first), "the first worker to be gone")
+    assert peer.ask(messages.Ping()) == messages.Pong()
+
+
+def test_a_worker_whose_device_failed_ends_by_itself(tmp_path):
+    """Also where nobody ends it: the loop may hang or be gone."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as loop:
+        port = loop.bind_to_random_port("tcp://127.0.0.1")
+        told = {ENDPOINT: f"tcp://127.0.0.1:{port}", TOKEN: "t"}
+        paths = os.pathsep.join([str(ROOT), str(HERE)])
+        command = [sys.executable, "-m", "backend.server.worker", "--role", "render"]
+        with subprocess.Popen(
+            [*command, "--blobs", str(tmp_path / "blobs"), "--handlers", "scripted"],
+            env={**os.environ, "PYTHONPATH": paths, **told},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as worker:
+            address = loop.recv_multipart()[0]
+            script = scripted_shot(steps=1, end="illegal_access")
+            loop.send_multipart([address, *protocol.encode(messages.Submit(shot=script), id="j")])
+            assert worker.wait(PATIENCE) == DEVICE_LOST
+        kinds = [type(protocol.decode(loop.recv_multipart()[2:]).message) for _ in range(3)]
+        assert kinds == [messages.Progress, messages.Refusal, messages.State]
 
 
 def test_a_worker_killed_from_outside_fails_its_job_and_is_replaced(make_server, connect):
@@ -235,8 +289,6 @@ def test_a_stranger_on_the_workers_socket_changes_nothing(make_server, connect):
     job = peer.submit(steps=0).job
     peer.until_running(job)
     for port in listening(server.process.pid) - {front}:
-        import protocol
-
         end = messages.State(job=job, seq=0, state="failed", code="forged")
         peer.socket.connect(f"tcp://127.0.0.1:{port}")
         peer.socket.disconnect(server.endpoint)

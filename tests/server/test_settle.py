@@ -30,7 +30,8 @@ def do(message, blobs, order):
         return messages.State(job=job, seq=0, state="done")
 
     line = types.SimpleNamespace(send=lambda said: order.append(said.state))
-    worker.run_job(line, types.SimpleNamespace(run=run), blobs, "j", message)
+    handlers = types.SimpleNamespace(run=run, fit=lambda: True)
+    worker.run_job(line, handlers, blobs, "j", message)
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
