@@ -9,7 +9,7 @@ import bpy
 
 from . import prefs, props
 from .link import pump
-from .ops import OPERATORS, live
+from .ops import OPERATORS, live, mend
 from .scene import picks, pictures, upgrade
 from .ui import PANELS
 
@@ -25,6 +25,7 @@ def register() -> None:
     props.attach()
     pump.start()
     live.start()
+    mend.start()
     upgrade.start()
 
 
@@ -33,7 +34,15 @@ def unregister() -> None:
 
     What stayed behind would keep the extension from being enabled again until Blender is restarted.
     """
-    steps = [upgrade.stop, live.stop, pump.stop, pictures.forget, picks.forget, props.detach]
+    steps = [
+        upgrade.stop,
+        mend.stop,
+        live.stop,
+        pump.stop,
+        pictures.forget,
+        picks.forget,
+        props.detach,
+    ]
     steps += [partial(bpy.utils.unregister_class, cls) for cls in reversed(CLASSES)]
     for step in steps:
         try:

@@ -10,6 +10,7 @@ from .make_instance import LEVITOR_OT_make_instance
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
 from .preview_control import LEVITOR_OT_preview_control
+from .remove_instance import LEVITOR_OT_remove_instance
 from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
@@ -23,6 +24,7 @@ OPERATORS = (
     LEVITOR_OT_pick,
     LEVITOR_OT_cycle_mask,
     LEVITOR_OT_make_instance,
+    LEVITOR_OT_remove_instance,
     LEVITOR_OT_key_handle,
     LEVITOR_OT_reset_handle,
     LEVITOR_OT_reset_camera,

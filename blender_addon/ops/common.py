@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import bpy
 from bpy.types import Context, Operator
 
 from .. import prefs
 from ..link import pump
 from ..link.wire import ShotError
+from ..scene import removal
 
 Outcome = set[str]
 MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
@@ -22,7 +24,13 @@ def say(error: ShotError) -> str:
 
 
 def reported(operator: Operator, action: Callable[[], str | None]) -> Outcome:
-    """Do ``action`` and report its sentence, or what the artist can mend."""
+    """Do ``action`` and report its sentence, or what the artist can mend.
+
+    What was deleted by hand goes first, so that no action meets half an instance; a live preview
+    leaves that to others, since an undo step that nobody asked for would be in the way.
+    """
+    if not getattr(operator, "live", False) and (healed := removal.heal(bpy.context.scene)):
+        operator.report({"INFO"}, healed)
     try:
         sentence = action()
     except ShotError as error:

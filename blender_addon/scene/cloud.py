@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
@@ -14,6 +15,8 @@ from ..link.wire import ShotError
 
 PICK = "Pick"
 PICK_DEPTH = "pick_depth"
+LIFTED = "lifted_depth"
+"""The attribute of an instance's points that keeps their depth in the background."""
 _FIELDS = {
     # attribute: (field of the cloud, type, name of the value, numpy type, components)
     "position": ("position", "FLOAT_VECTOR", "vector", np.float32, 3),
@@ -58,8 +61,17 @@ def pixels(ob: Object) -> Array:
     Raises:
         ShotError: the attribute is gone, or the mesh is being edited.
     """
-    found = np.empty(len(ob.data.vertices), np.int32)
-    _source(ob, "pixel").data.foreach_get("value", found)
+    return _pixels(_source(ob, "pixel"))
+
+
+def pixels_of(mesh: Mesh) -> Array | None:
+    """The same of a mesh, whether or not an object shows it; None where it is no photo's points."""
+    return _pixels(mesh.attributes["pixel"]) if _is_cloud(mesh) else None
+
+
+def _pixels(source: Any) -> Array:
+    found = np.empty(len(source.data), np.int32)
+    source.data.foreach_get("value", found)
     return found
 
 
@@ -98,6 +110,42 @@ def split(ob: Object, chosen: Array, name: str) -> tuple[Cloud, Mesh]:
         bpy.data.meshes.remove(mesh)
         raise
     return Cloud(**found), mesh
+
+
+def joined(ob: Object, others: Sequence[Cloud], name: str) -> Mesh:
+    """A mesh of the points of ``ob`` and ``others``, in the order of their pixels.
+
+    What is picked of ``ob`` stays picked.
+
+    Raises:
+        ShotError: an attribute is gone, or the mesh is being edited.
+    """
+    parts = [read(ob), *others]
+    order = np.argsort(np.concatenate([part.pixel for part in parts]), kind="stable")
+    whole = {
+        field: rows(np.concatenate([getattr(part, field) for part in parts]), order)
+        for field, *_ in _FIELDS.values()
+    }
+    mesh = make(name, Cloud(**whole))
+    for attribute in (PICK, PICK_DEPTH):
+        if (values := floats(ob.data, attribute)) is not None:
+            every = np.zeros(len(order), np.float32)
+            every[: len(values)] = values
+            set_floats(mesh, attribute, every[order])
+    return mesh
+
+
+def is_cloud(ob: Object) -> bool:
+    """Whether ``ob`` is a mesh of a photo's points, whoever made it."""
+    return ob.type == "MESH" and _is_cloud(ob.data)
+
+
+def _is_cloud(mesh: Mesh) -> bool:
+    found = [mesh.attributes.get(name) for name in _FIELDS]
+    return all(
+        one is not None and one.data_type == kind and one.domain == "POINT"
+        for one, (_, kind, *_) in zip(found, _FIELDS.values(), strict=True)
+    )
 
 
 def check(ob: Object) -> None:

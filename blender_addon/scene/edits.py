@@ -12,17 +12,24 @@ from bpy.app.handlers import persistent
 _EVENTS = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post", "load_post")
 _added: list[tuple[list[Any], Any]] = []
 _last = _asked = 0.0
+_count = 0
 
 
 @persistent
 def _edited(*_: object) -> None:
-    global _last
+    global _last, _count
     _last = time.monotonic()
+    _count += 1
 
 
 def pending(quiet: float) -> bool:
     """Whether something was edited since :func:`seen`, and nothing for ``quiet`` seconds."""
     return _last > _asked and time.monotonic() - _last >= quiet
+
+
+def count(quiet: float) -> int | None:
+    """How many edits there were; None while the last one is less than ``quiet`` seconds old."""
+    return _count if time.monotonic() - _last >= quiet else None
 
 
 def seen() -> None:

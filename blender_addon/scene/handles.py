@@ -52,6 +52,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
         name = names.unique(name, [item.name for item in lift.instances])
         mesh = cloud.make(name, mine, offset=rest[:3, 3])
         made.append(mesh)
+        cloud.set_floats(mesh, cloud.LIFTED, taken.depth)
         ob = bpy.data.objects.new(name, mesh)
         made.append(ob)
         handle = _empty(f"{name} Handle", rest, np.ptp(mine.position, axis=0))
@@ -89,6 +90,12 @@ def select(scene: Scene, handle: Object) -> None:
     layer.objects.active = handle
 
 
+def is_chosen(scene: Scene, handle: Object) -> bool:
+    """Whether ``handle`` is selected and active, others beside it or not."""
+    layer = view.layer_of(scene)
+    return layer.objects.active == handle and handle.select_get(view_layer=layer)
+
+
 def _empty(name: str, rest: Array, extent: Array) -> Object:
     handle = bpy.data.objects.new(name, None)
     handle.empty_display_type = "ARROWS"
@@ -110,6 +117,18 @@ def find(scene: Scene, name: str) -> Object:
     Raises:
         ShotError: there is no such instance, or its handle was deleted.
     """
+    item = item_of(scene, name)
+    if not lifts.in_scene(item.handle, scene):
+        raise ShotError("deleted", f"The handle of '{item.name}' was deleted.", lifts.DELETED)
+    return item.handle
+
+
+def item_of(scene: Scene, name: str) -> Any:
+    """An instance of the lift that is worked on; for ``name`` see :func:`find`.
+
+    Raises:
+        ShotError: there is no such instance.
+    """
     lift = lifts.active(scene).levitor
     if not lift.instances:
         raise ShotError("no_instance", "There is no instance yet.", "Pick one and make it first.")
@@ -117,11 +136,7 @@ def find(scene: Scene, name: str) -> Object:
     if item is None:
         known = ", ".join(f"'{other.name}'" for other in lift.instances)
         raise ShotError("no_instance", f"There is no instance '{name}'; there are {known}.")
-    if not lifts.in_scene(item.handle, scene):
-        raise ShotError(
-            "deleted", f"The handle of '{item.name}' was deleted.", "Undo its deletion."
-        )
-    return item.handle
+    return item
 
 
 def _chosen(scene: Scene, lift: Any) -> Any:

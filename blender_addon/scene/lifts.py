@@ -21,6 +21,7 @@ from .changes import Changes
 BACKGROUND = "LeviTor Background"
 REST = "levitor_rest"
 """Custom property of a handle: where it rests, 16 numbers, row by row."""
+DELETED = "Undo its deletion, or remove the instance from the list."
 
 
 def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
@@ -197,6 +198,11 @@ def photo_of(collection: Collection) -> Photo:
     )
 
 
+def is_handle(ob: Object) -> bool:
+    """Whether ``ob`` is the handle of an instance, or a copy of one."""
+    return REST in ob
+
+
 def rest_of(handle: Object) -> Array:
     """(4, 4) float64 of a handle at rest, in Blender's world."""
     return np.array(handle[REST], np.float64).reshape(4, 4)
@@ -210,12 +216,12 @@ def set_rest(handle: Object, rest: Array) -> None:
 def present(scene: Scene, collection: Collection) -> None:
     """Raise :class:`ShotError` unless every handle and every instance's points are there."""
     for item in collection.levitor.instances:
-        for what, ob in (("handle", item.handle), ("points", item.points)):
+        for what, verb, ob in (("handle", "is", item.handle), ("points", "are", item.points)):
             if not in_scene(ob, scene):
                 raise ShotError(
                     "deleted",
-                    f"The {what} of '{item.name}' is not in the scene any more.",
-                    "Undo its deletion, or lift the photo again.",
+                    f"The {what} of '{item.name}' {verb} not in the scene any more.",
+                    DELETED,
                 )
 
 

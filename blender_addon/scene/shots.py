@@ -13,7 +13,7 @@ from ..core import shot as pure
 from ..core.lift import Cloud
 from ..core.shot import Picked, Take
 from ..link.wire import ShotError, messages, rules
-from . import camera, lifts, sampling, shapes
+from . import camera, lifts, removal, sampling, shapes
 
 _MOVED = 1e-5
 """How far a point may be off, relative to its depth: Blender keeps it as float32."""
@@ -58,6 +58,8 @@ def read(
     if (wrong := camera.pixel_aspect(scene, photo)) is not None:
         raise wrong
     _one_camera(scene, eye, take)
+    if found := removal.copies(scene):
+        raise removal.refusal(found)
     background, clouds = lifts.clouds_of(scene, collection)
     _untouched(collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]

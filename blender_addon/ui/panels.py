@@ -8,7 +8,7 @@ from bpy.types import Context, Panel, UILayout
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
-from ..ops import live
+from ..ops import live, mend
 from ..scene import busy, options, picks, pictures
 from .lists import draw_jobs, draw_options, draw_text
 
@@ -127,11 +127,18 @@ class LEVITOR_PT_instances(_Tab, Panel):
         draw_kind(layout, "segment")
         if settings.lift is not None:
             lift = settings.lift.levitor
-            layout.template_list(
+            row = layout.row()
+            row.template_list(
                 "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
             )
+            remove = row.operator("levitor.remove_instance", text="", icon="TRASH")
+            if mend.trouble:
+                column = layout.column()
+                column.alert = True
+                draw_text(column, mend.trouble)
             if 0 <= lift.active_instance < len(lift.instances):
                 chosen = lift.instances[lift.active_instance]
+                remove.instance = chosen.name
                 column = layout.column(align=True)
                 column.prop(chosen, "flatten", slider=True)
                 column.prop(chosen, "thickness")

@@ -212,13 +212,15 @@ def test_choosing_in_the_list_selects_the_handle(stage):
     assert (one.select_get(), two.select_get()) == (True, False)
 
 
-def test_a_deleted_handle_is_not_keyed(stage):
+def test_a_deleted_handle_is_not_keyed_and_its_pixels_are_given_back(stage):
     stage.lift()
     handle = stage.instance("Box")
     bpy.data.collections["LeviTor test"].objects.unlink(handle)
-    with pytest.raises(RuntimeError, match="The handle of 'Box' was deleted"):
+    with pytest.raises(RuntimeError, match="There is no instance yet"):
         bpy.ops.levitor.key_handle(instance="Box", frame=9)
-    assert handle.animation_data is None
+    lift = bpy.context.scene.levitor.lift.levitor
+    assert len(lift.background.data.vertices) == 64 * 48
+    assert not bpy.data.actions
 
 
 def test_a_linked_handle_is_told_to_be_made_local(stage, tmp_path):
