@@ -66,7 +66,7 @@ def _flatten(self: LEVITOR_PG_instance, context: Context) -> None:
 def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
     if 0 <= self.active_instance < len(self.instances):
         handle = self.instances[self.active_instance].handle
-        if handle is not None:
+        if handle is not None and not handles.is_chosen(context.scene, handle):
             handles.select(context.scene, handle)
 
 

@@ -10,7 +10,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live, mend
-from .scene import picks, pictures, upgrade
+from .scene import overlay, picks, pictures, selection, upgrade
 from .ui import PANELS
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ def register() -> None:
     pump.start()
     live.start()
     mend.start()
+    selection.start()
+    overlay.start()
     upgrade.start()
 
 
@@ -36,6 +38,8 @@ def unregister() -> None:
     """
     steps = [
         upgrade.stop,
+        overlay.stop,
+        selection.stop,
         mend.stop,
         live.stop,
         pump.stop,

@@ -52,6 +52,7 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         made.append(background)
         display.show(background, 1.0 / float(photo.intrinsics[0, 0]))
         lock(background)
+        background.hide_select = True  # a click or a box over the photo means what is before it
         collection["levitor_intrinsics"] = [float(v) for v in photo.intrinsics.ravel()]
         collection["levitor_near"], collection["levitor_far"] = photo.near, photo.far
         lift = collection.levitor

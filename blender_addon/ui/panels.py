@@ -9,7 +9,7 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live, mend
-from ..scene import busy, options, picks, pictures
+from ..scene import busy, options, picks, pictures, selection
 from .lists import draw_jobs, draw_options, draw_text
 
 
@@ -142,6 +142,8 @@ class LEVITOR_PT_instances(_Tab, Panel):
                 column = layout.column(align=True)
                 column.prop(chosen, "flatten", slider=True)
                 column.prop(chosen, "thickness")
+        if hint := selection.hint(context.active_object, settings.lift):
+            draw_text(layout, hint)
         row = layout.row(align=True)
         row.operator("levitor.key_handle", icon="KEY_HLT")
         row.operator("levitor.reset_handle", icon="LOOP_BACK")
