@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from backend import threads
+
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "bench.json"
 REPEATS = 5
@@ -37,6 +39,18 @@ def peak_megabytes() -> float:
 
 def quiet(*step: Any) -> None:
     """Progress that nobody looks at."""
+
+
+def openmp() -> str:
+    """Which OpenMP libraries run here, with how many threads, and how those wait."""
+    from threadpoolctl import threadpool_info
+
+    libraries = sorted(
+        f"{pool['prefix']} of {Path(pool['filepath']).parents[0].parts[-1]}, {pool['num_threads']}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "openmp"
+    )
+    return f"{'; '.join(libraries)}; {threads.described()}"
 
 
 def draft_rows() -> list[tuple[str, float, str, str]]:
@@ -89,11 +103,11 @@ def perception_rows() -> list[tuple[str, float, str, str]]:
     import numpy as np
     import sklearn.datasets
 
-    from backend.images.photo import decode_photo
+    from backend import media
     from backend.perception import offline
 
     photo = Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg"
-    pixels = decode_photo(photo.read_bytes(), 1280).pixels
+    pixels = media.decode_photo(photo.read_bytes(), 1280).pixels
     click, on = np.array([[325.0, 200.0]]), np.ones(1, np.uint8)
     return [
         (
@@ -109,6 +123,26 @@ def perception_rows() -> list[tuple[str, float, str, str]]:
             "",
         ),
     ]
+
+
+def addon_rows() -> list[tuple[str, float, str, str]]:
+    """Eleven million points, placed in Blender's meshes and read back."""
+    import numpy as np
+
+    from blender_addon.core import lift
+
+    height, width = 2730, 4096
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    depth = rng.uniform(2, 20, (height, width)).astype(np.float32)
+    segments = np.zeros((height, width), np.int32)
+    lens = np.array([[4000.0, 0, 2048], [0, 4000, 1365], [0, 0, 1]])
+
+    def there_and_back() -> None:
+        lift.photo_of([lift.cloud_of(image, depth, segments, lens)], height, width)
+
+    taken = seconds(there_and_back, 3)
+    return [("a cloud of 4096 x 2730 made and read back", taken, "s", "3 s")]
 
 
 def wire_rows() -> list[tuple[str, float, str, str]]:
@@ -171,10 +205,16 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory(sys.argv[-1])
         return
-    from tests.benchmarks import control, denoising, footprint, perception
+    from tests.benchmarks import control, denoising, footprint, perception, waiting
 
     if "--growth" in sys.argv:
         control.print_growth()
+        return
+    if "--waiting-here" in sys.argv:
+        waiting.print_here()
+        return
+    if "--waiting" in sys.argv:
+        waiting.print_waiting(beside=int(sys.argv[-1]))
         return
     if "--footprint" in sys.argv:
         footprint.print_footprint()
@@ -193,21 +233,21 @@ def main() -> None:
         *perception_rows(),
         *perception.rows(seconds),
         *wire_rows(),
+        *addon_rows(),
     ]
     width = max(len(row[0]) for row in rows)
     print(
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}, "
         f"Python {platform.python_version()}"
     )
+    print(f"threads: {openmp()}")
     for name, value, unit, target in rows:
         wanted = f"  (at most {target})" if target else ""
         print(f"{name:<{width}}  {value:9.3g} {unit}{wanted}")
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps(
-            [{"what": n, "value": v, "unit": u, "target": t} for n, v, u, t in rows], indent=1
-        )
-    )
+    table = [{"what": n, "value": v, "unit": u, "target": t} for n, v, u, t in rows]
+    table.append({"what": "threads", "value": openmp(), "unit": "", "target": ""})
+    OUT.write_text(json.dumps(table, indent=1))
     print(f"written to {OUT.relative_to(ROOT)}")
 
 

@@ -50,6 +50,7 @@ ZONES = (
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
     Zone(name="the answer to stop", files=("backend/cancelled.py",), banned=PURE),
+    Zone(name="how threads wait", files=("backend/threads.py",), banned=PURE),
     Zone(
         name="what a model may use",
         files=("backend/resources.py",),
@@ -154,19 +155,19 @@ ZONES = (
     Zone(
         name="media",
         files=("backend/media.py",),
-        libraries=TENSORS | {"av"},
-        own=("backend.contracts", "protocol"),
+        libraries=TENSORS | IMAGING,
+        own=(
+            "backend.contracts",
+            "backend.exif",
+            "backend.geometry.camera",
+            "backend.media",
+            RESOURCES,
+            "protocol",
+        ),
         banned=NO_THREADS | {"socket", "subprocess"},
     ),
     Zone(
-        name="picture files",
-        files=("backend/images/*",),
-        libraries=NUMPY | {"PIL", "cv2", "imagecodecs", "OpenEXR", "pillow_heif", "tifffile"},
-        own=("backend.exif", "backend.geometry.camera", "backend.images", RESOURCES, "protocol"),
-        banned=NO_THREADS | {"socket", "subprocess"},
-    ),
-    Zone(
-        name="what EXIF data say",
+        name="what a file says of the lens",
         files=("backend/exif.py",),
         libraries=frozenset({"PIL"}),
         own=("backend.geometry.camera",),
