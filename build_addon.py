@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent
 ADDON = "blender_addon"
 MANIFEST = "blender_manifest.toml"
 KEPT = frozenset({".py", ".toml", ".md", ".png", ".svg"})
+KEPT_WHEELS = ROOT / ".wheels"
+"""Where wheels stay between builds, in the checkout as the environments do; checked each time."""
 EPOCH = (2026, 1, 1, 0, 0, 0)
 
 REQUIRED = frozenset(
@@ -232,19 +234,13 @@ def _validate_as_blender_does(package: Path, root: Path) -> None:
 # Wheels
 
 
-def cache_folder() -> Path:
-    """Where wheels are kept between builds; the files in it are checked each time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "levitor" / "wheels"
-
-
 def fetch(wheel: Wheel) -> bytes:
     """The wheel's bytes, from the cache or through pip, checked against its hash.
 
     Raises:
         BuildError: pip cannot get it, or what it got is another file.
     """
-    kept = cache_folder() / wheel.name
+    kept = KEPT_WHEELS / wheel.name
     if kept.is_file():
         data = kept.read_bytes()
         if hashlib.sha256(data).hexdigest() == wheel.sha256:
@@ -256,7 +252,7 @@ def fetch(wheel: Wheel) -> bytes:
             stream.write(data)
         Path(stream.name).replace(kept)
     except OSError:
-        pass  # a home that cannot be written to costs a download the next time, no more
+        pass  # a checkout that cannot be written to costs a download the next time, no more
     return data
 
 
@@ -270,7 +266,7 @@ def _download(wheel: Wheel) -> bytes:
             why = (result.stderr.strip().splitlines() or ["another file came"])[-1]
             raise BuildError(
                 f"pip could not download {wheel.name} ({why}). Check the network and pip's index, "
-                f"or put the file into {cache_folder()}."
+                f"or put the file into {KEPT_WHEELS}."
             )
         data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()

@@ -6,10 +6,17 @@ import os
 import pytest
 
 import backend  # noqa: F401 - how OpenMP's threads wait, before a test imports torch
-from tests import randomness
+from tests import home, randomness
+
+# Before bpy or a model's library is imported, some of which look for their folders only then
+home.folder()
 
 if importlib.util.find_spec("hypothesis") is not None:  # not in Blender's Pythons
     randomness.register_profiles()
+
+
+def pytest_unconfigure() -> None:
+    home.remove()
 
 
 @pytest.hookimpl(tryfirst=True)

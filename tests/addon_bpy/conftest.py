@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
-os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="levitor_bpy_")  # before bpy
+from tests.home import folder as home_folder
+
+os.environ["BLENDER_USER_RESOURCES"] = str(home_folder() / "blender")  # before bpy
 
 import bpy
 import numpy as np
@@ -20,6 +21,7 @@ import build_addon
 
 ROOT = Path(build_addon.__file__).parent
 PACKAGE = "bl_ext.user_default.levitor"
+WAIT = 240.0  # seconds; there to end a hang, so it is long
 READY = re.compile(r"LeviTor backend ready at (tcp://\S+)")
 _status = [0]
 
@@ -99,14 +101,14 @@ def endpoint(tmp_path_factory):
         yield match[1]
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(WAIT)
         server.stdout.close()
         log.close()
 
 
 @pytest.fixture
 def connected(scene, addon, endpoint):
-    assert bpy.ops.levitor.connect(endpoint=endpoint, wait=30.0) == {"FINISHED"}
+    assert bpy.ops.levitor.connect(endpoint=endpoint, wait=WAIT) == {"FINISHED"}
     yield bpy.context.scene
     bpy.ops.wm.read_homefile(use_empty=True)
 
@@ -263,8 +265,8 @@ def animated(connected, flower):
     """The flower of flower.jpg, picked, made an instance, and keyed over 8 frames."""
     scene = connected
     scene.frame_start, scene.frame_end = 5, 12
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
-    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=WAIT)
+    bpy.ops.levitor.pick(x=160, y=100, wait=WAIT)
     bpy.ops.levitor.make_instance(name="Flower")
     bpy.ops.levitor.key_handle(
         instance="Flower", frame=12, move=(0.3, -0.4, 0.1), turn=(0, 0.2, 0), scale=1.2
@@ -283,5 +285,5 @@ def last_job(addon, task=""):
     """The row of a task, by default the last one, once it is at its end."""
     owner = link(addon)
     task = task or list(owner.jobs)[-1].task
-    assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, 120.0)
+    assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, WAIT)
     return owner.jobs.get(task)

@@ -9,7 +9,7 @@ import pytest
 from .conftest import READY, ROOT, _environment, backend_python, contents, module
 
 MAKE = "import sys; from backend.perception import tiny; tiny.make_tiny_sam(sys.argv[1])"
-WAIT = 120.0
+WAIT = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def network(tmp_path_factory):
 @pytest.fixture
 def picked(scene, addon, network, flower):
     """The flower, lifted without networks, and one click in it."""
-    assert bpy.ops.levitor.connect(endpoint=network, wait=30.0) == {"FINISHED"}
+    assert bpy.ops.levitor.connect(endpoint=network, wait=240.0) == {"FINISHED"}
     settings = bpy.context.scene.levitor
     settings.depth_model = settings.segment_model = "offline"
     bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=WAIT)

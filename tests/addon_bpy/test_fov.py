@@ -308,13 +308,13 @@ def test_a_photo_is_lifted_with_what_its_file_says(connected, flower, tmp_path):
     subprocess.run([backend_python(), "-c", code, str(flower), str(told)], check=True)
     found = {}
     for path in (flower, told):
-        bpy.ops.levitor.lift(filepath=str(path), max_side=64, wait=60.0)
+        bpy.ops.levitor.lift(filepath=str(path), max_side=64, wait=240.0)
         lift = bpy.context.scene.levitor.lift.levitor
         found[path.stem] = (lift.fov_source, round(lift.horizontal_fov, 2))
     # 35 mm of 36: 54.43 degrees; no camera is told of otherwise
     assert found == {"flower": ("default", 50.0), "told": ("EXIF, 35 mm", 54.43)}
     bpy.context.scene.levitor.horizontal_fov = 70.0
-    bpy.ops.levitor.lift(filepath=str(told), max_side=64, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(told), max_side=64, wait=240.0)
     lift = bpy.context.scene.levitor.lift.levitor
     assert (lift.fov_source, round(lift.horizontal_fov, 2)) == ("given", 70.0)
     # And no backend is needed to change it
@@ -331,10 +331,10 @@ def test_models_are_offered_as_the_backend_lists_them_and_a_choice_is_kept_to(
     assert props._names_of("automatic segments") == ["auto", "Felzenszwalb"]
     settings = bpy.context.scene.levitor
     settings.depth_model = "ground plane"
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=240.0)
     assert settings.lift.levitor.depth_model == "ground plane"
     with pytest.raises(RuntimeError, match="weights 'depth-anything-v2-base'"):
         bpy.ops.levitor.lift(
-            filepath=str(flower), depth_model="depth-anything-v2-base", max_side=64, wait=60.0
+            filepath=str(flower), depth_model="depth-anything-v2-base", max_side=64, wait=240.0
         )
     assert link(addon).welcome is not None

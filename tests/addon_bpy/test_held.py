@@ -20,7 +20,7 @@ def test_results_wait_until_edit_mode_is_left(connected, addon, flower):
     pump = module(addon, "link.pump")
     edit_a_mesh()
     bpy.ops.levitor.lift(filepath=str(flower), max_side=160)
-    assert pump.pump_until(lambda: link(addon).held, 60.0)
+    assert pump.pump_until(lambda: link(addon).held, 240.0)
     pump.pump()
     assert link(addon).held
     bpy.ops.object.mode_set(mode="OBJECT")
@@ -35,7 +35,7 @@ def held(connected, addon, flower):
     edit_a_mesh()
     bpy.ops.levitor.lift(filepath=str(flower), max_side=64)
     (task,) = link(addon).under_way()
-    assert module(addon, "link.pump").pump_until(lambda: link(addon).held, 60.0)
+    assert module(addon, "link.pump").pump_until(lambda: link(addon).held, 240.0)
     yield task
     if bpy.context.object is not None and bpy.context.object.mode == "EDIT":
         bpy.ops.object.mode_set(mode="OBJECT")

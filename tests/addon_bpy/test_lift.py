@@ -188,7 +188,7 @@ def test_placing_that_goes_wrong_at_any_step_changes_nothing(
 
 def test_a_real_photo_is_lifted_and_undo_brings_back_the_empty_scene(connected, flower):
     before = contents()
-    assert bpy.ops.levitor.lift(filepath=str(flower), wait=60.0) == {"FINISHED"}
+    assert bpy.ops.levitor.lift(filepath=str(flower), wait=240.0) == {"FINISHED"}
     scene = bpy.context.scene
     lift = scene.levitor.lift.levitor
     assert scene.levitor.lift.name == "LeviTor flower"
@@ -291,7 +291,7 @@ def test_a_file_that_is_no_photo_gets_one_sentence_and_changes_nothing(
         (tmp_path / name).write_bytes(content)
     before = contents()
     with pytest.raises(RuntimeError) as raised:
-        bpy.ops.levitor.lift(filepath=str(tmp_path / name), wait=30.0)
+        bpy.ops.levitor.lift(filepath=str(tmp_path / name), wait=240.0)
     assert sentence in str(raised.value)
     assert "Traceback" not in str(raised.value)
     assert contents() == before
@@ -304,13 +304,13 @@ def test_a_file_that_is_no_photo_gets_one_sentence_and_changes_nothing(
 def test_a_mask_of_nothing_or_of_everything_gets_one_sentence_and_changes_nothing(
     connected, flower, tmp_path, value, sentence
 ):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=240.0)
     lift = connected.levitor.lift.levitor
     row = b"\x00" + bytes([value] * 3 * lift.width)
     (tmp_path / "mask.png").write_bytes(png(lift.width, lift.height, row * lift.height))
     before = contents()
     with pytest.raises(RuntimeError, match=sentence):
-        bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=30.0)
+        bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=240.0)
     assert contents() == before
 
 

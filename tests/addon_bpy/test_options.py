@@ -159,9 +159,9 @@ def test_a_backend_gives_every_scene_its_engines_fields_and_renders_with_them(
     field("softness")["value"] = 2.0
     module(addon, "link.pump").pump()
     assert field("softness")["value"] == 2.0
-    assert bpy.ops.levitor.render(wait=60.0) == {"FINISHED"}
+    assert bpy.ops.levitor.render(wait=240.0) == {"FINISHED"}
     take = next(reversed(link(addon).takes.values()))
     assert take.options["softness"] == 2.0
     field("softness")["value"] = 9.0
     with pytest.raises(RuntimeError, match="Option 'softness' is 9, allowed 0 to 4"):
-        bpy.ops.levitor.render(wait=60.0)
+        bpy.ops.levitor.render(wait=240.0)

@@ -21,8 +21,8 @@ def span(addon, strip):
 
 def test_a_preview_lies_over_the_take_on_exactly_the_shots_frames(animated, addon, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flower.blend"))
-    bpy.ops.levitor.render(frames=2, wait=120.0)
-    assert bpy.ops.levitor.preview_control(over="PHOTO", wait=120.0) == {"FINISHED"}
+    bpy.ops.levitor.render(frames=2, wait=240.0)
+    assert bpy.ops.levitor.preview_control(over="PHOTO", wait=240.0) == {"FINISHED"}
     (strip,) = previews(addon)
     place = span(addon, strip)
     assert (place.channel, place.start, place.end) == (2, 5, 13)
@@ -39,7 +39,7 @@ def test_a_preview_lies_over_the_take_on_exactly_the_shots_frames(animated, addo
 
 def test_each_preview_replaces_the_one_before_and_files_do_not_pile_up(animated, addon, home):
     for count in (2, 3, 4, 5):
-        bpy.ops.levitor.preview_control(over="PHOTO", frames=count, wait=120.0)
+        bpy.ops.levitor.preview_control(over="PHOTO", frames=count, wait=240.0)
         (strip,) = previews(addon)
         assert strip.channel == 1
     assert len(list((home / "levitor_previews").iterdir())) == 2
@@ -56,13 +56,13 @@ def test_a_preview_stays_above_takes_and_a_new_take_above_older_ones(animated, a
         takes = [strip.channel for strip in strips(addon) if "levitor_engine" in strip]
         return takes, [strip.channel for strip in previews(addon)]
 
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
-    bpy.ops.levitor.render(frames=2, wait=120.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
+    bpy.ops.levitor.render(frames=2, wait=240.0)
     assert channels() == ([2], [3])
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
     assert channels() == ([2], [3])
     # Channel 1 is free now, but below the first take the second one would not be seen
-    bpy.ops.levitor.render(frames=2, wait=120.0)
+    bpy.ops.levitor.render(frames=2, wait=240.0)
     takes, shown = channels()
     assert (sorted(takes), shown) == ([2, 4], [5])
 
@@ -70,23 +70,23 @@ def test_a_preview_stays_above_takes_and_a_new_take_above_older_ones(animated, a
 def test_what_is_not_to_be_shown_is_left_out_and_the_scene_says_so_by_default(animated, addon):
     animated.levitor.preview_show = {"POINTS"}
     animated.levitor.preview_over = "PHOTO"
-    bpy.ops.levitor.preview_control(frames=2, wait=120.0)
+    bpy.ops.levitor.preview_control(frames=2, wait=240.0)
     (strip,) = previews(addon)
     assert strip.elements[0].orig_width == 320
     assert last_job(addon).label == "over the photo, 2 frames"
-    bpy.ops.levitor.preview_control(frames=2, over="DRAFT", show={"DEPTH"}, wait=120.0)
+    bpy.ops.levitor.preview_control(frames=2, over="DRAFT", show={"DEPTH"}, wait=240.0)
     (strip,) = previews(addon)
     assert strip.elements[0].orig_width == 640
     assert last_job(addon).label == "over the draft, 2 frames"
 
 
 def test_a_preview_of_another_photo_leaves_the_first_ones_alone(animated, addon, flower):
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
-    bpy.ops.levitor.pick(x=32, y=20, wait=60.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=240.0)
+    bpy.ops.levitor.pick(x=32, y=20, wait=240.0)
     bpy.ops.levitor.make_instance(name="Second")
     bpy.ops.levitor.key_handle(instance="Second", frame=12, move=(0.3, 0, 0))
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
     assert [strip.channel for strip in previews(addon)] == [1, 2]
 
 
@@ -95,8 +95,8 @@ def test_a_preview_is_placed_while_a_long_take_is_being_rendered(animated, addon
     bpy.ops.levitor.render()
     take = link(addon).under_way()[-1]
     pump = module(addon, "link.pump")
-    assert pump.pump_until(lambda: link(addon).jobs.get(take).state == "running", 60.0)
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
+    assert pump.pump_until(lambda: link(addon).jobs.get(take).state == "running", 240.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
     assert len(previews(addon)) == 1
     assert not link(addon).jobs.get(take).final
     bpy.ops.levitor.cancel(job=take)
@@ -118,10 +118,10 @@ def test_a_cancelled_preview_and_one_that_a_newer_one_overtook_leave_nothing(ani
 
 
 def test_a_shot_in_which_nothing_moves_is_refused_before_it_is_sent(connected, addon, flower):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=240.0)
     before = contents()
     with pytest.raises(RuntimeError, match="Nothing moves in this shot"):
-        bpy.ops.levitor.preview_control(wait=60.0)
+        bpy.ops.levitor.preview_control(wait=240.0)
     assert link(addon).under_way() == []
     assert contents() == before
 
@@ -136,7 +136,7 @@ def test_an_older_backend_is_named_and_the_scene_is_as_it_was(animated, addon, m
     monkeypatch.setattr(link(addon).client._link, "version", (1, 0))
     before = contents()
     with pytest.raises(RuntimeError, match=r"speaks protocol 1\.0.*needs 1\.1.*Update the LeviTor"):
-        bpy.ops.levitor.preview_control(wait=60.0)
+        bpy.ops.levitor.preview_control(wait=240.0)
     assert link(addon).under_way() == []
     assert contents() == before
 
@@ -144,7 +144,7 @@ def test_an_older_backend_is_named_and_the_scene_is_as_it_was(animated, addon, m
 @pytest.fixture
 def placed(animated, addon):
     """A preview that stands in the sequencer, as the film it was placed from."""
-    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=120.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
     (strip,) = previews(addon)
     sequencer = module(addon, "scene.sequencer")
     film = sequencer.Film(
@@ -193,7 +193,7 @@ def follow(animated, addon, monkeypatch):
         before = {job.task for job in link(addon).rows("preview")}
         for _ in range(10):
             live.follow()
-            assert pump.pump_until(lambda: not link(addon).waiting, 60.0)
+            assert pump.pump_until(lambda: not link(addon).waiting, 240.0)
         return [job for job in link(addon).rows("preview") if job.task not in before]
 
     animated.levitor.preview_over, animated.levitor.frames = "PHOTO", 2
@@ -281,5 +281,5 @@ def test_a_scene_that_has_to_be_played_is_previewed_when_asked_and_never_by_itse
     assert frames == []
     assert "the whole scene has to be played" in live.trouble
     assert live.trouble.endswith("Use Preview Control.")
-    assert bpy.ops.levitor.preview_control(wait=60.0) == {"FINISHED"}
+    assert bpy.ops.levitor.preview_control(wait=240.0) == {"FINISHED"}
     assert len(previews(addon)) == 1

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, addon, flower):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=240.0)
     lift = connected.levitor.lift.levitor
-    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    bpy.ops.levitor.pick(x=160, y=100, wait=240.0)
     cloud = module(addon, "scene.cloud")
     points = cloud.read(lift.background)
 
@@ -25,7 +25,7 @@ def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, a
     assert 100 * 320 + 160 in first
     assert 0.02 < len(first) / len(points) < 0.6
     assert lift.picked == len(first)
-    bpy.ops.levitor.pick(x=5, y=5, positive=False, extend=True, wait=60.0)
+    bpy.ops.levitor.pick(x=5, y=5, positive=False, extend=True, wait=240.0)
     assert [(c.x, c.y, c.positive) for c in lift.clicks] == [(160, 100, True), (5, 5, False)]
     assert 5 * 320 + 5 not in picked()
     bpy.ops.ed.undo()
@@ -37,10 +37,10 @@ def test_a_click_lights_up_the_flower_and_a_negative_one_takes_away(connected, a
 def test_a_box_holds_for_the_clicks_that_extend_it_and_ends_with_the_instance(
     connected, addon, flower
 ):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=240.0)
     lift = connected.levitor.lift.levitor
-    bpy.ops.levitor.pick(x=160, y=100, box=(120, 60, 200, 140), wait=60.0)
-    bpy.ops.levitor.pick(x=150, y=90, extend=True, wait=60.0)
+    bpy.ops.levitor.pick(x=160, y=100, box=(120, 60, 200, 140), wait=240.0)
+    bpy.ops.levitor.pick(x=150, y=90, extend=True, wait=240.0)
     assert tuple(lift.box) == (120, 60, 200, 140)
     pixel = module(addon, "scene.cloud").read(lift.background).pixel
     mask = module(addon, "scene.cloud").floats(lift.background.data, "Pick") > 0.5
@@ -52,7 +52,7 @@ def test_a_box_holds_for_the_clicks_that_extend_it_and_ends_with_the_instance(
 
 
 def test_a_pick_by_mask_is_the_mask(connected, addon, flower, tmp_path):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=240.0)
     lift = connected.levitor.lift.levitor
     image = bpy.data.images.new("mask", lift.width, lift.height)
     values = np.zeros((lift.height, lift.width, 4), np.float32)
@@ -61,7 +61,7 @@ def test_a_pick_by_mask_is_the_mask(connected, addon, flower, tmp_path):
     image.pixels.foreach_set(values.ravel())
     image.filepath_raw, image.file_format = str(tmp_path / "mask.png"), "PNG"
     image.save()
-    bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=60.0)
+    bpy.ops.levitor.pick(mask_path=str(tmp_path / "mask.png"), wait=240.0)
     cloud = module(addon, "scene.cloud")
     picked = np.flatnonzero(cloud.floats(lift.background.data, "Pick"))
     assert lift.picked == len(picked) == 600
@@ -77,7 +77,7 @@ def test_the_picked_flower_stands_upright_at_one_depth(animated, addon):
 
 def test_the_take_stands_in_the_sequencer_of_a_saved_file(animated, addon, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flower.blend"))
-    assert bpy.ops.levitor.render(engine="draft", seed=4, wait=120.0) == {"FINISHED"}
+    assert bpy.ops.levitor.render(engine="draft", seed=4, wait=240.0) == {"FINISHED"}
     (strip,) = strips(addon)
     span = module(addon, "scene.sequencer").span_of(strip)
     assert (span.channel, span.start, span.end) == (1, 5, 13)
@@ -99,11 +99,11 @@ def test_the_take_stands_in_the_sequencer_of_a_saved_file(animated, addon, tmp_p
 
 def test_a_reopened_file_renders_the_same_shot_again(animated, addon, tmp_path):
     path = str(tmp_path / "again.blend")
-    bpy.ops.levitor.render(frames=3, wait=120.0)
+    bpy.ops.levitor.render(frames=3, wait=240.0)
     bpy.ops.wm.save_as_mainfile(filepath=path)
     bpy.ops.wm.read_homefile(use_empty=True)
     bpy.ops.wm.open_mainfile(filepath=path)
-    bpy.ops.levitor.render(frames=3, wait=120.0)
+    bpy.ops.levitor.render(frames=3, wait=240.0)
     first, second = strips(addon)
     assert first["levitor_shot"] == second["levitor_shot"]
     assert first["levitor_job"] != second["levitor_job"]
@@ -111,7 +111,7 @@ def test_a_reopened_file_renders_the_same_shot_again(animated, addon, tmp_path):
 
 
 def test_an_unsaved_files_take_lies_in_the_home_folder(animated, addon, home):
-    bpy.ops.levitor.render(frames=2, wait=120.0)
+    bpy.ops.levitor.render(frames=2, wait=240.0)
     (strip,) = strips(addon)
     (file,) = (home / "levitor_takes").iterdir()
     assert bpy.path.abspath(strip.filepath) == str(file)
@@ -177,7 +177,7 @@ def test_a_take_that_arrives_in_another_file_is_kept_until_its_own_is_open(
 def test_a_second_photo_lifted_meanwhile_does_not_lose_the_first_ones_take(animated, addon, flower):
     bpy.ops.levitor.render(frames=2)
     render = link(addon).under_way()[-1]
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=64, wait=240.0)
     assert last_job(addon, render).state == "done"
     assert len(strips(addon)) == 1
 
@@ -194,8 +194,8 @@ def test_a_script_gets_the_scenes_settings_and_what_it_gives_itself_wins(animate
     settings = animated.levitor
     settings.seed, settings.frames = 7, 3
     settings.engine_options["draft.softness"]["value"] = 1.5
-    bpy.ops.levitor.render(wait=120.0)
-    bpy.ops.levitor.render(seed=0, frames=2, wait=120.0)
+    bpy.ops.levitor.render(wait=240.0)
+    bpy.ops.levitor.render(seed=0, frames=2, wait=240.0)
     first, second = strips(addon)
     assert [one["levitor_seed"] for one in (first, second)] == [7, 0]
     labels = [job.label for job in list(link(addon).jobs)[-2:]]
@@ -203,13 +203,13 @@ def test_a_script_gets_the_scenes_settings_and_what_it_gives_itself_wins(animate
     assert json.loads(first["levitor_options"])["softness"] == 1.5
     settings.max_side = 96
     for given, width in (({}, 96), ({"max_side": 64}, 64)):
-        bpy.ops.levitor.lift(filepath=str(flower), wait=60.0, **given)
+        bpy.ops.levitor.lift(filepath=str(flower), wait=240.0, **given)
         assert settings.lift.levitor.width == width
 
 
 def test_takes_are_not_placed_when_the_scene_says_so(animated, addon):
     animated.levitor.place_automatically = False
-    bpy.ops.levitor.render(frames=2, wait=120.0)
+    bpy.ops.levitor.render(frames=2, wait=240.0)
     assert strips(addon) == []
     bpy.ops.levitor.place_take(job=next(iter(link(addon).takes)))
     assert len(strips(addon)) == 1
@@ -221,9 +221,9 @@ def test_a_cancelled_render_leaves_the_scene_as_it_was(animated, addon):
     before = contents()
     bpy.ops.levitor.render()
     task = link(addon).under_way()[-1]
-    assert pump.pump_until(lambda: link(addon).jobs.get(task).state == "running", 60.0)
+    assert pump.pump_until(lambda: link(addon).jobs.get(task).state == "running", 240.0)
     bpy.ops.levitor.cancel()
-    assert pump.pump_until(lambda: link(addon).jobs.get(task).final, 60.0)
+    assert pump.pump_until(lambda: link(addon).jobs.get(task).final, 240.0)
     assert link(addon).jobs.get(task).state == "cancelled"
     assert strips(addon) == []
     assert contents() == before
@@ -241,7 +241,7 @@ def test_options_that_are_none_are_refused_with_an_example(animated, options):
 
 
 def test_a_shot_in_which_nothing_moves_is_refused_before_it_is_sent(connected, addon, flower):
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=60.0)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=240.0)
     with pytest.raises(RuntimeError, match="Nothing moves in this shot"):
-        bpy.ops.levitor.render(wait=60.0)
+        bpy.ops.levitor.render(wait=240.0)
     assert link(addon).under_way() == []

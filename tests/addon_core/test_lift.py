@@ -1,7 +1,5 @@
 """A photo as points and back."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -100,17 +98,13 @@ def test_bytes_of_any_float_are_those_of_a_search_between_the_256_values():
     assert (lift.to_bytes(rows[:, :3]) == lift.to_bytes(rows)[:, :3]).all()
 
 
-def test_eleven_million_points_are_placed_and_read_back_within_three_seconds():
-    # Measured: 0.3 and 0.5; dividing and searching for each point took 2.8 and 2.6.
-    height, width = 2730, 4096
+def test_a_photo_of_millions_of_points_comes_back_to_the_byte():
+    height, width = 1365, 2048  # how long it takes is a row of `make bench`
     rng = np.random.default_rng(5)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     depth = rng.uniform(2, 20, (height, width)).astype(np.float32)
-    segments = np.zeros((height, width), np.int32)
-    start = time.process_time()
-    cloud = lift.cloud_of(image, depth, segments, K)
+    cloud = lift.cloud_of(image, depth, np.zeros((height, width), np.int32), K)
     back, _ = lift.photo_of([cloud], height, width)
-    assert time.process_time() - start < 3.0
     assert (back == image).all()
 
 

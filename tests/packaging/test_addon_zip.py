@@ -98,7 +98,8 @@ def test_another_wheel_set_changes_the_list_of_wheels_and_nothing_else(manifest,
 
 
 def test_a_wheel_with_another_hash_is_refused_and_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    offer_kept_wheels(monkeypatch)
+    monkeypatch.setattr(build_addon, "KEPT_WHEELS", tmp_path / "wheels")
     wheel = release()[0]
     wrong = build_addon.Wheel(name=wheel.name, sha256="0" * 64)
     monkeypatch.setitem(build_addon.WHEELS, "release", (wrong, *release()[1:]))
@@ -108,9 +109,10 @@ def test_a_wheel_with_another_hash_is_refused_and_nothing_is_written(tmp_path, m
 
 
 def test_a_spoilt_wheel_in_the_cache_is_fetched_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     wheel = release()[2]
-    kept = build_addon.cache_folder() / wheel.name
+    offer_kept_wheels(monkeypatch)
+    monkeypatch.setattr(build_addon, "KEPT_WHEELS", tmp_path / "wheels")
+    kept = build_addon.KEPT_WHEELS / wheel.name
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"half a wh")
     assert hashlib.sha256(build_addon.fetch(wheel)).hexdigest() == wheel.sha256
@@ -145,6 +147,14 @@ def test_a_missing_part_is_one_sentence_on_the_command_line_and_no_traceback(tmp
     assert result.returncode == 1
     assert result.stderr.startswith("There is no blender_addon/blender_manifest.toml below")
     assert result.stderr.count("\n") == 1
+
+
+def offer_kept_wheels(monkeypatch) -> None:
+    """Let pip find in a folder what it would download: the network is none of a test's business."""
+    for wheel in release():
+        build_addon.fetch(wheel)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(build_addon.KEPT_WHEELS))
 
 
 def release() -> tuple[build_addon.Wheel, ...]:

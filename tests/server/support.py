@@ -23,7 +23,7 @@ from tests.server import launch
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PATIENCE = 30.0
+PATIENCE = 240.0  # seconds after which nothing will come any more, however busy the machine is
 
 
 def wait_for(found, what, seconds=PATIENCE):

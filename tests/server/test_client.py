@@ -126,7 +126,7 @@ def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, arti
     server.again()
     end = one.until_end(task)
     assert (end.code, end.fix) == ("interrupted", "Send it again.")
-    assert one.client.status.phase == "connected"
+    one.until_phase("connected")  # 0.3 s of silence, which a busy machine may bring, and it is lost
     assert isinstance(one.until_end(one.render()), TaskFinished)
 
 
