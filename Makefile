@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench addon window-test clean backend blender blender45 blender52
+.PHONY: help demo test test-all fuzz lint bench addon window-test clean backend blender blender45 blender52
 
 python := .venv/bin/python
 code := protocol backend blender_addon tests build_addon.py
@@ -15,8 +15,14 @@ help:  ## list the targets
 demo: backend blender addon  ## lift two photos in Blender, animate, render; result in build/demo
 	@.venv/bin/levitor demo
 
-test: backend  ## every test that needs no GPU, no weights and no display
-	@scripts/test.sh
+test: backend blender addon  ## every test that needs no GPU, weights or display, in one Blender (5.0)
+	@scripts/test.sh plain server blender
+
+test-all: backend addon  ## the same, in Blender 4.5 and 5.2 too; downloads both the first time
+	@scripts/test.sh plain server blender blender45 blender52
+
+fuzz: backend  ## 40 times as many random examples, from a seed it prints; SEED=1 TIMES=5 say others
+	@SEED=$(SEED) TIMES=$(TIMES) scripts/fuzz.sh
 
 lint: backend  ## ruff, pyright and codespell; no warnings
 	@.venv/bin/ruff check --quiet .

@@ -32,20 +32,21 @@ mkdir -p build
 exec 9>"build/$folder.lock"
 flock 9 # two makes at once: the second waits, then finds the stamp
 [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || exit 0
-echo "Making $folder: $about; 1-3 minutes the first time."
+echo "Making $folder: $about; 1-4 minutes the first time."
 start=$SECONDS
 rm -f "$stamp"
 "$interpreter" -m venv "$folder" || {
     echo "$interpreter cannot make an environment: install its venv module (apt: python$python-venv), then try again." >&2
     exit 1
 }
+# pip shows what it downloads, package by package, since this takes minutes the first time.
 pip() { "$folder/bin/python" -m pip --disable-pip-version-check "$@"; }
 if [ "$name" = backend ]; then
     # setuptools first, and no isolated build: pinned like everything else, and one download fewer.
     pip install -qq -c constraints.txt setuptools
-    pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
+    pip install -c constraints.txt --no-build-isolation -e '.[dev]'
 else
-    pip install -qq -c constraints-blender.txt "bpy==$bpy" pytest pytest-timeout
+    pip install -c constraints-blender.txt "bpy==$bpy" pytest pytest-timeout
 fi
 echo "$wanted" >"$stamp"
 echo "Made $folder in $((SECONDS - start)) s."

@@ -1,1 +1,0 @@
-"""Picture files -> arrays: photos, depth maps and masks, as strangers' bytes hold them."""
