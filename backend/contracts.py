@@ -186,9 +186,11 @@ class Take:
     Attributes:
         frames: ``(F, 3, H, W)`` float32 in [0, 1].
         options: every option of the engine as used.
+        shown: the part of the photo that the frames show: top, left, height, width in its pixels.
         notes: what the artist should know of it.
     """
 
     frames: Tensor
     options: Mapping[str, Scalar]
+    shown: tuple[float, float, float, float]
     notes: tuple[str, ...] = ()

@@ -274,8 +274,9 @@ def render(
             on_preview(preview)
         on_phase(engine.spec.name, done, total)
 
+    shown = engine.shown(control, options)
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
-    return Take(frames=frames, options=options, notes=notes)
+    return Take(frames=frames, options=options, shown=shown, notes=notes)
 
 
 def preview(

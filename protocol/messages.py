@@ -556,6 +556,8 @@ class Rendered:
         video: H.264 MP4 of ``frames`` frames, one a Blender frame of the shot's range.
         shot: content hash of the shot that was rendered.
         options: all the engine's options as used.
+        shown: the part of the photo that the video shows: (top, left, height, width) in pixels of
+            the lifted photo; empty where a server before 1.2 does not say.
     """
 
     job: str
@@ -569,6 +571,7 @@ class Rendered:
     shot: str
     options: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
     notes: tuple[str, ...] = ()
+    shown: tuple[float, ...] = ()
 
 
 @message("previewed", minor=1)

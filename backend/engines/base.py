@@ -156,6 +156,12 @@ class Engine(Protocol):
         """Sentences for the artist on what may make this take worse than she expects."""
         ...
 
+    def shown(
+        self, control: Control, options: Mapping[str, Scalar]
+    ) -> tuple[float, float, float, float]:
+        """The part of the photo that the frames show: top, left, height, width in its pixels."""
+        ...
+
     def sample(
         self,
         image: Tensor,

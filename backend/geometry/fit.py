@@ -71,6 +71,20 @@ class Fit:
         below, after = self.frame[0] - above - size[0], self.frame[1] - before - size[1]
         return F.pad(shown, (before, after, above, below), mode="replicate")[0]
 
+    @property
+    def shown(self) -> tuple[float, float, float, float]:
+        """The part of the photo that :meth:`frames` shows: top, left, height, width, its pixels."""
+        top, left, height, width = self.source
+        if self._squashed:
+            return top, left, height, width
+        down, across = self.scale
+        return top, left, self.target[2] // 2 * 2 / down, self.target[3] // 2 * 2 / across
+
+    @property
+    def _squashed(self) -> bool:
+        down, across = self.scale
+        return abs(down / across - 1) >= 0.02  # less is the windows' rounding to whole pixels
+
     def frames(self, rendered: Tensor) -> Tensor:
         """What an engine made, without padding and in the photo's proportions.
 
@@ -82,15 +96,14 @@ class Fit:
         """
         top, left, height, width = self.target
         shown = rendered[:, :, top : top + height, left : left + width]
+        if not self._squashed:
+            return shown[:, :, : height // 2 * 2, : width // 2 * 2]
         down, across = self.scale
         # A squash keeps every line or column it has, and stretches the other way.
         wanted = (
             _even(max(height, height * across / down)),
             _even(max(width, width * down / across)),
         )
-        if abs(down / across - 1) < 0.02:  # the rounding of the windows to whole pixels
-            wanted = (height // 2 * 2, width // 2 * 2)
-            return shown[:, :, : wanted[0], : wanted[1]]
         return F.interpolate(
             shown, size=wanted, mode="bicubic", antialias=True, align_corners=False
         ).clamp(0.0, 1.0)

@@ -246,6 +246,7 @@ def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> mes
         shot=content.shot_hash(shot),
         options=dict(take.options),
         notes=take.notes,
+        shown=take.shown,
     )
 
 

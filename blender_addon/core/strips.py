@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 CHANNELS = 128
 PHOTO_BYTES, ENGINE_BYTES = 100, 40
 """How much of those names goes into a file's; file systems take 143 bytes or more for the whole."""
+
+Size = tuple[int, int]
+OTHER_PROPORTIONS = 0.02
+"""Films whose proportions are as near as this to the photo's differ by rounding to even sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,58 @@ def free_channel(
     below = max((s.channel for s in hides if s.start < end and s.end > start), default=0)
     free = [n for n in range(1, CHANNELS + 1) if n not in used and n not in closed]
     return next((n for n in free if n > below), next(iter(free), None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How a film lies in a scene's frame.
+
+    Attributes:
+        scale: (across, up) of the film's own pixels.
+        offset: (right, up) of its middle from the frame's middle, in pixels of the frame.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+
+def placement(frame: Size, photo: Size, film: Size, shown: Sequence[float] = ()) -> Placement:
+    """Where a film has to lie so that its pixels are where the photo's are.
+
+    The photo lies in the middle of the frame, as large as goes in; that is all of the frame, until
+    the artist changes the size she renders at.
+
+    Args:
+        frame: (height, width) that the scene renders.
+        photo: (height, width) of the lifted photo.
+        film: (height, width) of the film, whatever size its engine works in.
+        shown: the part of the photo that the film shows: top, left, height, width in the photo's
+            pixels. Empty where nobody said: all of it, or, for a film of other proportions, a
+            part that is not known; such a film is as large as goes in.
+    """
+    if not shown:
+        likeness = film[1] * photo[0] / (film[0] * photo[1])
+        if abs(likeness - 1) > OTHER_PROPORTIONS:
+            most = min(frame[0] / film[0], frame[1] / film[1])
+            return Placement(scale=(most, most), offset=(0.0, 0.0))
+        shown = (0.0, 0.0, *photo)
+    top, left, height, width = shown
+    pixel = min(frame[0] / photo[0], frame[1] / photo[1])
+    return Placement(
+        scale=(pixel * width / film[1], pixel * height / film[0]),
+        offset=(
+            pixel * (left + width / 2 - photo[1] / 2),
+            pixel * (photo[0] / 2 - top - height / 2),
+        ),
+    )
+
+
+def covered(own: Span, others: Iterable[Span]) -> bool:
+    """Whether something lies above a strip on any of its frames."""
+    return any(
+        other.channel > own.channel and other.start < own.end and other.end > own.start
+        for other in others
+    )
 
 
 def span_of(frame_start: int, frame_end: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -196,6 +197,8 @@ def _arrive(
         seed=result.seed,
         options=result.options,
         shot=result.shot,
+        made=time.strftime("%Y-%m-%d %H:%M:%S"),
+        shown=result.shown,
         asked_in=asked,
     )
     pump.link().takes[take.job] = take

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +41,19 @@ class Film:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take(Film):
-    """A rendered take, and what it was made with."""
+    """A rendered take, and what it was made with.
+
+    Attributes:
+        made: when it arrived, as text that sorts by time.
+        shown: the part of the photo that it shows: top, left, height, width in the photo's pixels;
+            empty where the backend did not say.
+    """
 
     engine: str
     seed: int
     options: Mapping[str, messages.Scalar]
+    made: str = ""
+    shown: tuple[float, ...] = ()
 
 
 def strips_of(scene: Scene) -> tuple[bpy.types.bpy_prop_collection, list[Strip]]:
@@ -75,10 +83,20 @@ def scene_for(film: Film) -> Scene:
     return lifts.find(film.lift, asking)[0]
 
 
+def of_this_file(takes: Iterable[Take]) -> list[tuple[Scene, Take]]:
+    """Those of ``takes`` that belong to the file that is open, each with its scene."""
+    found: list[tuple[Scene, Take]] = []
+    for take in takes:
+        with contextlib.suppress(ShotError):
+            found.append((scene_for(take), take))
+    return found
+
+
 def place(take: Take) -> MovieStrip:
     """Put ``take`` on a free channel above older takes, spanning exactly its shot's frames.
 
-    Control previews of these frames go above it.
+    Its pixels lie where the photo's are, whatever size its engine works in. Control previews of
+    these frames go above it.
 
     Raises:
         ShotError: its file or its scene is gone, or no channel is free. Nothing was placed.
@@ -100,8 +118,10 @@ def place(take: Take) -> MovieStrip:
             "Free one, then use Place Take.",
         )
     with strip_of(take, level, channel) as strip:
+        _lay(strip, take, scene)
         strip["levitor_engine"] = take.engine
         strip["levitor_seed"] = take.seed
+        strip["levitor_made"] = take.made
         strip["levitor_options"] = json.dumps(dict(take.options), sort_keys=True)
     for preview in [other for other in level if PREVIEW in other]:
         if (own := span_of(preview)).channel < channel and own.start < end and own.end > start:
@@ -112,6 +132,20 @@ def place(take: Take) -> MovieStrip:
     return strip
 
 
+def _lay(strip: MovieStrip, take: Take, scene: Scene) -> None:
+    """Scale and move ``strip`` so that its pixels are where the photo's are."""
+    frame = scene.render.resolution_y, scene.render.resolution_x
+    try:
+        lift = lifts.find(take.lift, take.asked_in)[1].levitor
+        photo = lift.height, lift.width
+    except ShotError:  # undone or deleted; a lift makes the scene's size the photo's
+        photo = frame
+    film = strip.elements[0]
+    fitted = strips.placement(frame, photo, (film.orig_height, film.orig_width), take.shown)
+    strip.transform.scale_x, strip.transform.scale_y = fitted.scale
+    strip.transform.offset_x, strip.transform.offset_y = fitted.offset
+
+
 def there(film: Film) -> None:
     """Raise :class:`ShotError` unless the file is there."""
     # Blender would make a strip of one frame without a word.
@@ -119,7 +153,7 @@ def there(film: Film) -> None:
         raise ShotError("file", f"The take {film.path} is not there.", "Render the shot again.")
 
 
-@contextmanager
+@contextlib.contextmanager
 def strip_of(
     film: Film, level: bpy.types.bpy_prop_collection, channel: int, fit: str = "ORIGINAL"
 ) -> Iterator[MovieStrip]:

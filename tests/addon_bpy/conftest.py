@@ -287,3 +287,30 @@ def last_job(addon, task=""):
     task = task or list(owner.jobs)[-1].task
     assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, WAIT)
     return owner.jobs.get(task)
+
+
+def make_film(path, frames) -> Path:
+    """Encode uint8 frames (F, H, W, 3), as the backend encodes a take."""
+    code = (
+        "import sys, numpy as np, torch; from pathlib import Path; from backend import media\n"
+        "frames = torch.from_numpy(np.load(sys.argv[1])).movedim(-1, 1).float() / 255\n"
+        "Path(sys.argv[2]).write_bytes(media.encode_video(frames, 24.0))"
+    )
+    np.save(path.with_suffix(".npy"), frames)
+    command = [backend_python(), "-c", code, str(path.with_suffix(".npy")), str(path)]
+    subprocess.run(command, cwd=ROOT, check=True, env=_environment(path.parent))
+    return path
+
+
+def rendered(scene, path):
+    """What the scene renders on its frame: float (H, W, 3) in [0, 1] as in the file, top first."""
+    scene.render.filepath = str(path.with_suffix(".png"))
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.dither_intensity = 0.0
+    bpy.ops.render.render(write_still=True, scene=scene.name)
+    image = bpy.data.images.load(scene.render.filepath)
+    width, height = image.size
+    pixels = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    bpy.data.images.remove(image)
+    return pixels.reshape(height, width, 4)[::-1, :, :3]

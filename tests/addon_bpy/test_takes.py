@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 
-from .conftest import ROOT, backend_python, film_length, module
+from .conftest import ROOT, backend_python, film_length, make_film, module, rendered
 
 
 @pytest.fixture(scope="session")
@@ -198,3 +199,44 @@ def test_a_saved_shot_is_called_shot(stage, tmp_path, name):
 def test_saving_the_shot_warns_of_a_file_that_is_there(stage):
     properties = bpy.ops.levitor.save_shot.get_rna_type().properties
     assert properties["check_existing"].default is True
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        pytest.param((64, 96), (), id="of the photo's size"),
+        pytest.param((32, 48), (), id="small"),
+        pytest.param((128, 192), (0.0, 0.0, 64.0, 96.0), id="large"),
+        pytest.param((24, 48), (8.0, 0.0, 48.0, 96.0), id="small and cropped"),
+        pytest.param((64, 64), (0.0, 16.0, 64.0, 64.0), id="a square from the middle"),
+        pytest.param((48, 48), (8.0, 24.0, 48.0, 48.0), id="a part that is off the middle"),
+        pytest.param((64, 64), (0.0, 0.0, 64.0, 96.0), id="squashed"),
+    ],
+)
+def test_a_takes_pixels_lie_where_the_photos_are_whatever_its_size(
+    take, stage, tmp_path, size, shown
+):
+    sequencer, made = take
+    uid = stage.lift(width=96, height=64, fx=90.0, fy=90.0).levitor.uid
+    photo = np.full((64, 96, 3), 128, np.uint8)
+    photo[20:40, 30:60] = (255, 0, 0)
+    top, left, height, width = shown or (0.0, 0.0, 64.0, 96.0)
+    rows = (top + (np.arange(size[0]) + 0.5) * height / size[0]).astype(int)
+    columns = (left + (np.arange(size[1]) + 0.5) * width / size[1]).astype(int)
+    film = make_film(tmp_path / "part.mp4", np.stack([photo[rows][:, columns]] * 9))
+    strip = sequencer.place(replace(made, lift=uid, path=film, shown=shown))
+    scene = bpy.context.scene
+    scene.frame_set(20)
+    seen = rendered(scene, tmp_path / "seen")
+    assert seen.shape == (64, 96, 3)
+    red = np.argwhere(seen[..., 0] - seen[..., 1] > 0.5)
+    found = (*red.min(0), *(red.max(0) + 1))
+    right = min(60, left + width)
+    assert np.abs(np.subtract(found, (20, max(30, left), 40, right))).max() <= 2
+    grey = np.abs(seen - 128 / 255).max(-1) < 0.1
+    covered = np.zeros((64, 96), bool)
+    covered[round(top) : round(top + height), round(left) : round(left + width)] = True
+    assert (grey & ~covered).sum() == 0
+    covered[18:42, 28:62] = False
+    assert (grey & covered).sum() > 0.9 * covered.sum()
+    assert strip.transform.scale_x > 0

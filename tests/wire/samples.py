@@ -186,6 +186,7 @@ SAMPLES: dict[str, Any] = {
         seed=7,
         shot=HASH,
         options={"softness": 1.0, "fast": True},
+        shown=(0.5, 0.0, 3.0, 6.0),
     ),
     "previewed": Previewed(
         job="j1",

@@ -50,6 +50,13 @@ class DraftEngine:
         del control, options
         return ()
 
+    def shown(
+        self, control: Control, options: Mapping[str, Scalar]
+    ) -> tuple[float, float, float, float]:
+        """All of the photo."""
+        del options
+        return (0, 0, *control.shot.lift.depth.shape)
+
     @without_gradients()
     def sample(
         self,

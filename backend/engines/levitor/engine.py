@@ -135,6 +135,12 @@ class LevitorEngine:
                 )
         return tuple(told)
 
+    def shown(
+        self, control: Control, options: Mapping[str, Scalar]
+    ) -> tuple[float, float, float, float]:
+        """What the networks' frame holds of the photo."""
+        return _fit(control, options).shown
+
     @without_gradients()
     def sample(
         self,
