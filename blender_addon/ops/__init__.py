@@ -15,6 +15,7 @@ from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
 from .set_fov import LEVITOR_OT_set_fov
+from .watch_take import LEVITOR_OT_watch_take
 
 OPERATORS = (
     LEVITOR_OT_connect,
@@ -32,6 +33,7 @@ OPERATORS = (
     LEVITOR_OT_render,
     LEVITOR_OT_preview_control,
     LEVITOR_OT_cancel,
+    LEVITOR_OT_watch_take,
     LEVITOR_OT_place_take,
     LEVITOR_OT_save_shot,
     LEVITOR_OT_export_control,

@@ -26,9 +26,9 @@ class LEVITOR_OT_place_take(Operator):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        """A take was rendered."""
-        if not pump.link().takes:
-            cls.poll_message_set("Nothing was rendered since Blender was started")
+        """A take of this file was rendered."""
+        if not sequencer.of_this_file(pump.link().takes.values()):
+            cls.poll_message_set("Nothing of this file was rendered since Blender was started")
             return False
         return True
 
@@ -38,7 +38,7 @@ class LEVITOR_OT_place_take(Operator):
 
     def _place(self) -> str:
         takes = pump.link().takes
-        job = self.job or next(reversed(takes))
+        job = self.job or sequencer.of_this_file(takes.values())[-1][1].job
         if job not in takes:
             raise ShotError(
                 "no_take",

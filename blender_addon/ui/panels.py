@@ -179,6 +179,7 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.prop(settings, "anchors")
         layout.prop(settings, "place_automatically")
         draw_kind(layout, "submit")
+        layout.operator("levitor.watch_take", icon="PLAY")
         row = layout.row(align=True)
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")

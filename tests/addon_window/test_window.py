@@ -66,7 +66,8 @@ def seen(tmp_path_factory) -> dict:
     share = tmp_path_factory.mktemp("share")
     tools = Path(os.environ["LEVITOR_SHARED_TOOLS"]) / "blender_window"
     shutil.copytree(tools, share / "blw")
-    shutil.copy(HERE / "driver.py", share)
+    for name in ("driver.py", "watching.py"):
+        shutil.copy(HERE / name, share)
     package = build_addon.build(share, "cp312-abi3")
     photo = cv2.resize(load_sample_image("flower.jpg"), (240, 160), interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(share / "flower.jpg"), photo[:, :, ::-1])
@@ -142,6 +143,18 @@ def test_tab_goes_through_the_masks_of_a_click_and_edits_no_points(seen):
     assert seen["masks"][1] == seen["masks"][3]
     assert len(dict(seen["masks"])) == len({tuple(one) for one in seen["masks"]})
     assert seen["mode"] == "OBJECT"
+
+
+@pytest.mark.parametrize("time", ["watching", "watching_again"])
+def test_watch_take_shows_the_take_from_its_start_and_plays_it(seen, time):
+    assert seen[time]["scene"], "the sequencer shows another scene, or none"
+    assert set(seen[time]["frames"]) <= set(range(1, 13))
+    assert picture(seen[time]["picture"]).mean() > 5  # the driver found the photo in it
+
+
+def test_watch_take_adds_a_workspace_once_and_uses_it_again(seen):
+    assert seen["added_workspaces"] == seen["added_workspaces_again"] == 1
+    assert seen["watching"]["workspace"] == seen["watching_again"]["workspace"]
 
 
 def test_nothing_went_wrong_in_blender_on_the_way(seen):

@@ -1,0 +1,62 @@
+"""Watch a take: whatever is missing on the screen for it is set up."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+from bpy.types import Context, Operator
+
+from ..link import pump
+from ..link.wire import ShotError
+from ..scene import sequencer, watch
+from .common import Outcome, reported
+
+
+class LEVITOR_OT_watch_take(Operator):
+    """Show a take: the sequencer with this scene, framed, at its first frame, playing"""
+
+    bl_idname = "levitor.watch_take"
+    bl_label = "Watch Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    job: StringProperty(
+        name="Job",
+        description="Job that made the take; empty is the newest one of this scene",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """There is a take of this file."""
+        takes = pump.link().takes.values()
+        if not watch.of_scene(context.scene) and not sequencer.of_this_file(takes):
+            cls.poll_message_set("Render a shot first")
+            return False
+        return True
+
+    def execute(self, context: Context) -> Outcome:
+        """Place the take if it is not, and show it."""
+        return reported(self, lambda: self._watch(context))
+
+    def _watch(self, context: Context) -> str:
+        watch.window_of(context.window)  # before anything is placed
+        job = self.job or _newest(context)
+        for scene in (context.scene, *(one for one in bpy.data.scenes if one != context.scene)):
+            for strip in reversed(watch.of_scene(scene)):
+                if strip.get("levitor_job") == job:
+                    return watch.show(scene, strip, context.window)
+        take = pump.link().takes.get(job)
+        if take is None:
+            raise ShotError(
+                "no_take", f"No take of job '{job}' is in this file.", "Render the shot again."
+            )
+        return watch.show(sequencer.scene_for(take), sequencer.place(take), context.window)
+
+
+def _newest(context: Context) -> str:
+    """The job of the newest take: of the scene that is shown, else of the file."""
+    rendered = sequencer.of_this_file(pump.link().takes.values())
+    here = [take.job for scene, take in rendered if scene == context.scene]
+    placed = [strip["levitor_job"] for strip in watch.of_scene(context.scene)]
+    everywhere = [take.job for _, take in rendered]
+    return next(jobs[-1] for jobs in (here, placed, everywhere) if jobs)
