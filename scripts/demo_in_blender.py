@@ -50,17 +50,29 @@ def run(plan: dict[str, Any]) -> None:
 
 
 def save(bpy: Any) -> None:
-    """Save the file as one would like to open it: through the camera, the take below."""
+    """Save the file as one would like to open it: through the camera, and the take beside it."""
     for screen in bpy.data.screens:
-        views = [area for area in screen.areas if area.type == "VIEW_3D"]
-        for area in views:
-            space = area.spaces.active
-            space.region_3d.view_perspective = "CAMERA"
-            space.shading.type = "MATERIAL"
         for area in screen.areas:
-            if views and area.type == "DOPESHEET_EDITOR":
-                area.type = "SEQUENCE_EDITOR"
+            if area.type == "VIEW_3D":
+                space = area.spaces.active
+                space.region_3d.view_perspective = "CAMERA"
+                space.shading.type = "MATERIAL"
+    show_take(bpy)
     bpy.ops.wm.save_mainfile()
+
+
+def show_take(bpy: Any) -> None:
+    """Make the right half of the screen that the file opens with the take and its strip."""
+    window, scene = bpy.context.window, bpy.context.scene
+    screen, before = window.screen, set(window.screen.areas)
+    view = max(screen.areas, key=lambda area: (area.type == "VIEW_3D", area.width * area.height))
+    with bpy.context.temp_override(window=window, screen=screen, area=view):
+        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
+    (half,) = set(screen.areas) - before
+    half.type = "SEQUENCE_EDITOR"
+    half.spaces.active.view_type = "SEQUENCER_PREVIEW"
+    if hasattr(window.workspace, "sequencer_scene"):  # since 5.0
+        window.workspace.sequencer_scene = scene
 
 
 def install(bpy: Any, path: str) -> None:
