@@ -62,7 +62,7 @@ def save(bpy: Any) -> None:
 
 
 def show_take(bpy: Any) -> None:
-    """Make the right half of the screen that the file opens with the take and its strip."""
+    """Let the take and its strip be seen beside the view, on the screen the file opens with."""
     window, scene = bpy.context.window, bpy.context.scene
     screen, before = window.screen, set(window.screen.areas)
     view = max(screen.areas, key=lambda area: (area.type == "VIEW_3D", area.width * area.height))

@@ -39,18 +39,18 @@ class LEVITOR_OT_watch_take(Operator):
         return reported(self, lambda: self._watch(context))
 
     def _watch(self, context: Context) -> str:
-        watch.window_of(context.window)  # before anything is placed
+        window = watch.window_of(context.window)  # before anything is placed
         job = self.job or _newest(context)
         for scene in (context.scene, *(one for one in bpy.data.scenes if one != context.scene)):
             for strip in reversed(watch.of_scene(scene)):
                 if strip.get("levitor_job") == job:
-                    return watch.show(scene, strip, context.window)
+                    return watch.show(scene, strip, window)
         take = pump.link().takes.get(job)
         if take is None:
             raise ShotError(
                 "no_take", f"No take of job '{job}' is in this file.", "Render the shot again."
             )
-        return watch.show(sequencer.scene_for(take), sequencer.place(take), context.window)
+        return watch.show(sequencer.scene_for(take), sequencer.place(take), window)
 
 
 def _newest(context: Context) -> str:

@@ -45,7 +45,7 @@ def window_of(window: Window | None) -> Window:
     return window
 
 
-def show(scene: Scene, strip: MovieStrip, window: Window | None) -> str:
+def show(scene: Scene, strip: MovieStrip, window: Window) -> str:
     """Show ``strip`` of ``scene`` in ``window``, from its first frame on, and play it.
 
     The workspace that is there is kept where it has a sequencer with a preview. Else another one of
@@ -55,9 +55,8 @@ def show(scene: Scene, strip: MovieStrip, window: Window | None) -> str:
         Where to look, and what was changed for it besides.
 
     Raises:
-        ShotError: this Blender has no window, or the film is gone. Nothing was changed.
+        ShotError: the film is gone. Nothing was changed.
     """
-    window = window_of(window)
     path = Path(bpy.path.abspath(strip.filepath))
     if not path.is_file():
         raise ShotError(

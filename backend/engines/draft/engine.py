@@ -55,7 +55,8 @@ class DraftEngine:
     ) -> tuple[float, float, float, float]:
         """All of the photo."""
         del options
-        return (0, 0, *control.shot.lift.depth.shape)
+        height, width = control.shot.lift.depth.shape
+        return 0, 0, height, width
 
     @without_gradients()
     def sample(
