@@ -31,6 +31,12 @@ class Candidate:
     score: float | None
     logits: tuple[messages.ArrayBlob, bytes] | None
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        logits = 0 if self.logits is None else len(self.logits[1])
+        return self.bits.nbytes + self.depth.nbytes + logits
+
     def at(self, pixel: Array, size: int) -> tuple[Array, Array]:
         """Which of (n,) pixels it has, bool, and their depth; 0 is the depth of the others.
 
@@ -51,6 +57,11 @@ class Candidates:
     clicks: tuple[Click, ...]
     box: Box
     masks: tuple[Candidate, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return sum(mask.nbytes for mask in self.masks)
 
     def label(self, index: int) -> str:
         """Which mask is shown, in words."""

@@ -27,8 +27,7 @@ class Hud:
 
     def _draw(self) -> None:
         collection = bpy.context.scene.levitor.lift
-        text = picks.label(collection.levitor) if collection is not None else ""
-        if not text:
+        if collection is None or not (text := picks.label(collection.levitor)):
             return
         scale = bpy.context.preferences.system.ui_scale
         blf.size(0, SIZE * scale)
@@ -36,5 +35,6 @@ class Hud:
         blf.enable(0, blf.SHADOW)
         blf.shadow(0, 3, 0.0, 0.0, 0.0, 1.0)
         blf.position(0, PLACE[0] * scale, PLACE[1] * scale, 0.0)
-        blf.draw(0, f"{text}   Tab: another")
+        more = "   Tab: another" if picks.several(collection.levitor) else ""
+        blf.draw(0, text + more)
         blf.disable(0, blf.SHADOW)

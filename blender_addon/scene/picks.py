@@ -1,7 +1,9 @@
 """What is picked: the mask that is shown, and the others that the same clicks may have meant.
 
 The .blend holds the shown mask alone. The others are kept in memory under a key that the lift
-names, so that undo and redo come back to theirs; another session does without them.
+names, so that undo and redo come back to theirs; another session does without them. With a photo of
+4096 pixels a side one pick may have 200 MB of them: the oldest make room for the newest, and a pick
+that undo comes back to says when its others are gone.
 """
 
 from __future__ import annotations
@@ -12,15 +14,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import bpy
 from bpy.types import Collection
 
 from ..core.candidates import Box, Candidates, Click
 from ..link.wire import ShotError, messages
 from . import cloud, view
 
-KEPT = 16
-"""Answers in memory; undo goes back further only without the other masks."""
+LIMIT = 256_000_000
+"""Bytes of answers in memory; undo goes back further only without the other masks."""
+GONE = "Its other masks made room for newer ones"
 _kept: OrderedDict[str, Candidates] = OrderedDict()
+"""By key, the oldest first."""
+_gone: set[str] = set()
+"""Keys of answers that had several masks and made room."""
 
 
 def place(collection: Collection, found: Candidates) -> None:
@@ -40,14 +47,13 @@ def place(collection: Collection, found: Candidates) -> None:
         )
     key = uuid.uuid4().hex
     _kept[key] = replace(found, masks=masks)
-    while len(_kept) > KEPT:
-        _kept.popitem(last=False)
     lift.clicks.clear()
     for x, y, positive in found.clicks:
         click = lift.clicks.add()
         click.x, click.y, click.positive = x, y, positive
     lift.box = found.box or (0.0,) * 4
     lift.pick = key
+    _make_room(key)
     _show(lift, _kept[key], 0)
 
 
@@ -63,8 +69,10 @@ def several(lift: Any) -> bool:
 
 
 def label(lift: Any) -> str:
-    """Which of several masks is shown; empty where there are not several."""
+    """Which of several masks is shown, or that the others are gone; empty where there is one."""
     found = of(lift)
+    if found is None and lift.picked and lift.pick in _gone:
+        return GONE
     if found is None or len(found.masks) < 2:
         return ""
     return found.label(lift.candidate % len(found.masks))
@@ -78,13 +86,16 @@ def cycle(collection: Collection, step: int) -> str:
     """
     lift = collection.levitor
     found = of(lift)
-    if found is None:
+    if found is None and lift.picked:
+        here = f"{GONE}, of which {LIMIT / 1e6:.0f} MB are kept."
         raise ShotError(
             "no_candidates",
-            "The other masks of this pick are not here."
-            if lift.picked
-            else "No pixel of the photo is picked.",
-            "Pick again." if lift.picked else "Pick something first.",
+            here if lift.pick in _gone else "The other masks of this pick are not here.",
+            "Pick again.",
+        )
+    if found is None:
+        raise ShotError(
+            "no_candidates", "No pixel of the photo is picked.", "Pick something first."
         )
     if len(found.masks) < 2:
         raise ShotError(
@@ -109,6 +120,21 @@ def to_refine(
 def forget() -> None:
     """Keep nothing."""
     _kept.clear()
+    _gone.clear()
+
+
+def _make_room(newest: str) -> None:
+    """Let the oldest answers go, those that some lift shows last, until the rest fits."""
+    shown = {collection.levitor.pick for collection in bpy.data.collections}
+    total = sum(found.nbytes for found in _kept.values())
+    for key in sorted(_kept, key=shown.__contains__):  # stable: the oldest first
+        if total <= LIMIT:
+            return
+        if key != newest:
+            found = _kept.pop(key)
+            total -= found.nbytes
+            if len(found.masks) > 1:
+                _gone.add(key)
 
 
 def _show(lift: Any, found: Candidates, index: int) -> None:

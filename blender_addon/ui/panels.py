@@ -117,9 +117,12 @@ class LEVITOR_PT_instances(_Tab, Panel):
             layout.label(text=f"{settings.lift.levitor.picked} pixels picked")
             if text := picks.label(settings.lift.levitor):
                 row = layout.row(align=True)
-                row.operator("levitor.cycle_mask", text="", icon="TRIA_LEFT").step = -1
+                several = picks.several(settings.lift.levitor)
+                if several:
+                    row.operator("levitor.cycle_mask", text="", icon="TRIA_LEFT").step = -1
                 row.label(text=text)
-                row.operator("levitor.cycle_mask", text="", icon="TRIA_RIGHT").step = 1
+                if several:
+                    row.operator("levitor.cycle_mask", text="", icon="TRIA_RIGHT").step = 1
         column = layout.column(align=True)
         column.prop(settings, "instance_name")
         column.prop(settings, "moving")

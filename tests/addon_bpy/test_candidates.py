@@ -131,6 +131,47 @@ def test_undo_comes_back_to_the_masks_of_the_click_before(picked):
     assert not np.array_equal(picked.mask(), before)
 
 
+def test_the_oldest_masks_make_room_and_an_undone_pick_says_so(picked, monkeypatch):
+    """Room for two answers of this size, whatever their number: bytes count."""
+    first, size = picked.mask(), picked.found.nbytes
+    assert size > 3 * 320 * 213 / 8  # bits, depths and logits of up to three masks
+    monkeypatch.setattr(picked.picks, "LIMIT", int(2.5 * size))
+    shown, kept = [first], []
+    for x in (40, 100, 200, 250):
+        bpy.ops.levitor.pick(x=x, y=60, wait=WAIT)
+        shown.append(picked.mask())
+        kept.append(sum(found.nbytes for found in picked.picks._kept.values()))
+    assert max(kept) <= 2.5 * size
+    assert len(picked.picks._kept) in (1, 2, 3)
+    assert picked.picks.label(picked.lift).startswith("Mask 1 of")
+    for mask in reversed(shown[:-1]):
+        bpy.ops.ed.undo()
+        assert (picked.mask() == mask).all()
+    assert picked.picks.label(picked.lift) == "Its other masks made room for newer ones"
+    with pytest.raises(RuntimeError, match=r"made room for newer ones, of which .* MB are kept"):
+        bpy.ops.levitor.cycle_mask()
+    assert (picked.mask() == first).all()
+
+
+def test_an_answer_larger_than_all_room_is_kept_while_it_is_shown(picked, monkeypatch):
+    monkeypatch.setattr(picked.picks, "LIMIT", 1)
+    bpy.ops.levitor.pick(x=40, y=30, wait=WAIT)
+    assert len(picked.picks._kept) == 1
+    assert bpy.ops.levitor.cycle_mask() == {"FINISHED"}
+
+
+def test_a_pick_that_another_lift_shows_outlives_older_and_younger_ones(picked, monkeypatch):
+    bpy.ops.levitor.pick(x=60, y=60, wait=WAIT)
+    other = picked.lift
+    key, size = other.pick, picked.found.nbytes
+    bpy.ops.scene.new(type="FULL_COPY")
+    monkeypatch.setattr(picked.picks, "LIMIT", int(2.5 * size))
+    for x in (40, 100, 200, 250):
+        bpy.ops.levitor.pick(x=x, y=60, wait=WAIT)
+    assert other.pick == key
+    assert picked.picks.several(other)
+
+
 def test_a_further_click_refines_the_mask_that_is_shown(picked, monkeypatch):
     owner = type(module(picked.addon, "link.pump").link())
     sent = []

@@ -63,6 +63,15 @@ def test_a_server_that_knows_no_candidates_gives_one_with_the_depth_under_its_ma
     assert found.masks[0].score is found.masks[0].logits is None
 
 
+def test_what_an_answer_takes_is_its_bits_its_depths_and_its_logits():
+    logits = [np.zeros((2, 2), np.float32)]
+    found = from_reply(
+        *reply([1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0], logits=logits), 6, CLICKS, None
+    )
+    assert [mask.nbytes for mask in found.masks] == [1 + 2 * 4 + 16, 1 + 4 * 4]
+    assert found.nbytes == 42
+
+
 def test_logits_stay_with_their_mask():
     logits = [np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)]
     found = from_reply(
