@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ CELLS = tiny.SAM_SIDE // 4
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The process of a server that has an ``endpoint``; nothing else is looked for."""
+    """The process of a server: its ``endpoint``, and the folder of its ``weights``."""
     folder = tmp_path_factory.mktemp("click")
     weights = tiny.make_tiny_sam(folder / "sam")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEVITOR_")}
@@ -33,6 +34,7 @@ def server(tmp_path_factory):
         text=True,
     ) as process:
         process.endpoint = process.stdout.readline().split()[-1]
+        process.weights = weights
         yield process
         process.terminate()
         assert process.wait(PATIENCE) == 0
@@ -103,6 +105,22 @@ def test_a_click_that_brings_logits_back_refines_exactly_that_mask(artist, lifte
     ]
     assert [len(end.result.candidates) for end in ends] == [1, 1]
     assert ends[0].result.logits != ends[1].result.logits
+
+
+def test_weights_that_are_replaced_under_a_running_server_answer_the_next_click(
+    server, artist, lifted, tmp_path
+):
+    """The same photo, the same click, the same names and sizes of files."""
+    ours, other = server.weights / "model.safetensors", tmp_path / "ours.safetensors"
+    before = click(artist, lifted).result.logits
+    shutil.copy(ours, other)
+    try:
+        os.replace(tiny.make_tiny_sam(tmp_path / "other", seed=1) / ours.name, ours)
+        replaced = click(artist, lifted).result.logits
+    finally:
+        shutil.copy(other, ours)  # written over in place, as a copying program does
+    assert set(replaced).isdisjoint(before)
+    assert click(artist, lifted).result.logits == before
 
 
 def test_what_goes_by_colour_may_be_asked_for_by_name_and_has_one_candidate(artist, lifted):
