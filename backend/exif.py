@@ -1,4 +1,4 @@
-"""What a photo's file says of the lens that took it."""
+"""What a photo's EXIF data say of the lens that took it, and of its colours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Lens:
     film: float
 
 
-def lens_of(image: Image.Image) -> Lens | None:
+def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> Lens | None:
     """The lens that took a photo, where its file says enough.
 
     Two ways are known, and the first that gives a number is taken:
@@ -48,10 +48,11 @@ def lens_of(image: Image.Image) -> Lens | None:
 
     Args:
         image: as it is on disk, opened.
+        size: (width, height) of the photo, where ``image`` only carries its data.
     """
     exif = image.getexif()
     about = exif.get_ifd(ExifTags.IFD.Exif)
-    width, height = image.size
+    width, height = size or image.size
     long_side = max(width, height)
     film = _positive(about.get(ExifTags.Base.FocalLengthIn35mmFilm))
     if film is None:
@@ -68,6 +69,26 @@ def lens_of(image: Image.Image) -> Lens | None:
     if not LEAST_FOV <= fov_from_focal(focal, long_side) <= MOST_FOV:
         return None
     return Lens(focal=focal, film=film)
+
+
+def colour_space_of(image: Image.Image) -> str:
+    """What a photo's EXIF data say of its colours, for where it has no profile.
+
+    Cameras set to Adobe RGB write ``ColorSpace`` 65535, "uncalibrated", and the interoperability
+    index R03 (DCF 2.0); some write ``ColorSpace`` 2.
+
+    Returns:
+        "sRGB", "Adobe RGB", "unknown" where it is said to be none that EXIF has a number for, or
+        nothing.
+    """
+    data = image.getexif()
+    space = data.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+    index = data.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
+    if isinstance(index, bytes):
+        index = index.decode("ascii", "replace")
+    if str(index).startswith("R03") or space == 2:
+        return "Adobe RGB"
+    return "sRGB" if space == 1 else "unknown" if space == 0xFFFF else ""
 
 
 def _scaled(about: Any, width: int, height: int) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -156,7 +155,7 @@ def lift(
     Args:
         pixels: uint8 (H, W, 3).
         scale: pixels here per pixel of the photo on disk, which ``options.focal`` is in.
-        depth_map: float (h, w) of any size, or None.
+        depth_map: float32 (H, W), or None.
         options: what the artist says.
         on_phase: progress.
         perception: the models that look at the photo.
@@ -176,7 +175,7 @@ def lift(
         intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
     kind: flat_scene.SceneKind | Literal[""] = ""
     if depth_map is not None:
-        depth, depth_model = _given_depth(depth_map, height, width, options), info.GIVEN_DEPTH
+        depth, depth_model = _given_depth(depth_map, options), info.GIVEN_DEPTH
     elif perception.depth is not None:
         disparity = perception.disparity(
             pixels, key, options.depth_size, options.clean_edges, notes.append
@@ -340,10 +339,7 @@ def image_from_pixels(pixels: Array) -> Tensor:
     return torch.from_numpy(np.array(pixels)).movedim(-1, 0).float() / 255.0
 
 
-def _given_depth(values: Array, height: int, width: int, options: LiftOptions) -> Tensor:
-    if values.shape != (height, width):
-        # Nearest keeps edges edges: a blend of near and far is a place where nothing is.
-        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+def _given_depth(values: Array, options: LiftOptions) -> Tensor:
     try:
         return depth_from_map(
             torch.from_numpy(values), options.nearer_is_larger, options.near, options.far

@@ -15,6 +15,9 @@ from backend import device, media, pipeline
 from backend.control.preview import ControlFrames
 from backend.engines import registry
 from backend.engines.base import Engine
+from backend.images.depth_map import decode_depth_map, fitted
+from backend.images.mask import decode_mask
+from backend.images.photo import MIN_SIDE, decode_photo
 from backend.perception import registry as models
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
@@ -129,17 +132,21 @@ def lift_photo(
     message: messages.Lift, get: convert.GetBlob, on_step: OnPhase
 ) -> tuple[Array, pipeline.Lifted]:
     """A photo's pixels, uint8 (H, W, 3), and what they became; the command line calls it too."""
-    if not media.MIN_SIDE <= message.max_side <= MAX_SIDE:
+    if not MIN_SIDE <= message.max_side <= MAX_SIDE:
         raise ShotError(
             "max_side",
-            f"A longest side of {message.max_side} pixels is not between {media.MIN_SIDE} "
+            f"A longest side of {message.max_side} pixels is not between {MIN_SIDE} "
             f"and {MAX_SIDE}.",
             "1280 is a good start.",
         )
-    photo = media.decode_photo(get(message.image.sha256), message.max_side)
-    depth_map = None
+    photo = decode_photo(get(message.image.sha256), message.max_side)
+    notes, depth_map = list(photo.notes), None
     if message.depth is not None:
-        depth_map = media.decode_depth_map(get(message.depth.file.sha256))
+        given = fitted(
+            decode_depth_map(get(message.depth.file.sha256)), photo, message.depth.nearer_is_larger
+        )
+        notes += given.notes
+        depth_map = given.values
     image, _ = content.array_blob_of(photo.pixels)
     fov, source = message.horizontal_fov, pipeline.GIVEN
     if fov == 0:
@@ -169,12 +176,7 @@ def lift_photo(
         ),
         image.sha256,
     )
-    notes = [*photo.notes, *lifted.notes]
-    if depth_map is not None and depth_map.shape != photo.pixels.shape[:2]:
-        notes.append(
-            f"The depth map of {depth_map.shape[1]} x {depth_map.shape[0]} was scaled to the photo."
-        )
-    return photo.pixels, replace(lifted, notes=tuple(notes))
+    return photo.pixels, replace(lifted, notes=(*notes, *lifted.notes))
 
 
 def segment(
@@ -186,7 +188,7 @@ def segment(
     height, width = pixels.shape[:2]
     given = None
     if message.mask is not None:
-        given = media.decode_mask(blobs.get(message.mask.sha256), height, width)
+        given = decode_mask(blobs.get(message.mask.sha256), height, width)
     found = pipeline.segment(
         np.array(pixels),
         convert.array(message.scene.depth, blobs.get),

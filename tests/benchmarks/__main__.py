@@ -103,11 +103,11 @@ def perception_rows() -> list[tuple[str, float, str, str]]:
     import numpy as np
     import sklearn.datasets
 
-    from backend import media
+    from backend.images.photo import decode_photo
     from backend.perception import offline
 
     photo = Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg"
-    pixels = media.decode_photo(photo.read_bytes(), 1280).pixels
+    pixels = decode_photo(photo.read_bytes(), 1280).pixels
     click, on = np.array([[325.0, 200.0]]), np.ones(1, np.uint8)
     return [
         (

@@ -56,7 +56,8 @@ class NoNetwork(nn.Module):
 def rows(seconds: Seconds) -> list[Row]:
     import numpy as np
 
-    from backend import media, pipeline
+    from backend import pipeline
+    from backend.images.photo import decode_photo
     from backend.perception import depth_anything, edges, outline, segment_anything, tiny
     from backend.perception.perceive import Perception
     from backend.perception.segment_anything import SegmentAnything
@@ -64,7 +65,7 @@ def rows(seconds: Seconds) -> list[Row]:
 
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     click, on = np.array([[500.0, 400.0]]), np.ones(1, np.uint8)
-    photo = media.decode_photo(photos.files()["landscape"], 640).pixels
+    photo = decode_photo(photos.files()["landscape"], 640).pixels
     down, across = np.mgrid[: photo.shape[0], : photo.shape[1]]
     behind = (2 + np.hypot(down - 200, across - 300) / 100).astype(np.float32)
     middle = np.array([[320.0, 210.0]])

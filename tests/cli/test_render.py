@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from backend.cli.main import main
-from backend.media import decode_depth_map
+from backend.images.depth_map import decode_depth_map
 from backend.server.handlers import preview_video, render_video
 from protocol import content
 from protocol.messages import Instance, Preview, Scene, Shot
@@ -206,7 +206,7 @@ def test_a_shot_is_exported_in_every_format(shot_file, tmp_path):
     np.testing.assert_allclose([points[0][3]["x"], points[0][3]["y"]], tracks[0, 3, 0], atol=1e-3)
     # The square of 10 x 10 at (10, 10) slides by 4 pixels
     assert np.load(tmp_path / "boxes" / "boxes.npy")[0, -1].round(3).tolist() == [14, 10, 24, 20]
-    depth = decode_depth_map((tmp_path / "masks" / "depth_0003.exr").read_bytes())
+    depth = decode_depth_map((tmp_path / "masks" / "depth_0003.exr").read_bytes()).values
     assert (depth[np.isfinite(depth)] == 5.0).all()
     ids = np.asarray(Image.open(tmp_path / "masks" / "ids_0003.png"))
     assert (ids[10:20, 14:20] == 1).all()  # beyond, it ties with the wall, whose id is smaller

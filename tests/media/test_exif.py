@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from backend import media
+from backend.images.photo import decode_photo
 
 ACROSS = 2 * math.degrees(math.atan(18 / 35))
 """35 mm film: 36 mm across at 35 mm."""
@@ -32,7 +32,7 @@ def photo(width=360, height=240, orientation=1, kind="JPEG", **tags):
 
 
 def decoded(max_side=1280, **given):
-    return media.decode_photo(photo(**given), max_side)
+    return decode_photo(photo(**given), max_side)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -159,6 +159,6 @@ def test_what_says_too_little_or_nonsense_says_nothing(tags):
 def test_damaged_exif_data_say_nothing_and_the_photo_is_fine():
     data = photo(FocalLengthIn35mmFilm=35)
     at = data.index(b"Exif\0\0") + 6
-    found = media.decode_photo(data[:at] + b"II*\0\xff\xff\xff\x7f" + data[at + 8 :], 1280)
+    found = decode_photo(data[:at] + b"II*\0\xff\xff\xff\x7f" + data[at + 8 :], 1280)
     assert found.pixels.shape == (240, 360, 3)
     assert found.horizontal_fov is None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.media import decode_photo
+from backend.images.photo import decode_photo
 from backend.perception import convert_depth_anything, depth_anything, tiny
 from protocol.errors import ShotError
 from tests.perception import photos

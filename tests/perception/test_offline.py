@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from backend.media import decode_photo
+from backend.images.photo import decode_photo
 from backend.perception import offline
 from protocol import flat_scene
 from protocol.errors import ShotError

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel, SamImageProcessor
 
-from backend.media import decode_photo
+from backend.images.photo import decode_photo
 from backend.perception import convert_segment_anything, segment_anything, tiny
 from backend.perception.segment_anything import SegmentAnything
 from protocol.errors import ShotError

@@ -1,0 +1,1 @@
+"""Picture files -> arrays: photos, depth maps and masks, as strangers' bytes hold them."""

@@ -1,0 +1,133 @@
+"""The depth channel of an OpenEXR file, whatever the renderer called it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import OpenEXR
+
+from backend.images.opening import check_size
+from protocol.errors import ShotError
+
+Array = npt.NDArray[Any]
+
+MAGIC = b"\x76\x2f\x31\x01"
+WORDS = ("depth", "disparity", "z", "mist")
+"""What a layer of depth is called, best first, besides the channels that are."""
+
+
+def read_depth(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
+    """The depth channel, (H, W), as it is in the file; NaN outside of what was rendered.
+
+    Returns:
+        It, and what else the file holds where that is more than a depth: a sentence.
+
+    Raises:
+        ShotError: there is none, there are several, or it is too large.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # the library reads paths only
+        path = str(Path(folder) / "depth.exr")
+        Path(path).write_bytes(data)
+        with OpenEXR.File(path, header_only=True) as file:
+            for part in file.parts:
+                height, width = _size(part.header["dataWindow"])
+                check_size("depth map", height, width, max_pixels)
+                check_size("depth map", *_size(part.header["displayWindow"]), max_pixels)
+        with OpenEXR.File(path, separate_channels=True) as file:
+            named = {
+                _full_name(part, name, len(file.parts)): (part.header, channel.pixels)
+                for part in file.parts
+                for name, channel in part.channels.items()
+            }
+            chosen = _choose({name: pixels for name, (_, pixels) in named.items()})
+            header, pixels = named[chosen]
+            values = _framed(np.array(pixels), header)
+    others = [name for name in named if name != chosen and _last(name) not in ("A", "a")]
+    same = {chosen[:-1] + letter for letter in "RGB"} if _last(chosen) == "R" else set[str]()
+    if not set(others) - same:
+        return values, ()
+    return values, (f"Of the {len(named)} channels of the EXR file, {chosen} was used as depth.",)
+
+
+def _choose(channels: dict[str, Array]) -> str:
+    """The name of the channel that is depth."""
+    ranked = {name: rank for name in channels if (rank := _rank(name, channels)) is not None}
+    if ranked:
+        # The first of equals, as when every view layer has one
+        return min(ranked, key=lambda name: ranked[name])
+    colours = [name for name in channels if _last(name) in ("R", "r")]
+    for name in colours:
+        rest = [channels.get(name[:-1] + letter) for letter in _same_case("GB", name)]
+        if all(one is None or np.array_equal(one, channels[name], equal_nan=True) for one in rest):
+            return name
+    rest = [name for name in channels if _last(name).upper() != "A"]
+    if len(rest) == 1:
+        return rest[0]
+    listed = ", ".join(sorted(channels)[:12])
+    raise ShotError(
+        "depth_map",
+        f"The EXR file has {len(channels)} channels and none that is called a depth: {listed}.",
+        "Save the depth alone, or in a channel Z or a layer Depth.",
+    )
+
+
+def _rank(name: str, channels: dict[str, Array]) -> tuple[int, ...] | None:
+    """How surely a channel is depth by its name, less is surer; None where it is not.
+
+    A vector's Z (``Normal.Z``, ``Position.Z``) has an X beside it and is no depth.
+    """
+    *layers, last = name.split(".")
+    prefix = name[: len(name) - len(last)]
+    if any(prefix + letter in channels for letter in _same_case("X", last)):
+        return None
+    if last.upper() == "A" and len(channels) > 1:
+        return None
+    words = [word.lower() for word in (*layers, last)]
+    for rank, word in enumerate(WORDS):
+        if word in words:
+            return rank, 0
+        if word != "z" and any(word in one for one in words):  # "Denoising Depth", "depth_map"
+            return rank, 1
+    if last in ("Y", "V") and prefix + "RY" not in channels and not layers:
+        return len(WORDS), 0
+    return None
+
+
+def _same_case(letters: str, like: str) -> str:
+    return letters.lower() if like[-1:].islower() else letters
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _full_name(part: Any, channel: str, parts: int) -> str:
+    """With the part's name before it, as a file of one part has it."""
+    name = part.header.get("name", "")
+    if parts == 1 or not name or channel.startswith(f"{name}."):
+        return channel
+    return f"{name}.{channel}"
+
+
+def _size(window: Any) -> tuple[int, int]:
+    (left, top), (right, bottom) = window
+    return int(bottom) - int(top) + 1, int(right) - int(left) + 1
+
+
+def _framed(pixels: Array, header: Any) -> Array:
+    """The whole picture where only a part of it was rendered."""
+    data, display = header["dataWindow"], header["displayWindow"]
+    if np.array_equal(data, display) or pixels.dtype.kind != "f":
+        return pixels
+    whole = np.full(_size(display), np.nan, pixels.dtype)
+    x, y = (int(a) - int(b) for a, b in zip(data[0], display[0], strict=True))
+    height, width = pixels.shape
+    top, left = max(y, 0), max(x, 0)
+    bottom, right = min(y + height, whole.shape[0]), min(x + width, whole.shape[1])
+    if top < bottom and left < right:
+        whole[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+    return whole
