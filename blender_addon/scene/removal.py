@@ -76,15 +76,20 @@ def heal(scene: Scene) -> str:
     return f"{names} {verb} deleted; {count} pixels are back in the background."
 
 
-def copies(scene: Scene) -> list[Object]:
-    """What is seen in the scene and is a copy of an instance's handle or of a photo's points."""
-    known = {
+def lifted() -> set[Object]:
+    """Cameras, handles and points of every lift of the file."""
+    return {
         ob
         for collection in bpy.data.collections
         if collection.levitor.uid
         for ob in _objects_of(collection)
+        if ob is not None
     }
-    layer = view.layer_of(scene)
+
+
+def copies(scene: Scene) -> list[Object]:
+    """What is seen in the scene and is a copy of an instance's handle or of a photo's points."""
+    known, layer = lifted(), view.layer_of(scene)
     return [
         ob
         for ob in scene.objects

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from bpy.types import Collection, Object, Scene
 
-from ..core import lift as pure_lift
 from ..core import shot as pure
-from ..core.lift import Cloud
 from ..core.shot import Picked, Take
 from ..link.wire import ShotError, messages, rules
-from . import camera, lifts, removal, sampling, shapes
-
-_MOVED = 1e-5
-"""How far a point may be off, relative to its depth: Blender keeps it as float32."""
+from . import camera, intact, lifts, removal, sampling, shapes
 
 
 def read(
@@ -61,15 +54,8 @@ def read(
     if found := removal.copies(scene):
         raise removal.refusal(found)
     background, clouds = lifts.clouds_of(scene, collection)
-    _untouched(collection, [background, *clouds])
+    intact.check(scene, collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]
-    for item in lift.instances:
-        if item.handle.hide_viewport:
-            raise ShotError(
-                "hidden",
-                f"The handle of '{item.name}' is disabled in viewports, so it does not move.",
-                "Enable it in the Outliner (monitor icon); hide it with the eye icon instead.",
-            )
     times = pure.frame_times(take.frame_start, take.frame_end, count)
     matrices, views, lenses = sampling.sample(scene, handles, eye, times, may_play=may_play)
     picked = [
@@ -140,41 +126,3 @@ def _one_camera(scene: Scene, eye: Object, take: Take) -> None:
                 f"'{marker.camera.name}', but a shot has one camera, '{eye.name}'.",
                 "Delete the marker, or unbind its camera.",
             )
-
-
-def _untouched(collection: Collection, clouds: Sequence[Cloud]) -> None:
-    """Points may only be moved by their handles: what is rendered is what the lift fixed."""
-    lift, photo = collection.levitor, lifts.photo_of(collection)
-    parts = [(lift.background, None), *((item.points, item.handle) for item in lift.instances)]
-    for (ob, handle), cloud in zip(parts, clouds, strict=True):
-        local = np.array(ob.matrix_parent_inverse) @ np.array(ob.matrix_basis)
-        if ob.parent != handle or np.abs(local - np.eye(4)).max() > _MOVED:
-            raise ShotError(
-                "points_moved",
-                f"The points '{ob.name}' were moved or re-parented themselves.",
-                "Clear their transform (Alt G, Alt R, Alt S) and move their handle instead.",
-            )
-        if (what := _driven(ob)) is not None:
-            raise ShotError(
-                "points_moved",
-                f"The points '{ob.name}' have {what} of their own, which no shot can hold.",
-                "Remove it from the points and move their handle instead.",
-            )
-        rest = np.zeros(3) if handle is None else lifts.rest_of(handle)[:3, 3]
-        if count := pure_lift.moved_points(cloud, photo.intrinsics, photo.width, rest, _MOVED):
-            raise ShotError(
-                "points_moved",
-                f"{count} of the {len(cloud)} points of '{ob.name}' were moved in edit mode.",
-                "Undo that edit, or lift the photo again.",
-            )
-
-
-def _driven(ob: Object) -> str | None:
-    """What else than its handle moves an object, in words."""
-    active = [constraint for constraint in ob.constraints if not constraint.mute]
-    if active:
-        return f"a constraint '{active[0].name}'"
-    data = ob.animation_data
-    if data is not None and (data.action is not None or data.drivers or data.nla_tracks):
-        return "an animation"
-    return None
