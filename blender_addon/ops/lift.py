@@ -184,9 +184,9 @@ class LEVITOR_OT_lift(Operator):
         task = link.start(message, blobs, errand)
         if not self.wait:
             return None
-        link.wait(task, self.wait)
+        said = link.wait(task, self.wait)
         lift = lifts.active(scene).levitor
-        return f"Lifted {path.name}: {lift.width} x {lift.height} points."
+        return f"Lifted {path.name}: {lift.width} x {lift.height} points. {said}".strip()
 
 
 def _fill(operator: Operator, settings: Any) -> None:
@@ -195,9 +195,7 @@ def _fill(operator: Operator, settings: Any) -> None:
         operator.horizontal_fov = settings.horizontal_fov
 
 
-def _place(
-    result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked, path: Path
-) -> None:
+def _place(result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked, path: Path) -> str:
     scene = asked.itself()
     if scene is None:
         raise ShotError(
@@ -227,5 +225,6 @@ def _place(
     points = pure.cloud_of(image, depth, segments, photo.intrinsics)
     lifts.place(scene, path.stem, photo, points, facts)
     scene.levitor.photo = str(path)
-    view.look_through(scene)
+    said = view.look_through(scene)
     bpy.ops.ed.undo_push(message="Lift Photo")
+    return said

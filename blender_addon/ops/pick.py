@@ -95,7 +95,8 @@ class LEVITOR_OT_pick(Operator):
             self.report({"ERROR"}, say(error))
             return {"CANCELLED"}
         self._gathered: list[Click] = []
-        view.look_through(context.scene, context.area, colours=False)
+        if said := view.look_through(context.scene, context.area):
+            self.report({"INFO"}, said)
         context.window.cursor_modal_set("EYEDROPPER")
         context.workspace.status_text_set(
             "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import bpy
-from bpy.types import Area, Context, Region, Scene, ViewLayer
+from bpy.types import Area, Context, Region, Scene, View3DShading, ViewLayer
 from bpy_extras import view3d_utils
 
 
@@ -23,24 +23,50 @@ def layer_of(scene: Scene) -> ViewLayer:
     return layer if layer is not None and layer.id_data == scene else scene.view_layers[0]
 
 
-def look_through(scene: Scene, area: Area | None = None, *, colours: bool = True) -> None:
+COLOURLESS = ("SOLID", "WIREFRAME")
+"""Shadings that draw points and lone vertices in one colour, whatever attribute they are told."""
+
+
+def look_through(scene: Scene, area: Area | None = None) -> str:
     """Point one 3D view of ``scene`` through its camera; the others stay as the artist has them.
+
+    Of all views that look through a camera, also in other workspaces, those in Solid shading show
+    the points' own colours from now on.
 
     Args:
         scene: the scene.
         area: the view; without it, the largest one that shows the scene.
-        colours: whether to show the points in their own colours, too.
+
+    Returns:
+        What was changed that the artist did not ask for, in a sentence; mostly nothing.
     """
     if area is None or area.type != "VIEW_3D":
         area = max(_areas(scene), key=lambda one: one.width * one.height, default=None)
     if bpy.app.background or area is None:
-        return
+        return ""
     space = area.spaces.active
     space.camera = scene.camera
     space.region_3d.view_perspective = "CAMERA"
-    if colours:
-        space.shading.type = "MATERIAL"
     area.tag_redraw()
+    spaces = [
+        one.spaces.active
+        for screen in bpy.data.screens
+        for one in screen.areas
+        if one.type == "VIEW_3D" and one.spaces.active.region_3d.view_perspective == "CAMERA"
+    ]
+    solid = [one for one in spaces if one.shading.type == "SOLID" or one == space]
+    return show_colours([one.shading for one in solid])
+
+
+def show_colours(shadings: Iterable[View3DShading]) -> str:
+    """Switch those that cannot show the points' colours to Material Preview; says so if any."""
+    found = [shading for shading in shadings if shading.type in COLOURLESS]
+    for shading in found:
+        shading.type = "MATERIAL"
+    if not found:
+        return ""
+    which = "The 3D view is" if len(found) == 1 else f"{len(found)} 3D views are"
+    return f"{which} in Material Preview now, since Solid shows points without their colours."
 
 
 def redraw_sidebar() -> None:
@@ -83,27 +109,30 @@ def camera_place(context: Context, x: int, y: int) -> Place | None:
     None where there is no 3D view that looks through the camera. The frame's corners on screen are
     all that is needed: no ray is cast.
     """
-    scene = context.scene
-    eye = scene.camera
-    if eye is None or eye.type != "CAMERA":
-        return None
     for area in context.window.screen.areas:
-        space = area.spaces.active
-        if area.type != "VIEW_3D" or space.region_3d.view_perspective != "CAMERA":
+        if area.type != "VIEW_3D":
             continue
         hit = [region for region in area.regions if _inside(region, x, y)]
         if [region.type for region in hit] != ["WINDOW"]:
             continue  # sidebar, tool bar and header lie over the view
-        region = hit[0]
-        corners = [
-            view3d_utils.location_3d_to_region_2d(region, space.region_3d, eye.matrix_world @ v)
-            for v in eye.data.view_frame(scene=scene)
-        ]
-        if any(corner is None for corner in corners):
-            continue
-        across, up = [region.x + c.x for c in corners], [region.y + c.y for c in corners]
-        return Place(area=area, left=min(across), right=max(across), bottom=min(up), top=max(up))
+        if (place := place_in(context.scene, area, hit[0])) is not None:
+            return place
     return None
+
+
+def place_in(scene: Scene, area: Area, region: Region) -> Place | None:
+    """The camera's frame in a 3D view's main region; None where it is not looked through."""
+    eye, space = scene.camera, area.spaces.active
+    if eye is None or eye.type != "CAMERA" or space.region_3d.view_perspective != "CAMERA":
+        return None
+    corners = [
+        view3d_utils.location_3d_to_region_2d(region, space.region_3d, eye.matrix_world @ v)
+        for v in eye.data.view_frame(scene=scene)
+    ]
+    if any(corner is None for corner in corners):
+        return None
+    across, up = [region.x + c.x for c in corners], [region.y + c.y for c in corners]
+    return Place(area=area, left=min(across), right=max(across), bottom=min(up), top=max(up))
 
 
 def _inside(region: Region, x: int, y: int) -> bool:

@@ -9,7 +9,7 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live, mend
-from ..scene import busy, options, picks, pictures, selection
+from ..scene import busy, options, picks, pictures, selection, view
 from .lists import draw_jobs, draw_options, draw_text
 
 
@@ -51,6 +51,10 @@ class LEVITOR_PT_photo(_Tab, Panel):
         layout.prop(settings, "photo")
         if settings.lift is not None:
             lift = settings.lift.levitor
+            if context.space_data.shading.type in view.COLOURLESS:
+                draw_text(layout, "This view's shading shows points without their colours.")
+                show = layout.operator("view3d.toggle_shading", text="Show The Photo's Colours")
+                show.type = "MATERIAL"
             layout.operator("levitor.reset_camera", icon="CAMERA_DATA")
             column = layout.column(align=True)
             column.label(text=f"{settings.lift.name}: {lift.width} x {lift.height}")
