@@ -24,6 +24,20 @@ log = logging.getLogger(__name__)
 
 OTHER_MASK = {"TAB": (1, -1), "WHEELDOWNMOUSE": (1, 1), "WHEELUPMOUSE": (-1, -1)}
 """How many masks a key goes on, and how many with Shift; the wheel needs Ctrl."""
+LEAVE = {"ESC", "RIGHTMOUSE", "RET", "NUMPAD_ENTER"}
+LOOK_SECONDS = 0.2
+"""How often picking looks whether it has anything to go on with."""
+_ending = False
+"""Whether the button was pressed again; the modal ends at its next event."""
+
+
+def is_on(context: Context) -> bool:
+    """Whether picking waits for clicks in any window, as Blender knows it."""
+    return any(
+        running.bl_idname == LEVITOR_OT_pick.__name__
+        for window in context.window_manager.windows
+        for running in window.modal_operators
+    )
 
 
 class LEVITOR_OT_pick(Operator):
@@ -89,22 +103,28 @@ class LEVITOR_OT_pick(Operator):
         given = ("x", "y", "box", "mask_path")
         if any(self.properties.is_property_set(name) for name in given):
             return self.execute(context)
+        global _ending
+        if is_on(context):
+            _ending = True
+            return {"CANCELLED"}
         try:
-            _at_rest(context)
+            lift = _at_rest(context)
         except ShotError as error:
             self.report({"ERROR"}, say(error))
             return {"CANCELLED"}
-        self._gathered: list[Click] = []
+        _ending = False
+        self._before, self._begun, self._sent = lift.pick, _state(lift), _NOTHING
         if said := view.look_through(context.scene, context.area):
             self.report({"INFO"}, said)
         context.window.cursor_modal_set("EYEDROPPER")
+        self._workspace = context.workspace.name
         context.workspace.status_text_set(
             "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  "
-            "Tab: another mask  |  Esc: end"
+            "Tab: another mask  |  Ctrl Z: take the last click back  |  Esc: end"
         )
-        self._hud = hud.Hud()
+        self._hud = hud.Hud(lambda: self._so_far(bpy.context))
         self._drag: rubber.Band | None = None
-        self._box: Box = None
+        self._timer = context.window_manager.event_timer_add(LOOK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -120,9 +140,12 @@ class LEVITOR_OT_pick(Operator):
             return {"CANCELLED"}
 
     def _modal(self, context: Context, event: Event) -> Outcome:
-        if event.type in {"ESC", "RIGHTMOUSE", "RET"} and event.value == "PRESS":
+        leaves = event.type in LEAVE and event.value == "PRESS"
+        if leaves or _ending or not self._has_place(context):
             self.cancel(context)
-            return {"FINISHED"}
+            return {"FINISHED"} if leaves or event.type == "TIMER" else {"FINISHED", "PASS_THROUGH"}
+        if event.type == "Z" and event.value == "PRESS" and (event.ctrl or event.oskey):
+            return {"PASS_THROUGH"} if event.shift else self._take_back(context)
         if event.type == "MOUSEMOVE" and self._drag is not None:
             self._drag.to(event.mouse_x, event.mouse_y)
             return {"RUNNING_MODAL"}
@@ -161,35 +184,73 @@ class LEVITOR_OT_pick(Operator):
             return {"PASS_THROUGH"}
         return {"RUNNING_MODAL"}  # Tab alone would begin to edit the points
 
+    def _has_place(self, context: Context) -> bool:
+        """Whether there are still the workspace, a 3D view and the photo that were begun with."""
+        return (
+            context.workspace.name == self._workspace
+            and context.scene.levitor.lift is not None
+            and any(area.type == "VIEW_3D" for area in context.window.screen.areas)
+        )
+
+    def _take_back(self, context: Context) -> Outcome:
+        """Take the last click back: one that is under way, else what Blender's own undo undoes."""
+        link = pump.link()
+        if pending := link.pending("segment"):
+            for task in pending:
+                link.cancel(task)
+            self._sent = _NOTHING
+            view.redraw_points()
+            return {"RUNNING_MODAL"}
+        if _state(context.scene.levitor.lift.levitor) != self._begun:
+            return {"PASS_THROUGH"}  # to Blender's undo; the clicks of before come with it
+        self.report({"INFO"}, "There is no click to take back; Esc ends picking.")
+        return {"RUNNING_MODAL"}
+
+    def _so_far(self, context: Context) -> tuple[list[Click], Box]:
+        """The clicks and the box that the next click adds to.
+
+        They are those of the request under way, else those that the lift holds: an undo changes
+        them, and a request that failed leaves them as they were. What was picked before this
+        began belongs to another thing.
+        """
+        task, clicks, box = self._sent
+        if task in pump.link().pending("segment"):
+            return list(clicks), box
+        lift = context.scene.levitor.lift.levitor
+        return _kept(lift) if lift.pick != self._before else ([], None)
+
     def _released(self, context: Context, band: rubber.Band) -> None:
         """A drag is a box, and begins the pick anew; less than a drag is a click."""
         lift = _at_rest(context)
-        if not (lift.clicks or any(lift.box)) and not pump.link().pending("segment"):
-            self._gathered, self._box = [], None  # an instance was made of them: the next thing
-        elif self._negative and not self._gathered:
-            self._gathered = [(c.x, c.y, c.positive) for c in lift.clicks]
-            self._box = tuple(lift.box) if any(lift.box) else None
-        clicks, box = list(self._gathered), self._box
+        clicks, box = self._so_far(context)
+        if self._negative and not clicks and box is None:
+            clicks, box = _kept(lift)
         if band.dragged:
             clicks, box = [], _within(band.corners, lift.width, lift.height)
         else:
             x, y = band.corners[0]
             clicks.append((x * lift.width, y * lift.height, not self._negative))
         self._pick(context, clicks, box)
-        self._gathered, self._box = clicks, box
+        self._sent = (pump.link().pending("segment")[-1], tuple(clicks), box)
 
     def cancel(self, context: Context) -> None:
-        """Give cursor and status bar back; Blender calls this too when the window closes."""
+        """Give cursor and status bar back; Blender calls this too when a file is opened."""
+        global _ending
+        _ending = False
         if self._drag is not None:
             self._drag.end()
             self._drag = None
         self._hud.end()
-        context.window.cursor_modal_restore()
-        context.workspace.status_text_set(None)
+        context.window_manager.event_timer_remove(self._timer)
+        if context.window is not None:
+            context.window.cursor_modal_restore()
+        if (workspace := bpy.data.workspaces.get(self._workspace)) is not None:
+            workspace.status_text_set(None)
+        view.redraw_points()
 
     def _clicks(self, context: Context) -> list[Click]:
         lift = lifts.active(context.scene).levitor
-        kept = [(c.x, c.y, c.positive) for c in lift.clicks] if self.extend else []
+        kept = _kept(lift)[0] if self.extend else []
         clicked = any(self.properties.is_property_set(name) for name in ("x", "y"))
         if not clicked and not any(self.box) and not self.mask_path:
             raise ShotError("no_click", "No click, box or mask was given.", "Give one of them.")
@@ -243,6 +304,21 @@ class LEVITOR_OT_pick(Operator):
         link.wait(task, self.wait)
         which = picks.label(collection.levitor)
         return f"Picked {collection.levitor.picked} pixels. {which}".strip()
+
+
+_NOTHING: tuple[str, tuple[Click, ...], Box] = ("", (), None)
+"""No request: its task, and the clicks and the box that it asked with."""
+
+
+def _state(lift: Any) -> Any:
+    """What an undo inside of picking may change, and one past its beginning would, too."""
+    return lift.uid, lift.pick, lift.candidate, lift.picked, len(lift.instances)
+
+
+def _kept(lift: Any) -> tuple[list[Click], Box]:
+    """The clicks and the box of what is picked."""
+    box = tuple(lift.box)
+    return [(c.x, c.y, c.positive) for c in lift.clicks], box if any(box) else None
 
 
 def _within(corners: Sequence[tuple[float, float]], width: int, height: int) -> Box:

@@ -1,4 +1,4 @@
-"""How points look: one node group for all clouds, one material that lights up what is picked."""
+"""How points look: one node group for all clouds, one material that shows what is picked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from bpy.types import GeometryNodeTree, Material, Modifier, Object, Scene
 from .changes import Changes
 
 NAME = "LeviTor Points"
-HIGHLIGHT = (1.0, 0.25, 0.02, 1.0)
 HIGHLIGHT_SHARE = 0.65
 
 
@@ -30,7 +29,11 @@ def use_own_colours(scene: Scene, changes: Changes) -> bool:
 
 
 def material() -> Material:
-    """Emission of the attribute ``Col``, mixed with the highlight where ``Pick`` is 1."""
+    """Emission of the attribute ``Col``, mixed with its opposite colour where ``Pick`` is 1.
+
+    One colour for all would not be seen on things of that colour; on a middle grey, which is its
+    own opposite, the outline of the pick is what tells.
+    """
     if (known := bpy.data.materials.get(NAME)) is not None:
         return known
     made = bpy.data.materials.new(NAME)
@@ -45,19 +48,21 @@ def material() -> Material:
     share.operation = "MULTIPLY"
     share.inputs[1].default_value = HIGHLIGHT_SHARE
     photo, highlight = (tree.nodes.new("ShaderNodeEmission") for _ in range(2))
-    highlight.inputs["Color"].default_value = HIGHLIGHT
+    opposite = tree.nodes.new("ShaderNodeInvert")
     mix = tree.nodes.new("ShaderNodeMixShader")
     out = tree.nodes.new("ShaderNodeOutputMaterial")
     for a, b in (
         (pick.outputs["Fac"], share.inputs[0]),
         (colour.outputs["Color"], photo.inputs["Color"]),
+        (colour.outputs["Color"], opposite.inputs["Color"]),
+        (opposite.outputs["Color"], highlight.inputs["Color"]),
         (share.outputs[0], mix.inputs[0]),
         (photo.outputs[0], mix.inputs[1]),
         (highlight.outputs[0], mix.inputs[2]),
         (mix.outputs[0], out.inputs["Surface"]),
     ):
         tree.links.new(a, b)
-    for column, node in enumerate((colour, pick, share, photo, highlight, mix, out)):
+    for column, node in enumerate((colour, pick, share, photo, opposite, highlight, mix, out)):
         node.location = (200 * column, 0)
     return made
 

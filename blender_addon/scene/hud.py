@@ -1,12 +1,16 @@
-"""A line of text in the 3D views while the artist picks: which of several masks is shown."""
+"""What the 3D views show while the artist picks: clicks, box, and which of several masks it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import blf
 import bpy
-from bpy.types import SpaceView3D
+from bpy.types import Collection, SpaceView3D
 
-from . import picks
+from ..core.candidates import Box, Click
+from . import ink, picks, view
 
 SIZE = 16
 PLACE = (24, 24)
@@ -14,9 +18,14 @@ PLACE = (24, 24)
 
 
 class Hud:
-    """Drawn from now until :meth:`end`."""
+    """Drawn from now until :meth:`end`.
 
-    def __init__(self) -> None:
+    Args:
+        asked: gives the clicks and the box so far, in pixels of the photo.
+    """
+
+    def __init__(self, asked: Callable[[], tuple[list[Click], Box]]) -> None:
+        self._asked = asked
         self._handle = SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
 
     def end(self) -> None:
@@ -27,7 +36,10 @@ class Hud:
 
     def _draw(self) -> None:
         collection = bpy.context.scene.levitor.lift
-        if collection is None or not (text := picks.label(collection.levitor)):
+        if collection is None:
+            return
+        self._draw_marks(collection)
+        if not (text := picks.label(collection.levitor)):
             return
         scale = bpy.context.preferences.system.ui_scale
         blf.size(0, SIZE * scale)
@@ -38,3 +50,22 @@ class Hud:
         more = "   Tab: another" if picks.several(collection.levitor) else ""
         blf.draw(0, text + more)
         blf.disable(0, blf.SHADOW)
+
+    def _draw_marks(self, collection: Collection) -> None:
+        context = bpy.context
+        place = view.place_in(context.scene, context.area, context.region)
+        if place is None:
+            return
+        lift: Any = collection.levitor
+
+        def on_screen(x: float, y: float) -> ink.Point:
+            across, down = x / lift.width, y / lift.height
+            left, top = place.left - context.region.x, place.top - context.region.y
+            right, bottom = place.right - context.region.x, place.bottom - context.region.y
+            return left + across * (right - left), top + down * (bottom - top)
+
+        clicks, box = self._asked()
+        if box is not None:
+            ink.rectangle(on_screen(*box[:2]), on_screen(*box[2:]))
+        for x, y, positive in clicks:
+            ink.mark(on_screen(x, y), positive)

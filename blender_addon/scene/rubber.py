@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import bpy
-import gpu
 from bpy.types import SpaceView3D
-from gpu_extras.batch import batch_for_shader
 
+from . import ink
 from .view import Place
 
 LEAST = 6
 """Pixels of the window; less than that is a click with an unsteady hand."""
-COLOUR = (1.0, 0.55, 0.1, 1.0)
 
 
 class Band:
@@ -48,9 +46,5 @@ class Band:
         region = bpy.context.region
         if not self.dragged or bpy.context.area != self._place.area:
             return
-        (x0, y0), (x1, y1) = ((x - region.x, y - region.y) for x, y in (self._start, self._now))
-        shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-        corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-        batch = batch_for_shader(shader, "LINE_LOOP", {"pos": corners})
-        shader.uniform_float("color", COLOUR)
-        batch.draw(shader)
+        one, other = ((x - region.x, y - region.y) for x, y in (self._start, self._now))
+        ink.rectangle(one, other)

@@ -8,7 +8,7 @@ from bpy.types import Context, Panel, UILayout
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
-from ..ops import live, mend
+from ..ops import live, mend, pick
 from ..scene import busy, options, picks, pictures, selection, view
 from .lists import draw_jobs, draw_options, draw_text
 
@@ -116,7 +116,9 @@ class LEVITOR_PT_instances(_Tab, Panel):
         layout, settings = self.layout, context.scene.levitor
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.operator("levitor.pick", icon="EYEDROPPER")
+        on = pick.is_on(context)
+        text = "Picking: Esc Ends It" if on else "Pick"
+        layout.operator("levitor.pick", text=text, icon="EYEDROPPER", depress=on)
         if settings.lift is not None and settings.lift.levitor.picked:
             layout.label(text=f"{settings.lift.levitor.picked} pixels picked")
             if text := picks.label(settings.lift.levitor):
