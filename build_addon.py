@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -284,6 +285,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the zip")
     parser.add_argument("--wheels", choices=list(WHEELS), default="release", help="which pyzmq")
     args = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):  # a path the terminal cannot show ends nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         path = build(args.out, args.wheels)
     except BuildError as error:

@@ -9,6 +9,7 @@ goes to standard output as lines of "STEP done total what".
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ MODULE = "bl_ext.user_default.levitor"
 
 def main() -> None:
     """Run the plan."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name it cannot show ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     plan = json.loads(Path(sys.argv[1]).read_text())
     with tempfile.TemporaryDirectory(prefix="levitor_demo_", ignore_cleanup_errors=True) as folder:
         # Before bpy is imported: preferences and extensions of its own, so that nothing leaks.

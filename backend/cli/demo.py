@@ -19,6 +19,8 @@ from backend.cli import machine
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, FPS = 48, 24
 READY = "LeviTor backend ready at "
+TEXT: dict[str, Any] = {"text": True, "errors": "backslashreplace"}
+"""What other programs say may be in any encoding."""
 
 FLOWER: dict[str, Any] = {
     "photo": "flower.jpg",
@@ -260,8 +262,8 @@ def _build_extension() -> Path:
     built = subprocess.run(
         [sys.executable, str(ROOT / "build_addon.py"), "--out", str(ROOT / "dist")],
         capture_output=True,
-        text=True,
         check=False,
+        **TEXT,
     )
     if built.returncode:
         raise _failed("The extension could not be built", built.stdout + built.stderr)
@@ -285,13 +287,14 @@ def _server(out: Path, told: machine.Machine) -> Iterator[str]:
         *(f"--weights={given}" for given in told.weights),
     ]
     with (out / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, **TEXT)
         try:
             assert process.stdout is not None
             line = process.stdout.readline().strip()
             if not line.startswith(READY):
                 process.wait(10)
-                raise _failed("The server did not start", (out / "server.log").read_text() + line)
+                said = (out / "server.log").read_text(errors="backslashreplace")
+                raise _failed("The server did not start", said + line)
             yield line.removeprefix(READY)
         finally:
             process.terminate()
@@ -303,7 +306,7 @@ def _in_blender(blender: Path, plan: Path, log: Path, name: str, show: Any) -> d
     command = [str(blender), str(ROOT / "scripts" / "demo_in_blender.py"), str(plan)]
     lines: list[str] = []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **TEXT
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -313,7 +316,7 @@ def _in_blender(blender: Path, plan: Path, log: Path, name: str, show: Any) -> d
                     show(0.85 * int(done) / int(total), f"{name}: {what.strip()}")
                 case _:
                     pass
-    log.write_text("".join(lines))
+    log.write_text("".join(lines), errors="backslashreplace")
     for line in lines:
         if line.startswith("RESULT "):
             return json.loads(line.removeprefix("RESULT "))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -124,7 +125,7 @@ def _write_masks(folder: Path, masks: MaskSequence) -> str:
     frames = zip(masks.instance, masks.depth, strict=True)
     for number, (ids, depth) in enumerate(frames):
         Image.fromarray(ids.clamp(min=0).byte().numpy()).save(folder / f"ids_{number:04d}.png")
-        OpenEXR.File(header, {"Z": depth.numpy().astype(np.float32)}).write(
-            str(folder / f"depth_{number:04d}.exr")
-        )
+        whole = io.BytesIO()  # the library writes to no path that is not UTF-8
+        OpenEXR.File(header, {"Z": depth.numpy().astype(np.float32)}).write(whole)
+        (folder / f"depth_{number:04d}.exr").write_bytes(whole.getvalue())
     return f"{len(masks.instance)} frames of instance ids and depth"

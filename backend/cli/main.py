@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
+from backend.cli.console import print_anything
+
 COMMANDS = ("serve", "lift", "render", "control", "export", "weights", "doctor", "demo", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; what the user can mend is one sentence and exit status 1."""
+    print_anything()
     parser = argparse.ArgumentParser(
         prog="levitor",
         description="Animate the things in a photo along 3D trajectories keyframed in Blender.",

@@ -72,6 +72,7 @@ def _check_device(device: str) -> None:
         [sys.executable, "-m", "backend.device", device],
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         check=False,
     )
     if asked.returncode:

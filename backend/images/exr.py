@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import io
 from typing import Any
 
 import numpy as np
@@ -29,23 +28,20 @@ def read_depth(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
     Raises:
         ShotError: there is none, there are several, or it is too large.
     """
-    with tempfile.TemporaryDirectory() as folder:  # the library reads paths only
-        path = str(Path(folder) / "depth.exr")
-        Path(path).write_bytes(data)
-        with OpenEXR.File(path, header_only=True) as file:
-            for part in file.parts:
-                height, width = _size(part.header["dataWindow"])
-                check_size("depth map", height, width, max_pixels)
-                check_size("depth map", *_size(part.header["displayWindow"]), max_pixels)
-        with OpenEXR.File(path, separate_channels=True) as file:
-            named = {
-                _full_name(part, name, len(file.parts)): (part.header, channel.pixels)
-                for part in file.parts
-                for name, channel in part.channels.items()
-            }
-            chosen = _choose({name: pixels for name, (_, pixels) in named.items()})
-            header, pixels = named[chosen]
-            values = _framed(np.array(pixels), header)
+    with OpenEXR.File(io.BytesIO(data), header_only=True) as file:
+        for part in file.parts:
+            height, width = _size(part.header["dataWindow"])
+            check_size("depth map", height, width, max_pixels)
+            check_size("depth map", *_size(part.header["displayWindow"]), max_pixels)
+    with OpenEXR.File(io.BytesIO(data), separate_channels=True) as file:
+        named = {
+            _full_name(part, name, len(file.parts)): (part.header, channel.pixels)
+            for part in file.parts
+            for name, channel in part.channels.items()
+        }
+        chosen = _choose({name: pixels for name, (_, pixels) in named.items()})
+        header, pixels = named[chosen]
+        values = _framed(np.array(pixels), header)
     others = [name for name in named if name != chosen and _last(name) not in ("A", "a")]
     same = {chosen[:-1] + letter for letter in "RGB"} if _last(chosen) == "R" else set[str]()
     if not set(others) - same:

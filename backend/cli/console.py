@@ -1,0 +1,18 @@
+"""The terminal that commands print to, whatever it can show."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+
+def print_anything() -> None:
+    r"""Let what the terminal's encoding lacks be written as ``\xe9``, not end the command.
+
+    Names of files may hold any character, and bytes that are no text at all; what was worked for
+    minutes is not lost over the line that says so. Progress bars and logs write to the same
+    streams.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

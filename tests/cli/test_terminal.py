@@ -1,0 +1,104 @@
+"""Terminals that cannot show a name: the work is done, and the line that says so is written."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.cli.main import main
+from protocol import content
+from tests.cli.test_render import a_shot
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "photo \u00e9 \u82b1".encode() + b"\xff"
+"""Text that ASCII and Latin-1 lack, and a byte that is no UTF-8."""
+TERMINALS = {
+    "ASCII": {"PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "strict UTF-8": {"PYTHONIOENCODING": "utf-8:strict"},
+    "the C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with that name, with a photo and a shot of the same."""
+    path = os.path.join(os.fsencode(tmp_path), NAME)
+    os.mkdir(path)
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    for suffix, data in ((b".png", buffer.getvalue()), (b".shot", content.pack_shot(*a_shot()))):
+        with open(path + b"/" + NAME + suffix, "wb") as file:
+            file.write(data)
+    return path
+
+
+def run(environment, *arguments):
+    environment = {**os.environ, **environment}
+    environment.pop("PYTHONPATH", None)
+    return subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"backend", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_a_lift_is_said_in_every_terminal(folder, terminal):
+    photo, out = folder + b"/" + NAME + b".png", folder + b"/" + NAME + b".npz"
+    done = run(TERMINALS[terminal], b"lift", photo, b"-o", out)
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    assert b"60 x 40 points" in done.stdout
+    assert b"Traceback" not in done.stderr
+    assert b"Logging error" not in done.stderr
+    assert os.path.exists(out)
+
+
+def test_what_is_wrong_is_one_sentence_in_an_ascii_terminal(folder):
+    done = run(TERMINALS["ASCII"], b"lift", folder + b"/none.png", b"-o", folder + b"/a.npz")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"levitor: ")
+    assert done.stderr.count(b"\n") == 1
+    assert rb"photo \xe9 \u82b1\udcff" in done.stderr
+
+
+COMMANDS = {
+    "render": ("render", "{}.shot", "-o", "{}.mp4"),
+    "control": ("control", "{}.shot", "-o", "{}_control.mp4"),
+    "export": ("export", "{}.shot", "--format", "ati", "-o", "{}_ati"),
+    "export masks": ("export", "{}.shot", "--format", "masks", "-o", "{}_masks"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_command_that_writes_says_so(folder, monkeypatch, command, encoding):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    stem = os.fsdecode(folder + b"/" + NAME)
+    assert main([part.format(stem) for part in COMMANDS[command]]) == 0
+    streams["stdout"].flush()
+    said = streams["stdout"].buffer.getvalue()
+    assert b"photo " in said
+    assert rb"\udcff" in said
+
+
+def test_other_programs_words_are_read_in_any_encoding(folder):
+    """`levitor serve` names its folder on the one line that its starter reads."""
+    from backend.cli import demo
+
+    command = [sys.executable, "-c", "import sys; sys.stdout.buffer.write(bytes(range(128, 256)))"]
+    said = subprocess.run(command, capture_output=True, check=True, **demo.TEXT).stdout
+    assert len(said) >= 128
