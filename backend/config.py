@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -18,7 +19,8 @@ from protocol.errors import ShotError
 FILE = "levitor.toml"
 AUTO = "auto"
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-_KEYS = {"server": ("device", "memory"), "weights": ("folder", "NAME of weights")}
+_NUMBERS = frozenset({"stall_seconds"})
+_KEYS = {"server": ("device", "memory", "stall_seconds"), "weights": ("folder", "NAME of weights")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Config:
         weights: where single sets of weights lie, by name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         memory: one of ``backend.resources.MEMORY``.
+        stall_seconds: how long a job of the server may go without a step; ``None`` where nothing is
+            said.
     """
 
     file: Path | None = None
@@ -38,6 +42,7 @@ class Config:
     weights: Mapping[str, Path] = field(default_factory=dict[str, Path])
     device: str = AUTO
     memory: str = AUTO
+    stall_seconds: float | None = None
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -89,9 +94,12 @@ def _parsed(file: Path, given: Mapping[str, Any]) -> Config:
             raise _wrong(file, f"has '{section:.40}'", "Its sections are [server] and [weights].")
         for key, value in content.items():
             if section == "server" and key not in _KEYS[section]:
-                known = " and ".join(_KEYS[section])
+                known = ", ".join(_KEYS[section])
                 raise _wrong(file, f"has '{key:.40}' in [server]", f"That section has {known}.")
-            if not isinstance(value, str):
+            if section == "server" and key in _NUMBERS:
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise _wrong(file, f"has no number for {section}.{key}", "Give it a number.")
+            elif not isinstance(value, str):
                 raise _wrong(file, f"has no text for {section}.{key:.40}", "Put it in quotes.")
     server, weights = given.get("server", {}), dict(given.get("weights", {}))
     folder = weights.pop("folder", None)
@@ -103,6 +111,7 @@ def _parsed(file: Path, given: Mapping[str, Any]) -> Config:
         weights={name: _path(file, value) for name, value in weights.items()},
         device=checked_device(server.get("device", AUTO)),
         memory=checked_memory(server.get("memory", AUTO)),
+        stall_seconds=checked_stall_seconds(server.get("stall_seconds")),
     )
 
 
@@ -139,3 +148,18 @@ def checked_memory(memory: str) -> str:
             "memory", f"There is no memory '{memory:.40}'.", f"Choose {', '.join(MEMORY)}."
         )
     return memory
+
+
+def checked_stall_seconds(seconds: float | None) -> float | None:
+    """``seconds``, if a server can wait that long.
+
+    Raises:
+        ShotError: it is no time.
+    """
+    if seconds is not None and not 1 <= seconds < math.inf:  # also where it is not a number
+        raise ShotError(
+            "stall_seconds",
+            f"A stall limit of {seconds:g} seconds is not 1 or more.",
+            "600 is the default; a slow machine needs more.",
+        )
+    return seconds

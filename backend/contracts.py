@@ -23,7 +23,8 @@ from backend.cancelled import Cancelled as Cancelled
 Scalar = str | int | float | bool
 OnStep = Callable[..., None]
 """Called with (done, total) after every step; may raise :class:`Cancelled`. An engine that has one
-also hands on ``preview``: a function that gives ``(F, 3, h, w)`` in [0, 1], small and rough."""
+also hands on ``preview``: a function that gives ``(F, 3, h, w)`` in [0, 1], small and rough. With a
+``phase`` no step was made: it names what comes next, where that takes long."""
 
 
 class Frames(Protocol):

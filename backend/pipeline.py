@@ -268,10 +268,10 @@ def render(
     signal = engine.encode(control, options)
     notes = notes_of(engine, control, options)  # before the long part: nothing comes after it
 
-    def on_step(done: int, total: int, preview: Callable[[], Tensor] | None = None) -> None:
+    def on_step(done: int, total: int, *, preview: Any = None, phase: str = "") -> None:
         if preview is not None:
             on_preview(preview)
-        on_phase(engine.spec.name, done, total)
+        on_phase(phase or engine.spec.name, done, total)
 
     shown = engine.shown(control, options)
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)

@@ -33,21 +33,29 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="folder for jobs and files (default: in this user's data folder)",
     )
+    parser.add_argument(
+        "--stall-seconds",
+        type=float,
+        metavar="S",
+        help="a job that makes no step for so long has failed (default: levitor.toml, or 600); "
+        "loading and compiling may take longer",
+    )
     machine.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve; 0 after a signal, 1 where the server could not start."""
-    from backend.config import data_folder
+    from backend.config import checked_stall_seconds, data_folder
     from backend.engines.registry import infos, spec_of
     from backend.perception.info import perception_infos
-    from backend.server.settings import Settings
+    from backend.server.settings import STALL_SECONDS, Settings
 
     if not 0 <= args.port <= 65535:
         print(f"levitor: the port is {args.port}; choose 0 to 65535.", file=sys.stderr)
         return 1
     told = machine.machine_of(args)
+    stall = checked_stall_seconds(args.stall_seconds) or told.search.config.stall_seconds
     if told.device.startswith("cuda"):
         _check_device(told.device)
     return serve(
@@ -58,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             device=told.device,
             memory=told.memory,
             weights=told.weights,
+            stall_seconds=stall or STALL_SECONDS,
             lacks=lambda engine: told.search.lack(spec_of(engine).needs),
             perception=lambda: perception_infos(told.search.has),
         )

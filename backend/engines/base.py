@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # a specification is read by the server's loop, which has no 
 
     from backend.contracts import Control, OnStep
 
+LOADING, COMPILING = "loading weights", "compiling"
+QUIET_PHASES = frozenset({LOADING, COMPILING})
+"""Phases that may take minutes and in which no step comes: a disk may be slow, a compiler is."""
+
 log = logging.getLogger(__name__)
 
 Scalar = str | int | float | bool

@@ -30,10 +30,15 @@ NETWORKLESS = frozenset({OFFLINE, RAMP, GRABCUT, FELZENSZWALB})
 
 @dataclass(slots=True, kw_only=True)
 class Loaded:
-    """Models of one process, by name; nothing else refers to them."""
+    """Models of one process, by name; nothing else refers to them.
+
+    Attributes:
+        before_load: called before one is read from the disk, which may take long.
+    """
 
     depth: dict[str, DepthModel] = field(default_factory=dict)
     segments: dict[str, SegmentModel] = field(default_factory=dict)
+    before_load: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,11 @@ def depth_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[Depth
     """
     from backend.perception import depth_anything
 
-    return _choose(wish, DEPTH, resources, loaded.depth, depth_anything.load, None)
+    def load(*told: Any, **named: Any) -> DepthModel:
+        loaded.before_load()
+        return depth_anything.load(*told, **named)
+
+    return _choose(wish, DEPTH, resources, loaded.depth, load, None)
 
 
 def segment_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[SegmentModel]:
@@ -73,9 +82,11 @@ def segment_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[Seg
     """
     from backend.perception import segment_anything
 
-    return _choose(
-        wish, SEGMENTS, resources, loaded.segments, segment_anything.load, ColourSegments()
-    )
+    def load(*told: Any, **named: Any) -> SegmentModel:
+        loaded.before_load()
+        return segment_anything.load(*told, **named)
+
+    return _choose(wish, SEGMENTS, resources, loaded.segments, load, ColourSegments())
 
 
 def _choose(

@@ -14,7 +14,7 @@ from torch import Tensor
 from backend import device, media, pipeline
 from backend.control.preview import ControlFrames
 from backend.engines import registry
-from backend.engines.base import Engine
+from backend.engines.base import LOADING, Engine
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
@@ -73,7 +73,7 @@ def start(resources: Resources) -> str:
 def warm_up() -> None:
     """Pay the first call's costs before an artist waits for them."""
     for name in (spec.name for spec in registry.specs() if not spec.needs):
-        _engine(name)
+        _engine(name, lambda *step: None)
 
 
 def fit() -> bool:
@@ -171,6 +171,7 @@ def lift_photo(
         ),
         on_step,
         _perception(
+            on_step,
             depth=models.OFFLINE if depth_map is not None else message.depth_model,
             segments=message.segment_model,
         ),
@@ -199,7 +200,7 @@ def segment(
         pipeline.Standing(kind=message.scene.kind, near=message.scene.near, far=message.scene.far)
         if message.upright
         else None,
-        _perception(depth=models.OFFLINE, segments=message.segment_model),
+        _perception(on_step, depth=models.OFFLINE, segments=message.segment_model),
         message.scene.image.sha256,
         None if message.previous is None else convert.array(message.previous, blobs.get),
     )
@@ -261,7 +262,7 @@ def render_video(
     """The take of a shot as MP4 bytes, and the take itself; the command line calls it too."""
     if found := problems(shot):
         raise found[0]
-    engine = _engine(shot.engine)
+    engine = _engine(shot.engine, on_step)
     take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step, on_preview)
     video = media.encode_video(
         take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
@@ -302,7 +303,7 @@ def preview_video(
         anchors=shot.anchors,
         exact=exact,
     )
-    draft = _engine(DRAFT) if message.over == "draft" else None
+    draft = _engine(DRAFT, on_step) if message.over == "draft" else None
     frames = pipeline.preview(convert.shot_from_message(shot, get), draft, options, on_step)
     video = media.encode_video(
         frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
@@ -321,8 +322,9 @@ def _put(array: Array, blobs: Blobs) -> messages.ArrayBlob:
     return ref
 
 
-def _perception(*, depth: str, segments: str = models.AUTO) -> Perception:
+def _perception(on_step: OnPhase, *, depth: str, segments: str = models.AUTO) -> Perception:
     """The models that were asked for; a network that is not needed is not loaded."""
+    _loaded.before_load = lambda: on_step(LOADING, 0, 1)
     far = models.depth_model(depth, _resources, _loaded)
     parts = models.segment_model(segments, _resources, _loaded)
     return Perception(
@@ -333,7 +335,8 @@ def _perception(*, depth: str, segments: str = models.AUTO) -> Perception:
     )
 
 
-def _engine(name: str) -> Engine:
+def _engine(name: str, on_step: OnPhase) -> Engine:
     if name not in _engines:
+        on_step(LOADING, 0, 1)
         _engines[name] = registry.load(name, _resources)
     return _engines[name]

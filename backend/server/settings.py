@@ -11,6 +11,7 @@ from protocol.messages import EngineInfo, Limits, PerceptionInfo
 
 HOST = "127.0.0.1"
 PORT = 5599
+STALL_SECONDS = 600.0
 
 
 def _nothing(engine: str) -> ShotError | None:
@@ -30,6 +31,8 @@ class Settings:
         port: 0 picks a free one.
         cancel_seconds: how long a worker may take to stop before it is ended.
         stall_seconds: how long a running job may go without a step.
+        quiet_seconds: the same while it loads or compiles, when no steps come; never less than
+            ``stall_seconds``.
         start_seconds: how long a worker may take to get ready.
         retry_seconds: how long the queue rests after the disk took nothing more.
         retention_seconds: how long finished jobs and unused blobs are kept.
@@ -48,7 +51,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     heartbeat_seconds: float = 1.0
     cancel_seconds: float = 5.0
-    stall_seconds: float = 600.0
+    stall_seconds: float = STALL_SECONDS
+    quiet_seconds: float = 3600.0
     start_seconds: float = 180.0
     retry_seconds: float = 10.0
     retention_seconds: float = 7 * 86400.0

@@ -21,6 +21,7 @@ import zmq
 
 import backend
 import protocol
+from backend.engines.base import QUIET_PHASES
 from protocol import messages
 
 from .jobs import ROLES, Role, State
@@ -86,6 +87,7 @@ class _Worker:
     since: float = field(default_factory=time.monotonic)  # start, or the job's last step
     stop_by: float | None = None
     leaves: bool = False  # it ends with the job it has
+    phase: str = ""  # of its job
 
 
 class Supervisor:
@@ -123,7 +125,7 @@ class Supervisor:
         """Hand a job to the free worker of ``role``."""
         worker = self._workers[role]
         frames = protocol.encode(message, id=job)
-        worker.job, worker.since = job, time.monotonic()
+        worker.job, worker.phase, worker.since = job, "", time.monotonic()
         self._send(worker, frames)
 
     def cancel(self, job: str) -> None:
@@ -225,6 +227,7 @@ class Supervisor:
         worker.since = time.monotonic()
         match message:
             case messages.Progress(phase=phase, done=done, total=total, picture=picture):
+                worker.phase = phase
                 self._events.append(
                     Stepped(job=job, phase=phase, done=done, total=total, picture=picture)
                 )
@@ -262,7 +265,7 @@ class Supervisor:
             self._end(worker)
             self._events.append(Stopped(job=worker.job, state="cancelled"))
             self._spawn(worker.role)
-        elif worker.job and now - worker.since > self._settings.stall_seconds:
+        elif worker.job and now - worker.since > (limit := self._patience(worker)):
             log.warning("the %s worker made no step and is replaced", worker.role)
             self._end(worker)
             self._events.append(
@@ -270,14 +273,20 @@ class Supervisor:
                     job=worker.job,
                     state="failed",
                     code="stalled",
-                    sentence=f"No step was made for {self._settings.stall_seconds:g} s.",
-                    fix="Try again with a smaller photo or fewer frames.",
+                    sentence=f"No step was made for {limit:g} s"
+                    + (f" ({worker.phase})." if worker.phase else "."),
+                    fix="Try again with a smaller photo or fewer frames; where a step takes that"
+                    " long, start the server with a larger --stall-seconds.",
                 )
             )
             self._spawn(worker.role)
         elif not worker.ready and now - worker.since > self._settings.start_seconds:
             log.warning("the %s worker did not get ready and is ended", worker.role)
             worker.process.kill()
+
+    def _patience(self, worker: _Worker) -> float:
+        stall, quiet = self._settings.stall_seconds, self._settings.quiet_seconds
+        return max(stall, quiet) if worker.phase in QUIET_PHASES else stall
 
     def _died(self, worker: _Worker) -> None:
         code = worker.process.returncode

@@ -110,6 +110,22 @@ def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
     assert len(render(engine, a_shot(engine)).frames)
 
 
+def test_what_it_needs_is_loaded_in_a_phase_of_its_own_and_once(tiny_resources, monkeypatch):
+    """Steps are expected at some pace, loading and compiling are not."""
+    engine = registry.load("levitor", tiny_resources)
+    monkeypatch.setattr("backend.engines.levitor.engine.Compiled", lambda network: network)
+
+    def phases(**options):
+        told = []
+        render(engine, a_shot(engine, **options), lambda *step: told.append(step[0]))
+        return list(dict.fromkeys(told))
+
+    assert phases() == ["control", "loading weights", "encoding the photo", "levitor"]
+    assert phases() == ["control", "encoding the photo", "levitor"]
+    compiled = ["control", "encoding the photo", "compiling", "levitor"]
+    assert phases(compile=True) == compiled
+
+
 def test_a_bug_in_its_notes_costs_no_take_and_stands_in_them_instead(engine, monkeypatch, caplog):
     frames = render(engine, a_shot(engine)).frames
 

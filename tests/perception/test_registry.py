@@ -37,6 +37,16 @@ def test_the_best_that_is_here_is_taken_and_loaded_once(weights):
     assert list(loaded.depth) == ["depth-anything-v2-base"]
 
 
+def test_it_is_said_before_a_network_is_read_and_only_then(weights):
+    here, said = resources(weights, depth_anything_v2_small="depth", sam_vit_base="sam"), []
+    loaded = Loaded()
+    loaded.before_load = lambda: said.append((len(loaded.depth), len(loaded.segments)))
+    registry.depth_model("auto", here, loaded)
+    registry.segment_model("auto", here, loaded)
+    registry.depth_model("auto", here, loaded)
+    assert said == [(0, 0), (1, 0)]
+
+
 def test_a_wish_wins_over_what_is_best(weights):
     here = resources(weights, sam_vit_base="sam", sam2__1_hiera_tiny="sam2", sam_vit_huge="sam.pth")
     loaded = Loaded()

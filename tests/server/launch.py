@@ -16,6 +16,7 @@ def settings(arguments=None):
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cancel-seconds", type=float, default=120.0)
     parser.add_argument("--stall-seconds", type=float, default=600.0)
+    parser.add_argument("--quiet-seconds", type=float, default=3600.0)
     parser.add_argument("--retry-seconds", type=float, default=10.0)
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--samples", type=int, default=600_000_000)
@@ -48,6 +49,8 @@ def settings(arguments=None):
             text("ran"),
             text("past"),
             text("weights"),
+            text("silent"),
+            text("phase"),
         ),
     )  # fmt: skip
 
@@ -63,6 +66,7 @@ def settings(arguments=None):
         limits=Limits(queue=given.queue, samples=given.samples, chunk_bytes=given.chunk),
         cancel_seconds=given.cancel_seconds,
         stall_seconds=given.stall_seconds,
+        quiet_seconds=given.quiet_seconds,
         retry_seconds=given.retry_seconds,
         handlers=given.handlers,
         lacks=lacks,

@@ -6,6 +6,8 @@ its image.
     steps   how many steps to make; 0 goes on until cancelled
     until   path of a file; after its steps a job goes on stepping until it exists
     ran     path of a file to which a line is added when the job starts
+    phase   a phase that is told first
+    silent  path of a file; no step comes until it exists
     weights name of weights whose place is told, as what went wrong
     past    path of a file that is made after the last step: no cancel is looked for from then on
     end     result, shot_error, memory, cuda_memory, torch_memory, cv2_memory, bug, exit, kill,
@@ -65,6 +67,10 @@ def run(message, *, job, blobs, on_step):
     if ran := script.get("ran"):
         with Path(ran).open("a") as file:
             file.write(f"{job}\n")
+    if phase := script.get("phase"):
+        on_step(phase, 0, 1)
+    while (silent := script.get("silent")) and not Path(silent).exists():
+        time.sleep(PACE)
     step, steps = 0, script.get("steps", 3)
     until = script.get("until")
     while step < steps or steps == 0 or (until and not Path(until).exists()):

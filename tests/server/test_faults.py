@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 import protocol
+from backend.engines.base import LOADING, QUIET_PHASES
 from backend.server.worker import DEVICE_LOST, ENDPOINT, TOKEN
 from protocol import messages
 from tests.server.support import HERE, PATIENCE, ROOT, scripted_shot, wait_for
@@ -61,6 +62,41 @@ def test_a_bug_is_logged_once_with_the_name_that_the_client_is_told(make_server,
     name = failed.sentence.split("error ")[1].rstrip(").")
     assert server.log().count(name) == 1
     assert server.log().count("KeyError: 'scripted'") == 1
+
+
+@pytest.mark.parametrize("phase", sorted(QUIET_PHASES))
+def test_a_job_that_loads_or_compiles_is_quiet_for_longer_than_a_step_may_take(
+    make_server, connect, artist, tmp_path, phase
+):
+    server, gate = make_server("--stall-seconds", "1"), tmp_path / "gate"
+    peer = connect(server)
+    quiet = peer.submit(phase=phase, silent=str(gate)).job
+    peer.until_running(quiet)
+    assert peer.ask(messages.GetState(job=quiet)).phase == phase
+    # One that began later, in the other worker, is found to hang; the quiet one is not
+    one = artist(server)
+    failed = one.until_end(one.lift(phase="depth", silent=str(gate)))
+    assert (failed.code, failed.sentence) == ("stalled", "No step was made for 1 s (depth).")
+    assert "--stall-seconds" in failed.fix
+    assert peer.ask(messages.GetState(job=quiet)).state == "running"
+    gate.touch()
+    assert end_of(peer, quiet).state == "done"
+
+
+def test_loading_that_never_ends_is_found_too(make_server, connect):
+    server = make_server("--stall-seconds", "0.1", "--quiet-seconds", "0.5")
+    peer = connect(server)
+    failed = end_of(peer, peer.submit(phase=LOADING, silent="/nowhere").job)
+    assert (failed.code, failed.sentence) == (
+        "stalled",
+        "No step was made for 0.5 s (loading weights).",
+    )
+
+
+def test_after_loading_a_step_that_never_ends_is_found_by_the_limit_for_steps(make_server, connect):
+    peer = connect(make_server("--stall-seconds", "0.5"))
+    failed = end_of(peer, peer.submit(phase=LOADING, steps=1, end="hang").job)
+    assert (failed.code, failed.sentence) == ("stalled", "No step was made for 0.5 s (step).")
 
 
 @pytest.mark.parametrize(

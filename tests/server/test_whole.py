@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 
@@ -188,3 +189,50 @@ def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, artist):
     artist.client.cancel(task)
     assert isinstance(artist.until_end(task), TaskCancelled)
     assert workers_of(server) == workers
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_limit_of_silence_that_is_none_is_refused_before_the_server_starts(tmp_path, seconds):
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "backend", "serve", "--state", str(tmp_path / "state")),
+            f"--stall-seconds={seconds}",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "is not 1 or more" in ended.stderr.splitlines()[-1]
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_limit_of_silence_reaches_the_server(tmp_path):
+    """A worker that was stopped in the middle of a render is found within it."""
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "backend", "serve", "--port", "0", "--state", str(tmp_path)),
+            *("--stall-seconds", "6"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        one = Artist(process.stdout.readline().split()[-1])
+        try:
+            shot, blobs = shot_of(lift(one, photo()), frames=400)
+            task = one.client.start(messages.Submit(shot=shot), blobs)
+            one.until(lambda: any(e.phase == "draft" for e in one.of(task, TaskProgress)), "a step")
+            os.kill(workers_of(process)["render"], signal.SIGSTOP)
+            failed = one.until_end(task)
+            assert (failed.code, failed.sentence) == (
+                "stalled",
+                "No step was made for 6 s (draft).",
+            )
+        finally:
+            one.client.close()
+            process.terminate()
+            process.wait(PATIENCE)

@@ -53,6 +53,10 @@ def test_paths_are_taken_from_the_file_that_says_them(here, environ, tmp_path):
         pytest.param("server = 3", "has 'server'", id="no section"),
         pytest.param("[server]\nport = '1'", "has 'port' in [server]", id="key"),
         pytest.param("[server]\ndevice = 3", "no text for server.device", id="number"),
+        pytest.param("[server]\nstall_seconds = '9'", "no number for", id="text for seconds"),
+        pytest.param("[server]\nstall_seconds = 0", "0 seconds is not 1 or more", id="no time"),
+        pytest.param("[server]\nstall_seconds = nan", "is not 1 or more", id="not a number"),
+        pytest.param("[server]\nstall_seconds = true", "no number for", id="true"),
         pytest.param("[server]\ndevice = 'tpu'", "no device 'tpu'", id="device"),
         pytest.param("[server]\nmemory = 'all'", "no memory 'all'", id="memory"),
         pytest.param("[weights]\nsvd = 'x'", "no weights called 'svd'", id="name"),
@@ -64,6 +68,11 @@ def test_what_it_may_not_say_is_one_sentence(here, environ, text, says):
         read_config(environ)
     assert says in refused.value.sentence
     assert refused.value.fix
+
+
+def test_the_limit_of_a_silent_job_is_a_number(here, environ):
+    (here / "levitor.toml").write_text("[server]\nstall_seconds = 1800")
+    assert read_config(environ).stall_seconds == 1800
 
 
 def test_a_file_that_is_named_and_not_there_is_one_sentence(here, environ):

@@ -7,7 +7,7 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from backend.autograd import without_gradients
 from backend.contracts import Control, OnStep
 from backend.control.levitor import points_from_masks, stamp_points
-from backend.engines.base import Scalar
+from backend.engines.base import COMPILING, LOADING, Scalar
 from backend.engines.levitor.spec import FRAMES, LONG_SIDE, SHORT_SIDE, SPEC
 from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
@@ -156,7 +156,7 @@ class LevitorEngine:
             ShotError: the weights cannot be read, or the memory is not enough.
         """
         settings = _settings(options)
-        base, controlnet = self._loaded()
+        base, controlnet = self._loaded(lambda: on_step(0, 1, phase=LOADING))
         plan = self._plan(base, controlnet, signal, settings)
         start = time.monotonic()
         try:
@@ -206,6 +206,7 @@ class LevitorEngine:
         chunks = math.ceil(frames / (plan.decode_chunk or frames))
         total, done = len(sigmas) - 1 + chunks, len(sigmas) - 1
 
+        on_step(0, total, phase="encoding the photo")
         with memory.at_work(self._device, plan.park, base.image_encoder, base.vae):
             embedding = images.clip_embedding(
                 base.image_encoder, pixels, base.clip_mean, base.clip_std
@@ -224,6 +225,8 @@ class LevitorEngine:
                 settings,
                 plan,
             )
+            if options["compile"]:
+                on_step(0, total, phase=COMPILING)  # at the first step, for this size and length
             latents = sample_latents(
                 denoiser,
                 noise.to(self._device),
@@ -248,7 +251,7 @@ class LevitorEngine:
         base, controlnet = (self._resources.weights(name) for name in SPEC.needs)
         return base, controlnet
 
-    def _loaded(self) -> tuple[Base, SVDControlNet]:
+    def _loaded(self, before: Callable[[], None] = lambda: None) -> tuple[Base, SVDControlNet]:
         """The networks of the weights that lie there now; read once, unless they change."""
         base, controlnet = self._folders()
         places = (*base_places(base), controlnet_place(controlnet))
@@ -256,6 +259,7 @@ class LevitorEngine:
             log.info("the weights at %s or %s were replaced", base, controlnet)
             self._forget()
         if self._networks is None:
+            before()
             self._networks, self._fingerprint = read_unchanged(
                 lambda: self._read(base, controlnet), *places
             )
