@@ -133,6 +133,11 @@ class Job:
         task: the client's name for it.
         kind: ``lift``, ``segment``, ``submit`` or ``preview``.
         label: what the artist reads.
+        subject: what an error of this row is about besides its kind, such as the engine.
+        opened: how many files had been opened when it was asked for, or when it ended if what came
+            of it is of use in any file.
+        file: name of the file it was asked for in.
+        job: the server's name for it, once it has one.
         state: ``waiting`` before the server took it, then one of the server's states; ``done`` only
             when the result is here.
         lost: the server that has it does not answer, so nothing here is known to be true still.
@@ -145,6 +150,10 @@ class Job:
     task: str
     kind: str
     label: str
+    subject: str = ""
+    opened: int = 0
+    file: str = ""
+    job: str = ""
     state: str = "waiting"
     phase: str = ""
     done: int = 0
@@ -166,6 +175,11 @@ class Job:
         return self.state in FINAL
 
     @property
+    def quiet(self) -> bool:
+        """Whether it is a click that left nothing to say: its mask is seen."""
+        return self.kind == "segment" and self.state in ("done", "cancelled") and not self.sentence
+
+    @property
     def factor(self) -> float:
         """Progress of the phase, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
@@ -177,8 +191,8 @@ class Job:
         if self.lost:  # whatever came, the server is back
             return replace(self, lost=False, sentence="", fix="").after(event)
         match event:
-            case TaskAccepted():
-                return replace(self, state="queued", phase="", done=0, total=0)
+            case TaskAccepted(job=job):
+                return replace(self, job=job, state="queued", phase="", done=0, total=0)
             case TaskProgress():
                 return replace(
                     self,
@@ -201,6 +215,11 @@ class Job:
             case TaskCancelled():
                 return replace(self, state="cancelled", eta=None)
 
+    def mended_by(self, other: Job) -> bool:
+        """Whether this one failed at what ``other``, of the same kind, has now done."""
+        alike = (self.kind, self.subject, self.opened) == (other.kind, other.subject, other.opened)
+        return alike and self.state in ("failed", "interrupted")
+
     def unheard(self, reason: str) -> Job:
         """The row while nobody answers, and ``reason`` says so; one at its end stays."""
         if self.final:
@@ -222,7 +241,8 @@ class Jobs:
     def take(self, event: Event, here: Collection[str] = ()) -> None:
         """Let an event change its row or, where the server is lost, every open one.
 
-        The oldest of too many that ended are forgotten.
+        What ended well takes away the errors that are mended by it. The oldest of too many that
+        ended are forgotten, clicks first.
 
         Args:
             here: tasks whose results are here and wait to be placed: no server is needed for them.
@@ -235,14 +255,36 @@ class Jobs:
         if event.task not in self.rows:
             return
         self.rows[event.task] = self.rows[event.task].after(event)
+        own = self.rows[event.task]
+        if own.state == "done":
+            for task in [task for task, job in self.rows.items() if job.mended_by(own)]:
+                self.forget(task)
         ended = [task for task, job in self.rows.items() if job.final and task != event.task]
-        room = KEPT - self.rows[event.task].final
+        ended.sort(key=lambda task: not self.rows[task].quiet)
+        room = KEPT - own.final
         for task in ended[: max(0, len(ended) - room)]:
             self.forget(task)
 
     def get(self, task: str) -> Job | None:
         """The row of a task."""
         return self.rows.get(task)
+
+    def shown(self, kind: str, opened: int) -> list[Job]:
+        """The rows of one kind that are of interest in the file that is open, oldest first.
+
+        Those are what is under way, for whichever file, and what ended for this one.
+
+        Args:
+            kind: of the tasks.
+            opened: how many files have been opened.
+        """
+        rows = [job for job in self.rows.values() if job.kind == kind and not job.quiet]
+        return [job for job in rows if not job.final or job.opened == opened]
+
+    def brought(self, task: str, opened: int) -> None:
+        """What came of a task is of use whichever file is open: its row belongs to this one."""
+        if task in self.rows:
+            self.rows[task] = replace(self.rows[task], opened=opened)
 
     def forget(self, task: str) -> None:
         """Remove a row that is at its end; one that is not stays."""

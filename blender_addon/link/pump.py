@@ -17,7 +17,6 @@ import bpy
 
 from .. import prefs
 from ..core import endpoints, jobs
-from ..core import options as pure_options
 from ..scene import busy, options
 from .wire import ShotError, messages
 
@@ -41,6 +40,7 @@ class Errand:
     Attributes:
         place: puts result and blobs into the file, or raises :class:`ShotError` having changed
             nothing. It returns what the artist should know all the same, if anything.
+        subject: what an error would be about besides the kind.
         any_file: whether the result is of use after another file was opened.
         loads: how many files had been opened when it was sent.
     """
@@ -48,6 +48,7 @@ class Errand:
     kind: str
     label: str
     place: Place
+    subject: str = ""
     any_file: bool = False
     loads: int = field(default_factory=busy.loads)
 
@@ -65,7 +66,6 @@ class Link:
         self._errands: dict[str, Errand] = {}
         self._arrived: list[jobs.TaskFinished] = []
         self._outcomes: dict[str, ShotError | None] = {}
-        self._signed: tuple[messages.Welcome | None, str] = (None, "")
 
     # What panels and operators ask
 
@@ -94,8 +94,8 @@ class Link:
         return self.welcome.engines if self.welcome is not None else ()
 
     def rows(self, kind: str) -> list[jobs.Job]:
-        """The rows of one kind of task, oldest first."""
-        return [job for job in self.jobs if job.kind == kind]
+        """The rows of one kind of task that are of interest in this file, oldest first."""
+        return self.jobs.shown(kind, busy.loads())
 
     @property
     def waiting(self) -> bool:
@@ -177,7 +177,8 @@ class Link:
             self.connect(prefs.get().endpoint)
         assert self.client is not None
         task = self.client.start(message, blobs)
-        self.jobs.add(jobs.Job(task=task, kind=errand.kind, label=errand.label))
+        row = jobs.Job(task=task, kind=errand.kind, label=errand.label, subject=errand.subject)
+        self.jobs.add(replace(row, opened=errand.loads, file=busy.file_name()))
         self._errands[task] = errand
         return task
 
@@ -241,10 +242,7 @@ class Link:
         welcome = self.welcome
         if welcome is None or busy.hindrance() is not None:
             return False
-        if self._signed[0] is not welcome:
-            self._signed = (welcome, pure_options.signature(welcome.engines))
-        synced = [options.sync(s, welcome.engines, self._signed[1]) for s in bpy.data.scenes]
-        return any(synced)
+        return options.sync_all(welcome.engines)
 
     def _take(self, event: Any) -> None:
         if isinstance(event, jobs.TaskFinished):
@@ -299,7 +297,9 @@ class Link:
         self._settle(task, error)
 
     def _settle(self, task: str, outcome: ShotError | None) -> None:
-        self._errands.pop(task, None)
+        errand = self._errands.pop(task, None)
+        if errand and errand.any_file and (outcome is None or outcome.code != "cancelled"):
+            self.jobs.brought(task, busy.loads())
         self.names.pop(task, None)
         self._outcomes[task] = outcome
         for old in [old for old in self._outcomes if self.jobs.get(old) is None]:

@@ -3,6 +3,7 @@
 from .cancel import LEVITOR_OT_cancel
 from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
 from .cycle_mask import LEVITOR_OT_cycle_mask
+from .dismiss import LEVITOR_OT_dismiss
 from .export_control import LEVITOR_OT_export_control
 from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
@@ -33,6 +34,7 @@ OPERATORS = (
     LEVITOR_OT_render,
     LEVITOR_OT_preview_control,
     LEVITOR_OT_cancel,
+    LEVITOR_OT_dismiss,
     LEVITOR_OT_watch_take,
     LEVITOR_OT_place_take,
     LEVITOR_OT_save_shot,

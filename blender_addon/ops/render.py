@@ -133,8 +133,8 @@ class LEVITOR_OT_render(ShotSettings, Operator):
             loads=busy.loads(),
             asked=lifts.Asked.in_scene(scene),
         )
-        label = f"{shot.engine}, {len(shot.moved_from_rest)} frames"
-        errand = Errand(kind="submit", label=label, place=place, any_file=True)
+        label = f"{shot.engine}, seed {shot.seed}, {time.strftime('%H:%M')}"
+        errand = Errand(kind="submit", label=label, place=place, subject=shot.engine, any_file=True)
         task = link.start(messages.Submit(shot=shot), blobs, errand)
         if not self.wait:
             return None

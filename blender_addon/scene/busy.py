@@ -8,6 +8,7 @@ undone as one step.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -44,6 +45,11 @@ def hindrance() -> tuple[str, str] | None:
 def loads() -> int:
     """How many times a file was opened; a result must go into the file it was asked for in."""
     return _loads
+
+
+def file_name() -> str:
+    """What the artist calls the file that is open."""
+    return Path(bpy.data.filepath).name or "an unsaved file"
 
 
 def _raiser(name: str) -> Any:

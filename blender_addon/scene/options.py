@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import bpy
 from bpy.types import Scene
 
 from ..core import options as pure
@@ -16,6 +17,8 @@ from ..link.wire import messages
 
 VALUE = "value"
 PATH = f'["{VALUE}"]'
+_signed: tuple[Any, str] = (None, "")
+"""The list of engines that was last seen, and its signature."""
 
 
 def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -> bool:
@@ -48,6 +51,15 @@ def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -
             _fill(item, option, pure.carried(option, value, before))
     settings.options_known = signature
     return True
+
+
+def sync_all(engines: Sequence[messages.EngineInfo]) -> bool:
+    """:func:`sync` in every scene of the file; the same list again costs next to nothing."""
+    global _signed
+    if _signed[0] is not engines:
+        _signed = (engines, pure.signature(engines))
+    synced = [sync(scene, engines, _signed[1]) for scene in bpy.data.scenes]
+    return any(synced)
 
 
 def of_engine(scene: Scene, engine: str) -> list[Any]:

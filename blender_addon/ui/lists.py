@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from bpy.types import Context, UILayout, UIList
@@ -43,17 +44,32 @@ def draw_options(layout: UILayout, fields: list[Any]) -> None:
     layout.operator("levitor.reset_options", icon="LOOP_BACK")
 
 
-def draw_jobs(layout: UILayout, jobs: list[Job]) -> None:
-    """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do."""
+def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: int) -> None:
+    """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do.
+
+    Args:
+        layout: where.
+        jobs: the rows, oldest first.
+        takes: the backend's names of the jobs that made a take of this file, which can be watched.
+        opened: how many files were opened; a row of an earlier one names its file.
+    """
     for job in reversed(jobs[-ROWS:]):
         title = f"{KINDS.get(job.kind, job.kind)}: {job.label}"
+        if job.opened != opened:
+            title = f"{title} ({job.file})"
         if job.state == "failed":
             box = layout.box()
-            box.label(text=title, icon="ERROR")
+            row = box.row(align=True)
+            row.label(text=title, icon="ERROR")
+            row.operator("levitor.dismiss", text="", icon="X").task = job.task
             draw_text(box, f"{job.sentence} {job.fix}".strip())
         elif job.final:
             icon = "CHECKMARK" if job.state == "done" else "X"
-            layout.label(text=f"{title}, {job.state}", icon=icon)
+            row = layout.row(align=True)
+            row.label(text=f"{title}, {job.state}", icon=icon)
+            if job.job in takes:
+                row.operator("levitor.watch_take", text="", icon="PLAY").job = job.job
+            row.operator("levitor.dismiss", text="", icon="X").task = job.task
         else:
             row = layout.row(align=True)
             row.progress(factor=job.factor, type="BAR", text=f"{title}, {job.activity}")

@@ -9,7 +9,7 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live, mend, pick
-from ..scene import busy, options, picks, pictures, selection, view
+from ..scene import busy, options, picks, pictures, selection, sequencer, view
 from .lists import draw_jobs, draw_options, draw_text
 
 
@@ -23,7 +23,8 @@ def draw_kind(layout: UILayout, kind: str) -> None:
     """Draw the jobs of one kind, the time that is left, notes, and what a result waits for."""
     link = pump.link()
     rows = link.rows(kind)
-    draw_jobs(layout, rows)
+    takes = {take.job for _, take in sequencer.of_this_file(link.takes.values())}
+    draw_jobs(layout, rows, takes, busy.loads())
     for job in rows:
         if job.eta is not None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")

@@ -1,6 +1,7 @@
 """The whole way, with a real photo and a real backend in another process."""
 
 import json
+import re
 
 import bpy
 import numpy as np
@@ -199,7 +200,8 @@ def test_a_script_gets_the_scenes_settings_and_what_it_gives_itself_wins(animate
     first, second = strips(addon)
     assert [one["levitor_seed"] for one in (first, second)] == [7, 0]
     labels = [job.label for job in list(link(addon).jobs)[-2:]]
-    assert labels == ["draft, 3 frames", "draft, 2 frames"]
+    assert [label.rpartition(", ")[0] for label in labels] == ["draft, seed 7", "draft, seed 0"]
+    assert all(re.fullmatch(r"\d\d:\d\d", label.rpartition(", ")[2]) for label in labels)
     assert json.loads(first["levitor_options"])["softness"] == 1.5
     settings.max_side = 96
     for given, width in (({}, 96), ({"max_side": 64}, 64)):

@@ -1,0 +1,78 @@
+"""The rows of jobs that a real backend leaves in the panel."""
+
+import re
+
+import bpy
+import pytest
+
+from .conftest import last_job, link, module, strips
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.fixture(autouse=True)
+def no_rows(addon):
+    """A table without the rows of earlier tests."""
+    bpy.ops.levitor.dismiss()
+    assert len(list(link(addon).jobs)) == len(link(addon).jobs.open)
+
+
+def rows(addon, kind):
+    return [job.state for job in link(addon).rows(kind)]
+
+
+def test_a_finished_click_leaves_none_and_a_take_is_named_by_engine_seed_and_time(animated, addon):
+    assert rows(addon, "segment") == []
+    assert rows(addon, "lift") == ["done"]
+    bpy.ops.levitor.render(seed=4, frames=2, wait=240.0)
+    (job,) = link(addon).rows("submit")
+    assert re.fullmatch(r"draft, seed 4, \d\d:\d\d", job.label)
+    assert job.job == strips(addon)[0]["levitor_job"]
+
+
+def test_an_error_goes_when_its_cause_is_mended_or_it_is_dismissed(connected, addon, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            bpy.ops.levitor.lift(filepath=str(broken), wait=240.0)
+    first, second = link(addon).rows("lift")
+    assert bpy.ops.levitor.dismiss(task=first.task) == {"FINISHED"}
+    assert [job.task for job in link(addon).rows("lift")] == [second.task]
+    image = bpy.data.images.new("grey", 32, 32)
+    image.filepath_raw, image.file_format = str(tmp_path / "grey.png"), "PNG"
+    image.save()
+    bpy.ops.levitor.lift(filepath=str(tmp_path / "grey.png"), wait=240.0)
+    assert rows(addon, "lift") == ["done"]
+
+
+def test_what_is_under_way_cannot_be_dismissed(animated, addon):
+    animated.frame_end = 400
+    bpy.ops.levitor.render()
+    task = link(addon).under_way()[-1]
+    with pytest.raises(RuntimeError, match="Cancel it instead"):
+        bpy.ops.levitor.dismiss(task=task)
+    bpy.ops.levitor.cancel(job=task)
+    assert last_job(addon, task).state == "cancelled"
+
+
+def test_nothing_of_an_old_file_survives_but_what_still_runs_can_be_reached(
+    animated, addon, tmp_path
+):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "flower.blend"))
+    bpy.ops.levitor.render(frames=2, wait=240.0)
+    bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
+    animated.frame_end = 400
+    bpy.ops.levitor.render()
+    task = link(addon).under_way()[-1]
+    pump = module(addon, "link.pump")
+    assert pump.pump_until(lambda: link(addon).jobs.get(task).state == "running", 240.0)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    kinds = ("lift", "segment", "preview")
+    assert [rows(addon, kind) for kind in kinds] == [[], [], []]
+    (job,) = link(addon).rows("submit")
+    assert (job.task, job.file) == (task, "flower.blend")
+    assert job.opened != module(addon, "scene.busy").loads()
+    bpy.ops.levitor.cancel(job=task)
+    assert last_job(addon, task).state == "cancelled"
+    assert rows(addon, "submit") == []
