@@ -10,7 +10,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live, mend
-from .scene import overlay, picks, pictures, selection, upgrade
+from .scene import notices, overlay, picks, pictures, selection, upgrade
 from .ui import PANELS
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def unregister() -> None:
         pump.stop,
         pictures.forget,
         picks.forget,
+        notices.forget,
         props.detach,
     ]
     steps += [partial(bpy.utils.unregister_class, cls) for cls in reversed(CLASSES)]

@@ -231,7 +231,16 @@ def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
             f"(moved by {offset:.3g} units, turned or scaled), but that frame is the photo itself.",
             "Go to that frame, use Reset Handle and key it there.",
         )
-    if camera[0] > STILL or lens[0] > STILL:
+    if lens[0] > STILL:
+        zoom = shot.intrinsics[0, 0, 0] / shot.scene.intrinsics[0, 0]
+        what = f"zoomed by {zoom:.3g}" if abs(zoom - 1) > STILL else "shifted"
+        yield ShotError(
+            "first_frame",
+            f"The lens is {what} against the one that took the photo at the first frame "
+            f"{shot.frame_start}, but that frame is the photo itself.",
+            "Go to that frame and use Reset Camera; a zoom begins there with a key of that lens.",
+        )
+    if camera[0] > STILL:
         yield ShotError(
             "first_frame",
             f"The camera is not where it took the photo at the first frame {shot.frame_start}.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..link.wire import content, messages
+from ..link.wire import content, messages, rules
 from . import coords, lift
 from .coords import Array, Lens
 from .lift import Cloud
@@ -196,3 +197,18 @@ def strayed(item: Picked, tolerance: float = 1e-4) -> int | None:
     """The first sample at which the handle is not at rest; None when it always is."""
     off = ~(np.abs(item.matrices - item.rest).max(axis=(1, 2)) <= tolerance)
     return int(np.flatnonzero(off)[0]) if off.any() else None
+
+
+def last_motion(shot: messages.Shot) -> int:
+    """The Blender frame from which on nothing moves any more; the last one where that never is."""
+    lens = shot.intrinsics / shot.scene.intrinsics[0, 0]
+    off = [
+        np.abs(values - values[-1]).reshape(len(values), -1).max(axis=1, initial=0.0)
+        for values in (shot.moved_from_rest, shot.camera_from_world, lens)
+    ]
+    moving = np.flatnonzero(np.max(off, axis=0) > rules.STILL)
+    count = len(shot.camera_from_world)
+    times = frame_times(shot.frame_start, shot.frame_end, count)
+    return (
+        math.ceil(times[min(int(moving[-1]) + 1, count - 1)]) if moving.size else shot.frame_start
+    )

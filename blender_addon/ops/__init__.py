@@ -8,6 +8,7 @@ from .export_control import LEVITOR_OT_export_control
 from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
 from .make_instance import LEVITOR_OT_make_instance
+from .mend_notice import LEVITOR_OT_set_end, LEVITOR_OT_use_photo_size
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
 from .preview_control import LEVITOR_OT_preview_control
@@ -31,6 +32,8 @@ OPERATORS = (
     LEVITOR_OT_reset_handle,
     LEVITOR_OT_reset_camera,
     LEVITOR_OT_reset_options,
+    LEVITOR_OT_set_end,
+    LEVITOR_OT_use_photo_size,
     LEVITOR_OT_render,
     LEVITOR_OT_preview_control,
     LEVITOR_OT_cancel,

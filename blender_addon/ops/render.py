@@ -18,7 +18,7 @@ from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
-from ..scene import busy, files, lifts, options, sequencer, shots
+from ..scene import busy, files, lifts, notices, options, sequencer, shots
 from .common import Outcome, fill_from_scene, meet, reported
 
 SETTINGS = ("engine", "seed", "frames", "anchors")
@@ -97,7 +97,11 @@ class ShotSettings:
             anchors=self.anchors,
             options=_options(self.options) if given else options.changed(scene, self.engine),
         )
-        return shots.read(scene, take, count, link.limits, may_play=may_play)
+        shot, blobs = shots.read(scene, take, count, link.limits, may_play=may_play)
+        for notice in notices.note(scene, shot):
+            if may_play:  # a live preview leaves it to the panel
+                self.report({"WARNING"}, notice.text)  # pyright: ignore[reportAttributeAccessIssue]
+        return shot, blobs
 
 
 class LEVITOR_OT_render(ShotSettings, Operator):

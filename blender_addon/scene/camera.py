@@ -57,12 +57,17 @@ def _set_lens(data: Camera, intrinsics: Array, width: int, height: int) -> None:
 
 def use(scene: Scene, camera: Object, intrinsics: Array, width: int, height: int) -> None:
     """Look through ``camera`` and render at the photo's size."""
+    use_size(scene, intrinsics, width, height)
+    scene.camera = camera
+
+
+def use_size(scene: Scene, intrinsics: Array, width: int, height: int) -> None:
+    """Render at the photo's size, in its pixel shape."""
     render = scene.render
     render.resolution_x, render.resolution_y = width, height
     render.resolution_percentage = 100
     aspect = coords.lens_of(intrinsics, width, height).aspect
     render.pixel_aspect_x, render.pixel_aspect_y = aspect
-    scene.camera = camera
 
 
 def blockers(scene: Scene, layer: ViewLayer, photo: Photo) -> list[Object]:

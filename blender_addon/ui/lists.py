@@ -9,6 +9,7 @@ from bpy.types import Context, UILayout, UIList
 
 from ..core.jobs import Job
 from ..scene import options
+from ..scene.notices import Notice
 
 KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
@@ -76,6 +77,17 @@ def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: 
             row.operator("levitor.cancel", text="", icon="X").job = job.task
             if job.sentence:
                 draw_text(layout, f"{job.sentence} {job.fix}".strip())
+
+
+def draw_notices(layout: UILayout, found: list[Notice]) -> None:
+    """Draw what the shot does not follow, each with the button that mends it."""
+    for notice in found:
+        box = layout.box()
+        draw_text(box, notice.text)
+        if notice.operator:
+            button = box.operator(notice.operator)
+            for name, value in notice.arguments.items():
+                setattr(button, name, value)
 
 
 def draw_text(layout: UILayout, text: str, width: int = 44) -> None:

@@ -9,8 +9,8 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..ops import live, mend, pick
-from ..scene import busy, options, picks, pictures, selection, sequencer, view
-from .lists import draw_jobs, draw_options, draw_text
+from ..scene import busy, notices, options, picks, pictures, selection, sequencer, view
+from .lists import draw_jobs, draw_notices, draw_options, draw_text
 
 
 class _Tab:
@@ -188,6 +188,7 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.prop(settings, "seed")
         layout.prop(settings, "anchors")
         layout.prop(settings, "place_automatically")
+        draw_notices(layout, notices.of(scene))
         draw_kind(layout, "submit")
         layout.operator("levitor.watch_take", icon="PLAY")
         row = layout.row(align=True)

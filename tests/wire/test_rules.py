@@ -213,7 +213,10 @@ def test_a_camera_move_alone_is_a_shot():
             id="first camera moved",
         ),
         pytest.param(
-            {"intrinsics": lens(0, 1.5)}, "first_frame", "The camera is not where", id="first lens"
+            {"intrinsics": lens(0, 1.5)},
+            "first_frame",
+            "The lens is zoomed by 1.5",
+            id="first lens",
         ),
     ],
 )
