@@ -1,7 +1,8 @@
 """The server's loop: one ROUTER socket that answers every request at once. Never imports torch.
 
 The loop does nothing long itself. Jobs run in worker processes; what they report comes in over a
-second socket. So a worker that hangs, runs out of memory or is killed never silences the server.
+second socket. A thread waits for the disk where a file is to be safe on it. So a worker that hangs,
+runs out of memory or is killed never silences the server, and neither does a slow disk.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ import zmq
 import protocol
 from protocol import ProtocolError, ShotError, VersionError, messages
 
-from .blobs import Blobs, Uploads
+from .background import Background
+from .blobs import Blobs
 from .desk import Desk
 from .internal import internal
 from .settings import HOST, Settings
 from .store import TROUBLE, Store
 from .supervisor import Supervisor
+from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,11 @@ class Server:
         except BaseException:
             self._context.destroy(linger=0)
             raise
-        self._uploads = Uploads(self._blobs, settings.limits.blob_bytes)
+        self._background = Background()
+        self._uploads = Uploads(
+            self._blobs, settings.limits.blob_bytes, later=self._background.later
+        )
+        self._awaited: dict[str, list[tuple[bytes, str]]] = {}  # blob: peers and their requests
         self._workers = Supervisor(self._context, settings)
         self._desk = Desk(settings, self._store, self._blobs, self._workers, self._push)
         self._peers: dict[bytes, _Peer] = {}
@@ -99,6 +106,7 @@ class Server:
             poller = zmq.Poller()
             poller.register(self._socket, zmq.POLLIN)
             poller.register(self._workers.socket, zmq.POLLIN)
+            poller.register(self._background.socket, zmq.POLLIN)
             while not self._stopping:
                 self._turn(poller)
         finally:
@@ -128,6 +136,7 @@ class Server:
         self._safely("waiting", lambda: poller.poll(POLL_MILLISECONDS))
         self._safely("answering", self._take_requests)
         self._safely("hearing the workers", self._take_reports)
+        self._safely("storing files", self._take_uploads)
         self._safely("starting jobs", self._dispatch)
         self._safely("cleaning up", self._clean)
 
@@ -163,6 +172,14 @@ class Server:
                 self._desk.happened(event)
             except Exception:  # one job's trouble must not stop the others
                 log.exception("a worker's report could not be taken in")
+
+    def _take_uploads(self) -> None:
+        self._background.tend()
+        for name, error in self._uploads.done():
+            for peer, request in self._awaited.pop(name, []):
+                received = self._uploads.received(name)
+                reply = self._blob_status(name, received) if error is None else _refused(error)
+                self._send(peer, protocol.encode(reply, re=request))
 
     def _dispatch(self) -> None:
         now = time.monotonic()
@@ -201,6 +218,8 @@ class Server:
             reply = _refused(error)
         except Exception as error:  # noqa: BLE001 - internal logs it
             reply = _refused(internal(error, "answering a request"))
+        if reply is None:  # it comes when the disk is done
+            return
         try:
             answer = protocol.encode(reply, re=request)
         except Exception as error:  # noqa: BLE001 - internal logs it
@@ -226,9 +245,8 @@ class Server:
                 return messages.Pong()
             case messages.BlobOffer(sha256=name, size=size):
                 received = self._uploads.offer(name, size)
-                return self._blob_status(name, received)
             case messages.BlobPut(sha256=name, offset=offset, data=data):
-                return self._blob_status(name, self._uploads.add(name, offset, data.data))
+                received = self._uploads.add(name, offset, data.data)
             case messages.BlobGet():
                 return self._blob_data(message)
             case messages.GetState(job=job):
@@ -244,6 +262,10 @@ class Server:
                 return messages.Error(
                     code="type", sentence=f"A {name} is not a request.", fix=UPDATE
                 )
+        if received is None:
+            self._awaited.setdefault(name, []).append((peer, envelope.id))
+            return None
+        return self._blob_status(name, received)
 
     def _welcome(self, peer: bytes, version: tuple[int, int], hello: messages.Hello) -> Any:
         if version[0] != protocol.VERSION[0]:
@@ -334,6 +356,7 @@ class Server:
         self._safely("telling that the server ends", self._desk.interrupt)
         self._safely("removing a file", lambda: connection.unlink(missing_ok=True))
         self._safely("ending the workers", self._workers.stop)
+        self._safely("closing the thread", self._background.close)
         self._safely("closing the job store", self._store.close)
         # Long enough for the last states to leave, short enough for nobody to wait.
         self._socket.close(linger=200)

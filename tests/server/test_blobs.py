@@ -1,10 +1,17 @@
 """Files going up and down in chunks, and uploads that break off."""
 
+import errno
+import hashlib
+import os
+import threading
+
 import numpy as np
 import pytest
 
-from backend.server.blobs import Blobs, Uploads
+from backend.server.blobs import Blobs
+from backend.server.uploads import Uploads
 from protocol import ShotError, content, messages
+from tests.server.support import PATIENCE
 
 CHUNK = 65536
 DATA = np.random.default_rng(1).bytes(5 * CHUNK + 100)  # six chunks, the last one short
@@ -80,6 +87,82 @@ def test_an_upload_whose_bytes_were_cleaned_away_begins_anew(make_server, connec
     for at in range(0, len(DATA), CHUNK):
         last = put(peer, DATA, at, at + CHUNK)
     assert last.complete
+
+
+class Gate:
+    """Holds up a function of a module, in whichever thread, until it is opened."""
+
+    def __init__(self, monkeypatch, owner, name):
+        self.reached, self.open = threading.Event(), threading.Event()
+        real = getattr(owner, name)
+
+        def held_up(*arguments):
+            self.reached.set()
+            assert self.open.wait(PATIENCE)
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, held_up)
+
+
+def status_and_pongs(peer, gate, last, other):
+    """Send what takes long, and see that nobody waits for it; returns the reply it gets at last."""
+    peer.send(last, "last")
+    assert gate.reached.wait(PATIENCE)
+    assert other.ask(messages.Ping()) == messages.Pong()
+    assert peer.ask(messages.Ping()) == messages.Pong()  # its own, too, and before the status
+    other.send(last, "other")
+    assert other.ask(messages.Ping()) == messages.Pong()
+    gate.open.set()
+    replies = [peer.receive(), other.receive()]
+    assert [reply.re for reply in replies] == ["last", "other"]
+    assert replies[0].message == replies[1].message
+    return replies[0].message
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_everybody_is_answered_while_the_disk_takes_the_end_of_an_upload(
+    make_server_here, connect, monkeypatch, fails
+):
+    server, name = make_server_here(), content.sha256(DATA)
+    peer, other = connect(server), connect(server, "other")
+    offer(peer, DATA)
+    put(peer, DATA, 0, 5 * CHUNK)
+    if fails:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(full))
+    gate = Gate(monkeypatch, os, "fsync")
+    part = np.frombuffer(DATA[5 * CHUNK :], np.uint8)
+    last = messages.BlobPut(sha256=name, offset=5 * CHUNK, data=part)
+    reply = status_and_pongs(peer, gate, last, other)
+    if fails:
+        assert reply.code == "disk_full"
+        assert get(peer, name, 0, 1).code == "unknown_blob"
+        assert offer(peer, DATA).received == 0
+    else:
+        assert reply == messages.BlobStatus(sha256=name, received=len(DATA), complete=True)
+        assert get(peer, name, 5 * CHUNK, 100).data.tobytes() == DATA[5 * CHUNK :]
+
+
+def test_everybody_is_answered_while_what_an_earlier_server_received_is_hashed(
+    make_server_here, connect, monkeypatch
+):
+    server, name = make_server_here(), content.sha256(DATA)
+    (server.state / "blobs" / "incoming" / f"{name}.part").write_bytes(DATA[: 5 * CHUNK])
+    peer, other = connect(server), connect(server, "other")
+    gate = Gate(monkeypatch, hashlib, "sha256")
+    reply = status_and_pongs(peer, gate, messages.BlobOffer(sha256=name, size=len(DATA)), other)
+    assert reply == messages.BlobStatus(sha256=name, received=5 * CHUNK, complete=False)
+    assert put(peer, DATA, 5 * CHUNK, len(DATA)).complete
+
+
+def test_what_an_earlier_server_received_wrongly_is_thrown_away(make_server_here, connect):
+    server, name = make_server_here(), content.sha256(DATA)
+    path = server.state / "blobs" / "incoming" / f"{name}.part"
+    path.write_bytes(bytes(len(DATA)))
+    peer = connect(server)
+    assert offer(peer, DATA).code == "wrong_hash"
+    assert not path.exists()
+    assert offer(peer, DATA).received == 0
 
 
 def test_no_more_than_64_uploads_are_open_at_once(tmp_path):

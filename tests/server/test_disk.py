@@ -9,8 +9,9 @@ import subprocess
 
 import pytest
 
-from backend.server.blobs import RESERVE_BYTES, Blobs, Uploads
+from backend.server.blobs import RESERVE_BYTES, Blobs
 from backend.server.spool import Spool
+from backend.server.uploads import Uploads
 from blender_addon.core.jobs import TaskFinished
 from protocol import ShotError, content, messages
 from tests.server.support import scripted_shot, wait_for

@@ -54,6 +54,7 @@ PLACES = {
     "look after workers": lambda server: (server._workers, "_check"),
     "take an event in": lambda server: (server._desk, "happened"),
     "end a job": lambda server: (server._desk, "_finish"),
+    "store files": lambda server: (server._uploads, "done"),
     "dispatch": lambda server: (server._desk, "dispatch"),
     "begin a job": lambda server: (server._desk, "_begin"),
     "write the store": lambda server: (server._store, "save"),
