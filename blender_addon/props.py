@@ -20,7 +20,7 @@ from bpy.types import Context, PropertyGroup
 from .core import fov, names
 from .link import pump
 from .link.wire import ShotError, messages
-from .scene import handles, lifts, relift, shapes
+from .scene import ground, handles, horizon, lifts, relift, shapes
 
 # Not animatable, which is what Blender's own are unless they are told otherwise.
 BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty = (
@@ -133,6 +133,34 @@ def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
         self.fov_said = f"{error.sentence} {error.fix}".strip()
 
 
+def _scene_kind(self: LEVITOR_PG_lift) -> int:
+    kind = lifts.photo_of(self.id_data).kind
+    return next((n for n, (name, *_) in enumerate(ground.KINDS) if name.lower() == kind), 0)
+
+
+def _set_scene_kind(self: LEVITOR_PG_lift, value: int) -> None:
+    now = lifts.photo_of(self.id_data)
+    _set_scene(self, ground.KINDS[value][0].lower(), now.horizon)
+
+
+def _horizon(self: LEVITOR_PG_lift) -> float:
+    return lifts.photo_of(self.id_data).horizon
+
+
+def _set_horizon(self: LEVITOR_PG_lift, value: float) -> None:
+    _set_scene(self, lifts.photo_of(self.id_data).kind, horizon.typed(value))
+
+
+def _set_scene(self: LEVITOR_PG_lift, kind: str, height: float) -> None:
+    try:
+        collection = self.id_data
+        scene = lifts.scene_of(collection)
+        self.scene_said = ground.set_scene(scene, collection, kind, height)
+        horizon.show(scene)
+    except ShotError as error:  # a field has no other way to say it
+        self.scene_said = f"{error.sentence} {error.fix}".strip()
+
+
 class LEVITOR_PG_lift(PropertyGroup):
     """A lifted photo; lives on the collection that holds its objects."""
 
@@ -160,6 +188,24 @@ class LEVITOR_PG_lift(PropertyGroup):
     )
     fov_source: StringProperty(name="From", description="How the field of view is known")
     fov_said: StringProperty(name="Said", description="What the last change of it left to say")
+    scene_kind: EnumProperty(
+        name="Scene",
+        description="What all that was not picked is; points and handles follow at once, and "
+        "through the photo's camera nothing changes",
+        items=ground.KINDS,
+        get=_scene_kind,
+        set=_set_scene_kind,
+    )
+    horizon: FloatProperty(
+        name="Horizon",
+        description="Height of the ground's horizon, from 0 at the top of the photo to 1 at the "
+        "bottom; points and handles follow at once",
+        min=0.0,
+        max=0.95,
+        get=_horizon,
+        set=_set_horizon,
+    )
+    scene_said: StringProperty(name="Said", description="What its last change left to say")
     depth_model: StringProperty(name="Depth", description="What made the depth")
     segment_model: StringProperty(name="Segments", description="What made the segments")
     notes: StringProperty(name="Notes", description="What the backend said about the lift")
@@ -215,6 +261,10 @@ def _click_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterabl
     return [name for name in _names_of("segments") if text.lower() in name.lower()]
 
 
+def _show_horizon(self: LEVITOR_PG_scene, context: Context) -> None:
+    horizon.show(context.scene, self.horizon)
+
+
 def _fov_by_hand(self: LEVITOR_PG_scene, context: Context) -> None:
     self.fov_from_photo = False  # who sets a number means it
 
@@ -242,12 +292,20 @@ class LEVITOR_PG_scene(PropertyGroup):
         max=175.0,
         update=_fov_by_hand,
     )
+    scene_kind: EnumProperty(
+        name="Scene",
+        description="What all that will not be picked is, where no model and no map gives depth",
+        items=ground.CHOICES,
+        default="AUTO",
+    )
     horizon: FloatProperty(
         name="Horizon",
-        description="Height of the horizon, from 0 at the top of the photo to 1 at the bottom",
+        description="Height of a ground's horizon, from 0 at the top of the photo to 1 at the "
+        "bottom",
         default=LIFT.horizon,
         min=0.0,
         max=0.95,
+        update=_show_horizon,
     )
     near: FloatProperty(
         name="Near", description="Distance of the nearest points", default=LIFT.near, min=0.001

@@ -10,7 +10,7 @@ import bpy
 from . import prefs, props
 from .link import pump
 from .ops import OPERATORS, live, mend
-from .scene import notices, overlay, picks, pictures, selection, upgrade
+from .scene import horizon, notices, overlay, picks, pictures, selection, upgrade
 from .ui import PANELS
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def unregister() -> None:
     What stayed behind would keep the extension from being enabled again until Blender is restarted.
     """
     steps = [
+        horizon.stop,
         upgrade.stop,
         overlay.stop,
         selection.stop,

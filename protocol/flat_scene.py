@@ -16,6 +16,8 @@ from .arrays import Array
 SceneKind = Literal["ground", "backdrop"]
 GROUND: SceneKind = "ground"
 BACKDROP: SceneKind = "backdrop"
+DEPTH_NAMES: dict[SceneKind, str] = {GROUND: "ground plane", BACKDROP: "backdrop"}
+"""What a lift says made its depth."""
 AUTO = "auto"
 """Whoever lifts the photo chooses one of the two by what it shows."""
 LOWEST_HORIZON = 0.95

@@ -24,7 +24,7 @@ TEXT: dict[str, Any] = {"text": True, "errors": "backslashreplace"}
 
 FLOWER: dict[str, Any] = {
     "photo": "flower.jpg",
-    "lift": {"horizon": 0.5, "near": 2.0, "far": 20.0},
+    "lift": {"scene_kind": "GROUND", "horizon": 0.5, "near": 2.0, "far": 20.0},
     "picks": [
         {"name": "Dahlia", "moving": True, "clicks": [[325, 200, True]]},
         {"name": "Bud", "moving": False, "clicks": [[365, 400, True]]},
@@ -41,7 +41,13 @@ TINY: dict[str, dict[str, Any]] = {"levitor": {"width": 192, "height": 128, "ste
 
 CHINA: dict[str, Any] = {
     "photo": "china.jpg",
-    "lift": {"horizon": 0.48, "near": 2.0, "far": 40.0, "horizontal_fov": 60.0},
+    "lift": {
+        "scene_kind": "GROUND",
+        "horizon": 0.48,
+        "near": 2.0,
+        "far": 40.0,
+        "horizontal_fov": 60.0,
+    },
     "picks": [
         {
             "name": "Trees",

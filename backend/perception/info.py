@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from protocol.flat_scene import BACKDROP as BACKDROP_KIND
+from protocol.flat_scene import DEPTH_NAMES, GROUND
 from protocol.messages import PerceptionInfo
 
-RAMP = "ground plane"
-BACKDROP = "backdrop"
+RAMP, BACKDROP = DEPTH_NAMES[GROUND], DEPTH_NAMES[BACKDROP_KIND]
 GIVEN_DEPTH = "depth map from file"
 GRABCUT = "GrabCut"
 GIVEN_MASK = "mask from file"

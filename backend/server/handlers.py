@@ -18,13 +18,14 @@ from backend.engines.base import LOADING, Engine
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
+from backend.perception import info
 from backend.perception import registry as models
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
 from backend.pipeline import LiftOptions, OnPhase, OnPreview, PreviewOptions
 from backend.resources import Resources
 from backend.server import convert
-from protocol import content, messages
+from protocol import content, flat_scene, messages
 from protocol.arrays import Array
 from protocol.errors import ShotError
 from protocol.rates import frame_rate
@@ -148,6 +149,9 @@ def lift_photo(
         notes += given.notes
         depth_map = given.values
     image, _ = content.array_blob_of(photo.pixels)
+    kind = message.scene_kind
+    if kind == flat_scene.AUTO and message.depth_model == info.RAMP:
+        kind = flat_scene.GROUND  # who names it means it
     fov, source = message.horizontal_fov, pipeline.GIVEN
     if fov == 0:
         fov, source = pipeline.DEFAULT_FOV, pipeline.BY_DEFAULT
@@ -167,7 +171,7 @@ def lift_photo(
             nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
             depth_size=message.depth_size,
             clean_edges=message.clean_edges,
-            scene_kind=message.scene_kind,
+            scene_kind=kind,
         ),
         on_step,
         _perception(

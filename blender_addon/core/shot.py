@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -39,13 +40,20 @@ class Picked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """What a lift fixed: size in pixels, the photo's camera, and the depth range."""
+    """What a lift fixed: size in pixels, the photo's camera, and the depth range.
+
+    Attributes:
+        kind: of its scene, ``ground`` or ``backdrop``; empty where a model or a map gave the depth.
+        horizon: of a ground, as a fraction of the height from the top.
+    """
 
     height: int
     width: int
     intrinsics: Array
     near: float
     far: float
+    kind: Literal["", "ground", "backdrop"] = ""
+    horizon: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,7 @@ def scene_of(photo: Photo, clouds: Sequence[Cloud]) -> tuple[messages.Scene, dic
         intrinsics=photo.intrinsics,
         near=photo.near,
         far=photo.far,
+        kind=photo.kind,
     )
     return scene, {image_ref.sha256: image_bytes, depth_ref.sha256: depth_bytes}
 

@@ -17,6 +17,7 @@ from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
 from .set_fov import LEVITOR_OT_set_fov
+from .set_scene import LEVITOR_OT_set_scene
 from .watch_take import LEVITOR_OT_watch_take
 
 OPERATORS = (
@@ -24,6 +25,7 @@ OPERATORS = (
     LEVITOR_OT_disconnect,
     LEVITOR_OT_lift,
     LEVITOR_OT_set_fov,
+    LEVITOR_OT_set_scene,
     LEVITOR_OT_pick,
     LEVITOR_OT_cycle_mask,
     LEVITOR_OT_make_instance,

@@ -6,22 +6,23 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
 from ..core import lift as pure
 from ..core.shot import Photo
 from ..link import pump
 from ..link.pump import Errand
-from ..link.wire import ShotError, content, messages
-from ..scene import files, lifts, view
+from ..link.wire import ShotError, content, flat_scene, messages
+from ..scene import files, ground, horizon, lifts, view
 from ..scene.lifts import Asked
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
 _SETTINGS = (
+    "scene_kind",
     "horizon",
     "near",
     "far",
@@ -55,6 +56,12 @@ class LEVITOR_OT_lift(Operator):
         name="Field Of View",
         description="Horizontal field of view of the photo in degrees; 0 takes it from its file",
         default=0.0,
+        options={"SKIP_SAVE"},
+    )
+    scene_kind: EnumProperty(
+        name="Scene",
+        description="What all that will not be picked is, where no model and no map gives depth",
+        items=ground.CHOICES,
         options={"SKIP_SAVE"},
     )
     horizon: FloatProperty(
@@ -175,11 +182,12 @@ class LEVITOR_OT_lift(Operator):
             segment_model=self.segment_model,
             depth_size=self.depth_size,
             clean_edges=self.clean_edges,
+            scene_kind=self.scene_kind.lower(),
         )
         errand = Errand(
             kind="lift",
             label=path.name,
-            place=partial(_place, asked=Asked.in_scene(scene), path=path),
+            place=partial(_place, asked=Asked.in_scene(scene), path=path, wanted=message),
         )
         task = link.start(message, blobs, errand)
         if not self.wait:
@@ -195,7 +203,14 @@ def _fill(operator: Operator, settings: Any) -> None:
         operator.horizontal_fov = settings.horizontal_fov
 
 
-def _place(result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked, path: Path) -> str:
+def _place(
+    result: messages.Lifted,
+    blobs: Mapping[str, bytes],
+    *,
+    asked: Asked,
+    path: Path,
+    wanted: messages.Lift,
+) -> str:
     scene = asked.itself()
     if scene is None:
         raise ShotError(
@@ -212,6 +227,8 @@ def _place(result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked,
         intrinsics=result.scene.intrinsics,
         near=result.scene.near,
         far=result.scene.far,
+        kind=_kind(result),
+        horizon=horizon.typed(wanted.horizon),
     )
     facts = {
         "uid": uuid.uuid4().hex,
@@ -220,7 +237,7 @@ def _place(result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked,
         "segment_model": result.segment_model,
         "fov_source": result.fov_source,
         "upright": result.upright,
-        "notes": "\n".join(result.notes),
+        "notes": "\n".join((*result.notes, *_older(result, wanted))),
     }
     points = pure.cloud_of(image, depth, segments, photo.intrinsics)
     lifts.place(scene, path.stem, photo, points, facts)
@@ -228,3 +245,17 @@ def _place(result: messages.Lifted, blobs: Mapping[str, bytes], *, asked: Asked,
     said = view.look_through(scene)
     bpy.ops.ed.undo_push(message="Lift Photo")
     return said
+
+
+def _kind(result: messages.Lifted) -> Literal["", "ground", "backdrop"]:
+    # A server of before 1.2 does not say it: its only scene in which things stand is a ground
+    return result.scene.kind or ("ground" if result.upright else "")
+
+
+def _older(result: messages.Lifted, wanted: messages.Lift) -> list[str]:
+    if not result.upright or result.scene.kind or wanted.scene_kind == flat_scene.GROUND:
+        return []
+    return [
+        f"{ground.NOTE}The backend is older and knows a ground only. To have a backdrop, change "
+        "Scene now."
+    ]

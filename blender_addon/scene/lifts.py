@@ -21,6 +21,8 @@ from .changes import Changes
 BACKGROUND = "LeviTor Background"
 REST = "levitor_rest"
 """Custom property of a handle: where it rests, 16 numbers, row by row."""
+KIND, HORIZON = "levitor_scene_kind", "levitor_horizon"
+"""Custom properties of a lift; a lift of before 1.2 of the protocol has none."""
 DELETED = "Undo its deletion, or remove the instance from the list."
 
 
@@ -55,6 +57,7 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         background.hide_select = True  # a click or a box over the photo means what is before it
         collection["levitor_intrinsics"] = [float(v) for v in photo.intrinsics.ravel()]
         collection["levitor_near"], collection["levitor_far"] = photo.near, photo.far
+        collection[KIND], collection[HORIZON] = photo.kind, photo.horizon
         lift = collection.levitor
         for key, value in facts.items():
             setattr(lift, key, value)
@@ -196,12 +199,20 @@ def photo_of(collection: Collection) -> Photo:
         intrinsics=np.array(collection["levitor_intrinsics"], np.float64).reshape(3, 3),
         near=float(collection["levitor_near"]),
         far=float(collection["levitor_far"]),
+        kind=collection.get(KIND, ""),
+        horizon=float(collection.get(HORIZON, 0.0)),
     )
 
 
 def is_handle(ob: Object) -> bool:
     """Whether ``ob`` is the handle of an instance, or a copy of one."""
     return REST in ob
+
+
+def shape_of(collection: Collection) -> tuple[Any, ...]:
+    """What may move all points of a lift at once: they stay while this is the same."""
+    photo = photo_of(collection)
+    return (*photo.intrinsics.ravel().tolist(), photo.kind, photo.horizon)
 
 
 def rest_of(handle: Object) -> Array:

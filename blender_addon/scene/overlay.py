@@ -61,7 +61,7 @@ def _outline(
     collection: Collection, ob: Object, state: Any, handle: Object | None, colour: Any
 ) -> None:
     """Draw around the points of ``ob``, or around those that are picked where it has no handle."""
-    state = (state, ob.data.session_uid, tuple(collection["levitor_intrinsics"]))
+    state = (state, ob.data.session_uid, lifts.shape_of(collection))
     if _kept.get(ob.session_uid, (None,))[0] != state:
         try:
             ends = _ends(collection, ob, handle)

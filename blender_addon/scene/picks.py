@@ -15,11 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy.types import Collection
 
 from ..core.candidates import Box, Candidates, Click
 from ..link.wire import ShotError, messages
-from . import cloud, view
+from . import cloud, ground, lifts, view
 
 LIMIT = 256_000_000
 """Bytes of answers in memory; undo goes back further only without the other masks."""
@@ -138,8 +139,12 @@ def _make_room(newest: str) -> None:
 
 
 def _show(lift: Any, found: Candidates, index: int) -> None:
-    background = lift.background
-    mask, depth = found.masks[index].at(cloud.pixels(background), lift.width * lift.height)
+    background, pixel = lift.background, cloud.pixels(lift.background)
+    mask, depth = found.masks[index].at(pixel, lift.width * lift.height)
+    # The scene may have become another one since the answer
+    stands = ground.picked_depth(lift, lifts.photo_of(lift.id_data), pixel, mask)
+    if stands is not None:
+        depth = np.where(mask, np.float32(stands), depth)
     cloud.set_floats(background.data, cloud.PICK, mask)
     cloud.set_floats(background.data, cloud.PICK_DEPTH, depth)
     background.update_tag()

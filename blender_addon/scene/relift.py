@@ -1,4 +1,6 @@
-"""Another field of view for a lift that is there: no photo, no model and no backend is asked.
+"""A lift that is there, in another shape: no photo, no model and no backend is asked.
+
+Here is another field of view, and what carries handles along with any change of the points.
 
 Every point keeps its pixel and its depth and moves along with its pixel's ray. The camera gets the
 lens, so that the photo looks as before; zooms keep their ratio to it. A handle rests where its
@@ -8,8 +10,9 @@ and scaled as before: a key that was (0.3, -0.4, 0.1) from rest still is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,6 +30,7 @@ BY_HAND = "set by hand"
 _STANDS = 1e-4
 """How far from where it belongs a handle still counts as standing there, in Blender units."""
 
+_VALUE = {"position": "vector"}
 Steps = list[Callable[[], None]]
 """What sets things back, in the order in which they were changed."""
 
@@ -56,35 +60,83 @@ def set_fov(scene: Scene, collection: Collection, degrees: float) -> str:
             "fov", f"{str(error).capitalize()}.", "Ordinary lenses have 20 to 90."
         ) from error
     lifts.present(scene, collection)
-    handles = [item.handle for item in lift.instances]
-    rests = {handle: _rest_under(handle, old, new) for handle in handles}
+    rests = {item.handle: _rest_under(item.handle, old, new) for item in lift.instances}
     parts = [(lift.background, None), *((item.points, item.handle) for item in lift.instances)]
-    moved = [_positions(ob, rests.get(handle), new, photo.width) for ob, handle in parts]
+    moved = [
+        Part(ob=ob, position=_positions(ob, rests.get(handle), new, photo.width))
+        for ob, handle in parts
+    ]
     cameras = _cameras(scene, collection)
     lenses = [coords.lens_of(k, photo.width, photo.height).focal for k in (old, new)]
-    for owner in (collection, *handles, *cameras):
+    for owner in (collection, *cameras):
+        keys.check(owner)
+
+    def also(back: Steps) -> None:
+        for ob, _ in parts:
+            _set_pixel(ob, old, new, back)
+        for data in cameras:
+            _zoom(data, lenses[0], lenses[1], back)
+        put(collection, "levitor_intrinsics", [float(v) for v in new.ravel()], back)
+        put_attribute(lift, "fov_source", BY_HAND, back)
+
+    return carry(scene, collection, rests, moved, also)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The points of one object, as they shall be.
+
+    Attributes:
+        ob: the object.
+        position: (n, 3), relative to where its handle rests then.
+        values: further attributes of the mesh, (n,) float32 by name.
+    """
+
+    ob: Object
+    position: Array
+    values: Mapping[str, Array] = field(default_factory=dict[str, Array])
+
+
+def carry(
+    scene: Scene,
+    collection: Collection,
+    rests: Mapping[Object, Array],
+    parts: Sequence[Part],
+    also: Callable[[Steps], None],
+) -> str:
+    """Move points and where handles rest, and with these all that the handles do; all or nothing.
+
+    Args:
+        scene: that holds the lift.
+        collection: the lift.
+        rests: (4, 4) where each handle shall rest, in Blender's world.
+        parts: the points.
+        also: what else is changed; it adds to the steps back.
+
+    Returns:
+        What the artist should know, see :func:`set_fov`.
+
+    Raises:
+        ShotError: a handle comes from another file, say; nothing has changed then.
+    """
+    lift, handles = collection.levitor, list(rests)
+    for owner in handles:
         keys.check(owner)
     held = [handle for handle in handles if _held(handle)]
     stood, way = _at_start(scene, held), dict[Object, Array]()
     above = [handle.parent for handle in handles if handle.parent is not None]
     under = dict(zip(above, _at_start(scene, above), strict=True))
     with _all_or_nothing() as back:
-        for (ob, _), positions in zip(parts, moved, strict=True):
-            _write(ob, positions, back)
-            _set_pixel(ob, old, new, back)
+        for part in parts:
+            _write(part, back)
         for handle in sorted(handles, key=_depth):
             way[handle] = rests[handle][:3, 3] - lifts.rest_of(handle)[:3, 3]
             if handle.parent is None:
                 _shift(handle, lifts.rest_of(handle)[:3, 3], rests[handle][:3, 3], back)
             elif handle.parent_type == "OBJECT":
                 _shift_below(scene, handle, under[handle.parent], way[handle], back)
-            _put(handle, lifts.REST, [float(v) for v in rests[handle].ravel()], back)
-        for data in cameras:
-            _zoom(data, lenses[0], lenses[1], back)
-        _put(collection, "levitor_intrinsics", [float(v) for v in new.ravel()], back)
-        source = lift.fov_source
-        back.append(lambda: setattr(lift, "fov_source", source))
-        lift.fov_source = BY_HAND
+            put(handle, lifts.REST, [float(v) for v in rests[handle].ravel()], back)
+        also(back)
     view.layer_of(scene).update()
     stays = [
         item.name
@@ -125,21 +177,26 @@ def _positions(ob: Object, rest: Array | None, intrinsics: Array, width: int) ->
     return found if rest is None else found - rest[:3, 3]
 
 
-def _write(ob: Object, positions: Array, back: Steps) -> None:
+def _write(part: Part, back: Steps) -> None:
+    ob = part.ob
     if ob.data.users > 1:  # an object of the artist's may show it too
         shared = ob.data
         back.append(lambda: setattr(ob, "data", shared))
         ob.data = shared.copy()
     mesh = ob.data
-    before = np.empty(positions.size, np.float32)
-    mesh.attributes["position"].data.foreach_get("vector", before)
+    after = {"position": np.ascontiguousarray(part.position, np.float32).ravel()}
+    after |= {name: np.ascontiguousarray(v, np.float32) for name, v in part.values.items()}
+    before = {name: np.empty(values.size, np.float32) for name, values in after.items()}
+    for name, values in before.items():
+        mesh.attributes[name].data.foreach_get(_VALUE.get(name, "value"), values)
 
-    def put(values: Array) -> None:
-        mesh.attributes["position"].data.foreach_set("vector", values)
+    def put_all(found: Mapping[str, Array]) -> None:
+        for name, values in found.items():
+            mesh.attributes[name].data.foreach_set(_VALUE.get(name, "value"), values)
         mesh.update()
 
-    back.append(lambda: put(before))
-    put(np.ascontiguousarray(positions, np.float32).ravel())
+    back.append(lambda: put_all(before))
+    put_all(after)
 
 
 def _set_pixel(ob: Object, old: Array, new: Array, back: Steps) -> None:
@@ -243,7 +300,16 @@ def _change(curve: FCurve, change: Callable[[float], float], back: Steps) -> Non
     put([[(at, change(value)) for at, value in three] for three in before])
 
 
-def _put(owner: Any, name: str, value: list[float], back: Steps) -> None:
-    before = list(owner[name])
+def put(owner: Any, name: str, value: Any, back: Steps) -> None:
+    """Set a custom property: a number, a text or a list of numbers."""
+    before = owner[name]
+    before = before if isinstance(before, int | float | str) else list(before)
     back.append(lambda: owner.__setitem__(name, before))
     owner[name] = value
+
+
+def put_attribute(owner: Any, name: str, value: Any, back: Steps) -> None:
+    """Set a declared property."""
+    before = getattr(owner, name)
+    back.append(lambda: setattr(owner, name, before))
+    setattr(owner, name, value)

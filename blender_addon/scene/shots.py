@@ -89,7 +89,7 @@ _latest: list[tuple[Any, tuple[messages.Scene, dict[str, bytes]]]] = []
 
 def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict[str, bytes]]:
     """The scene message of a lift and its blobs; kept until another lift or instance is made,
-    or the field of view is changed.
+    or the field of view or the scene is changed.
 
     Raises:
         ShotError: an object or some of its points are gone.
@@ -100,7 +100,7 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     # Undo brings an earlier mesh back under its earlier number.
     state = (
         lift.uid,
-        list(collection["levitor_intrinsics"]),
+        lifts.shape_of(collection),
         [(mesh.session_uid, len(mesh.vertices)) for mesh in meshes],
     )
     if not _latest or _latest[0][0] != state:

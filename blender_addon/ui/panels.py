@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.types import Context, Panel, UILayout
 
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
+from ..link.wire import flat_scene
 from ..ops import live, mend, pick
-from ..scene import busy, notices, options, picks, pictures, selection, sequencer, view
+from ..scene import busy, lifts, notices, options, picks, pictures, selection, sequencer, view
 from .lists import draw_jobs, draw_notices, draw_options, draw_text
 
 
@@ -35,6 +38,34 @@ def draw_kind(layout: UILayout, kind: str) -> None:
     if link.holds(kind) and (hindrance := busy.hindrance()) is not None:
         reason, fix = hindrance
         draw_text(layout, f"A result waits, since {reason}. {fix}")
+
+
+def _draw_scene(layout: UILayout, lift: Any, kind: str) -> None:
+    """Draw ground or backdrop, where the lift is one of them; say why not where it is neither."""
+    column = layout.column(align=True)
+    if kind:
+        column.prop(lift, "scene_kind")
+        if kind == "ground":
+            column.prop(lift, "horizon")
+    elif lift.upright:
+        draw_text(column, "Scene: Ground, from an older LeviTor. To change it, lift again.")
+    else:
+        draw_text(column, f"Scene: as {lift.depth_model} sees it; no ground, no backdrop.")
+    if lift.scene_said:
+        draw_text(column, lift.scene_said)
+
+
+def _measured(settings: Any) -> str:
+    """What will give the next lift its depth; empty where that is a ground or a backdrop."""
+    if settings.depth_path:
+        return "the depth map"
+    welcome, name = pump.link().welcome, settings.depth_model
+    found = welcome.perception if welcome is not None else ()
+    depths = [one.name for one in found if one.task == "depth"]
+    if name == "auto" and depths:
+        name = depths[0]
+    flat = ("", "auto", "offline", *flat_scene.DEPTH_NAMES.values())
+    return "" if name in flat else name
 
 
 class LEVITOR_PT_photo(_Tab, Panel):
@@ -64,6 +95,8 @@ class LEVITOR_PT_photo(_Tab, Panel):
                 column.label(text=f"Field of view: {lift.fov_source}")
             if lift.fov_said:
                 draw_text(layout, lift.fov_said)
+            _draw_scene(layout, lift, lifts.photo_of(settings.lift).kind)
+            column = layout.column(align=True)
             column.label(text=f"Depth: {lift.depth_model}")
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
@@ -88,7 +121,13 @@ class LEVITOR_PT_lift_settings(_Tab, Panel):
         row = column.row()
         row.active = not settings.fov_from_photo
         row.prop(settings, "horizontal_fov")
-        column.prop(settings, "horizon")
+        column = layout.column(align=True)
+        if measured := _measured(settings):
+            draw_text(column, f"Scene and horizon do not apply: the depth will be {measured}'s.")
+        else:
+            column.prop(settings, "scene_kind")
+            if settings.scene_kind != "BACKDROP":
+                column.prop(settings, "horizon")
         column = layout.column(align=True)
         column.prop(settings, "near")
         column.prop(settings, "far")

@@ -148,18 +148,42 @@ class Stage:
         self.pure = module(addon, "core.lift")
         self.shot = module(addon, "core.shot")
 
-    def lift(self, width=64, height=48, fx=60.0, fy=60.0, cx=None, cy=None, name="test"):
+    def lift(
+        self,
+        width=64,
+        height=48,
+        fx=60.0,
+        fy=60.0,
+        cx=None,
+        cy=None,
+        name="test",
+        kind="",
+        horizon=0.0,
+    ):
         """Place a photo of random bytes, with depths from 2 to 9; returns its collection."""
         rng = np.random.default_rng(7)
         self.image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         self.depth = rng.uniform(2, 9, (height, width)).astype(np.float32)
+        if kind:
+            flat = module(self.addon, "link.wire").flat_scene
+            rows = flat.row_depths(kind, height, horizon, 2.0, 9.0)
+            self.depth = np.repeat(rows[:, None], width, 1)
         segments = np.zeros((height, width), np.int32)
         segments[:, width // 2 :] = 1
         cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
         self.k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-        photo = self.shot.Photo(height=height, width=width, intrinsics=self.k, near=2.0, far=9.0)
+        photo = self.shot.Photo(
+            height=height,
+            width=width,
+            intrinsics=self.k,
+            near=2.0,
+            far=9.0,
+            kind=kind,
+            horizon=horizon,
+        )
         points = self.pure.cloud_of(self.image, self.depth, segments, self.k)
-        self.lifts.place(bpy.context.scene, name, photo, points, {"uid": uuid.uuid4().hex})
+        facts = {"uid": uuid.uuid4().hex, "upright": bool(kind)}
+        self.lifts.place(bpy.context.scene, name, photo, points, facts)
         return bpy.context.scene.levitor.lift
 
     def instance(

@@ -193,7 +193,7 @@ def test_a_real_photo_is_lifted_and_undo_brings_back_the_empty_scene(connected, 
     lift = scene.levitor.lift.levitor
     assert scene.levitor.lift.name == "LeviTor flower"
     assert (lift.width, lift.height) == (640, 426)
-    assert "ground plane" in lift.depth_model
+    assert (lift.depth_model, lift.scene_kind) == ("backdrop", "BACKDROP")
     assert scene.camera.name == "LeviTor Camera"
     bpy.ops.ed.undo()
     assert contents() == before
