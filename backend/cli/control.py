@@ -47,11 +47,13 @@ def run(args: argparse.Namespace) -> int:
         **{part: not getattr(args, f"no_{part}") for part in PARTS},
     )
     with progress_bar() as on_step:
-        video, frames = preview_video(wanted, blobs.__getitem__, on_step, exact=args.exact)
+        video, frames, notes = preview_video(wanted, blobs.__getitem__, on_step, exact=args.exact)
     media.write_atomically(args.out, video)
     print(
         f"{args.out}: {shot.frame_end - shot.frame_start + 1} frames, "
         f"{frames.points_a_frame:.0f} points a frame, "
         f"{shot.moved_from_rest.shape[1]} moving instances"
     )
+    for note in notes:
+        print(note)
     return 0

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
         f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - began:.1f} s"
     )
+    for note in take.notes:
+        print(note)
     if args.control is not None:
         media.write_atomically(args.control, media.encode_video(preview, shot.fps, frames))
         print(f"{args.control}: instance ids and depth")

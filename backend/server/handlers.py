@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from backend import device, media, pipeline
+from backend import contracts, device, media, pipeline
+from backend.control import hidden
 from backend.control.preview import ControlFrames
 from backend.engines import registry
 from backend.engines.base import LOADING, Engine
@@ -266,8 +267,10 @@ def render_video(
     """The take of a shot as MP4 bytes, and the take itself; the command line calls it too."""
     if found := problems(shot):
         raise found[0]
-    engine = _engine(shot.engine, on_step)
-    take = pipeline.render(convert.shot_from_message(shot, get), engine, on_step, on_preview)
+    engine, ours = _engine(shot.engine, on_step), convert.shot_from_message(shot, get)
+    told = _hidden(shot, ours)
+    take = pipeline.render(ours, engine, on_step, on_preview)
+    take = replace(take, notes=(*told, *take.notes))
     video = media.encode_video(
         take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )
@@ -278,7 +281,7 @@ def preview(
     message: messages.Preview, job: str, blobs: Blobs, on_step: OnPhase
 ) -> messages.Previewed:
     """Shot in, its control as a video out."""
-    video, shown = preview_video(message, blobs.get, on_step)
+    video, shown, notes = preview_video(message, blobs.get, on_step)
     blobs.put(video)
     _, _, height, width = shown.shape
     return messages.Previewed(
@@ -290,13 +293,14 @@ def preview(
         fps=float(frame_rate(message.shot.fps)),
         shot=content.shot_hash(message.shot),
         points=shown.points_a_frame,
+        notes=notes,
     )
 
 
 def preview_video(
     message: messages.Preview, get: convert.GetBlob, on_step: OnPhase, exact: bool = False
-) -> tuple[bytes, ControlFrames]:
-    """A shot's control as MP4 bytes, and its frames; the command line calls it too."""
+) -> tuple[bytes, ControlFrames, tuple[str, ...]]:
+    """A shot's control as MP4 bytes, its frames and notes; the command line calls it too."""
     shot = message.shot
     if found := problems(shot):
         raise found[0]
@@ -308,11 +312,19 @@ def preview_video(
         exact=exact,
     )
     draft = _engine(DRAFT, on_step) if message.over == "draft" else None
-    frames = pipeline.preview(convert.shot_from_message(shot, get), draft, options, on_step)
+    ours = convert.shot_from_message(shot, get)
+    told = _hidden(shot, ours)
+    frames = pipeline.preview(ours, draft, options, on_step)
     video = media.encode_video(
         frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )
-    return video, frames
+    return video, frames, told
+
+
+def _hidden(shot: messages.Shot, ours: contracts.Shot) -> tuple[str, ...]:
+    """What the artist should know of things that go below the ground or behind the backdrop."""
+    times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
+    return hidden.notes(ours, [item.name for item in shot.instances], times.tolist())
 
 
 def _length(shot: messages.Shot) -> int:

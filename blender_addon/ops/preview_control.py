@@ -124,4 +124,5 @@ def _arrive(
     strip = previews.place(preview, muted=live)
     if not live:  # an undo is to take back the artist's last edit, not the preview of it
         bpy.ops.ed.undo_push(message="Preview Control")
-    return f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."
+    where = f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."
+    return "\n".join((where, *result.notes))

@@ -190,7 +190,7 @@ def _arrive(
     if busy.loads() == loads:
         folder = files.takes_folder()  # the file may have been saved since
     stem = strips.take_name(photo.removeprefix("LeviTor "), result.engine, result.seed, result.job)
-    path, note = files.keep_take(folder, stem, blobs[result.video.sha256])
+    path, moved = files.keep_take(folder, stem, blobs[result.video.sha256])
     take = sequencer.Take(
         job=result.job,
         lift=lift,
@@ -216,4 +216,4 @@ def _arrive(
         except ShotError as error:
             return f"Kept as {path}. {error.sentence} {error.fix}".strip()
         bpy.ops.ed.undo_push(message="Place Take")
-    return note
+    return "\n".join(filter(None, (moved, *result.notes)))

@@ -6,7 +6,7 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
-from .conftest import contents, link, module
+from .conftest import contents, last_job, link, module
 
 NEAR, FAR, HEIGHT, WIDTH = 2.0, 9.0, 48, 64
 ROWS, COLUMNS = slice(10, 20), slice(10, 20)
@@ -261,6 +261,26 @@ def test_a_pick_stands_where_the_backend_says_and_after_a_change_where_it_would_
         message, _ = read.scene_of(scene, scene.levitor.lift)
         found.append((message.depth, message.kind))
     assert found[0] == found[1]
+
+
+def test_a_take_and_a_preview_say_what_goes_below_the_ground(connected, flower, addon, home):
+    scene = connected
+    scene.frame_start, scene.frame_end = 5, 12
+    bpy.ops.levitor.lift(
+        filepath=str(flower), max_side=320, scene_kind="GROUND", horizon=0.5, wait=60.0
+    )
+    bpy.ops.levitor.pick(x=160, y=100, wait=60.0)
+    bpy.ops.levitor.make_instance(name="Flower")
+    bpy.ops.levitor.key_handle(instance="Flower", frame=5)
+    bpy.ops.levitor.key_handle(instance="Flower", frame=12, move=(0, 0, -0.7))
+    bpy.ops.levitor.render(wait=120.0)
+    assert "'Flower' goes below or behind the ground on frames " in last_job(addon).sentence
+    assert " to 12, where up to " in last_job(addon).sentence
+    bpy.ops.levitor.preview_control(over="PHOTO", wait=60.0)
+    assert "'Flower' goes below or behind the ground on frames " in last_job(addon).sentence
+    bpy.ops.levitor.set_scene(scene_kind="BACKDROP")
+    bpy.ops.levitor.render(wait=120.0)
+    assert last_job(addon).sentence == ""
 
 
 def test_the_settings_say_when_a_depth_map_or_network_decides(connected, addon):

@@ -80,6 +80,17 @@ def test_a_shot_file_becomes_a_video_of_its_blender_frames(shot_file, tmp_path, 
     assert "8 frames of 48 x 32" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["render", "control"])
+def test_what_goes_behind_the_scene_is_told_by_name_and_frame(shot_file, tmp_path, capsys, command):
+    shot, _ = a_shot()
+    moved = shot.moved_from_rest.copy()
+    moved[2:, 0, 2, 3] = 1.0  # from the wall at 5, of which it is a part, to 6
+    path = shot_file(scene=replace(shot.scene, kind="backdrop"), moved_from_rest=moved)
+    assert main([command, str(path), "-o", str(tmp_path / "out.mp4")]) == 0
+    told = "'Square' goes behind the backdrop on frames 14.67 to 17, where up to 100 % of it is"
+    assert told in capsys.readouterr().out
+
+
 def test_it_gives_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     out = tmp_path / "out.mp4"
     main(["render", str(shot_file()), "-o", str(out)])
@@ -117,7 +128,7 @@ def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     assert main(["control", str(shot_file()), "-o", str(out), "--no-depth"]) == 0
     shot, blobs = a_shot()
     wanted = Preview(shot=shot, depth=False)
-    video, shown = preview_video(wanted, blobs.__getitem__, lambda *step: None)
+    video, shown, _ = preview_video(wanted, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
     assert shown.shape == (FRAMES, 3, HEIGHT, WIDTH)
     assert shown.points_a_frame == 3

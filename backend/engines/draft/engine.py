@@ -22,15 +22,12 @@ from backend.autograd import without_gradients
 from backend.contracts import Control, OnStep
 from backend.control.draft import DraftSignal, draft_signal
 from backend.control.fill import blur, pull_push
+from backend.control.hidden import CONTACT
 from backend.engines.base import Scalar
 from backend.engines.draft.body import Solid, mean_depth
 from backend.engines.draft.spec import SPEC
 from backend.engines.draft.warp import Cutout
 from backend.resources import Resources
-
-CONTACT = 0.02
-"""Of its depth, how far something may be behind a surface and still be seen before it: what stands
-on the ground touches it."""
 
 
 class DraftEngine:
