@@ -200,6 +200,16 @@ def test_a_pick_under_way_stands_in_the_new_scene(stage):
     assert set(found.tolist()) == {standing(stage, "backdrop", 0.2)}
 
 
+def test_what_is_removed_after_a_change_returns_to_the_scene_that_is_there_now(stage):
+    lift, _ = lifted(stage)
+    bpy.ops.levitor.set_scene(horizon=0.5)
+    bpy.ops.levitor.remove_instance(instance="Box")
+    background = stage.cloud.read(lift.background)
+    assert len(background) == HEIGHT * WIDTH
+    assert (background.depth == ground_rows(stage, 0.5)[background.pixel // WIDTH]).all()
+    assert seen(stage, lift.background) < 0.01
+
+
 @pytest.mark.parametrize("horizon", [-0.1, 0.96, float("nan")])
 def test_a_horizon_without_ground_below_is_refused_and_nothing_changes(stage, horizon):
     lift, _ = lifted(stage)
