@@ -2,38 +2,28 @@
 
 Numbers that must survive as doubles (intrinsics, near, far, rest matrices) are custom properties
 on the collection and on the handles instead, since Blender's float properties have 32 bits.
-
-Nothing here can be keyed: a shot has one setting from end to end, and a keying set that takes in
-whatever can be animated would give a handle channels that no artist asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import bpy
-from bpy import props
 from bpy.props import CollectionProperty, PointerProperty
 from bpy.types import Context, PropertyGroup
 
-from .core import fov, names
 from .link import pump
-from .link.wire import ShotError, messages
-from .scene import ground, handles, horizon, lifts, relift, shapes
-
-# Not animatable, which is what Blender's own are unless they are told otherwise.
-BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty = (
-    partial(kind, options=set())
-    for kind in (
-        props.BoolProperty,
-        props.EnumProperty,
-        props.FloatProperty,
-        props.FloatVectorProperty,
-        props.IntProperty,
-        props.StringProperty,
-    )
+from .link.wire import messages
+from .props_kinds import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    StringProperty,
 )
+from .props_lift import LEVITOR_PG_click, LEVITOR_PG_instance, LEVITOR_PG_lift
+from .scene import ground, horizon, lifts, shapes
 
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -47,185 +37,6 @@ PREVIEW_SHOW = (
     ("POINTS", "Points", "Draw the control points"),
     ("DEPTH", "Depth", "Show the depth beside"),
 )
-
-
-def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
-    items = self.id_data.levitor.instances
-    others = [item.name for item in items if item != self]
-    if (unique := names.unique(self.name, others)) != self.name:
-        self.name = unique  # calls this again, with nothing left to do
-
-
-def _flatten(self: LEVITOR_PG_instance, context: Context) -> None:
-    try:
-        shapes.flatten(self.id_data, self)
-    except ShotError:  # a field cannot say why; it shows what the points show
-        self.flatten = shapes.flatten_of(self.points)
-
-
-def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
-    if 0 <= self.active_instance < len(self.instances):
-        handle = self.instances[self.active_instance].handle
-        if handle is not None and not handles.is_chosen(context.scene, handle):
-            handles.select(context.scene, handle)
-
-
-class LEVITOR_PG_instance(PropertyGroup):
-    """Something picked out of the photo: its points and the handle that moves them."""
-
-    name: StringProperty(
-        name="Name", description="Name of the instance", default="Instance", update=_keep_unique
-    )
-    handle: PointerProperty(
-        name="Handle", description="Empty that moves the instance", type=bpy.types.Object
-    )
-    points: PointerProperty(
-        name="Points", description="Points of the instance", type=bpy.types.Object
-    )
-    moving: BoolProperty(
-        name="Moving",
-        description="Whether the instance moves in the shot; one that stays can still hide others",
-        default=True,
-    )
-    flatten: FloatProperty(
-        name="Flatten",
-        description="From 0, the relief of its depth, to 1, a flat cut-out; through the photo's "
-        "camera at rest nothing changes",
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        options=set(),  # a shot has one shape from end to end
-        update=_flatten,
-    )
-    thickness: FloatProperty(
-        name="Thickness",
-        description="Depth of the body behind it, in Blender units; its sides are seen when it "
-        "turns or the camera goes round it, in drafts and renders only",
-        default=0.0,
-        min=0.0,
-        soft_max=2.0,
-        options=set(),
-    )
-
-
-class LEVITOR_PG_click(PropertyGroup):
-    """A click of the pick under way, in pixels of the photo."""
-
-    x: FloatProperty(name="X", description="Pixels from the left edge of the photo")
-    y: FloatProperty(name="Y", description="Pixels from the top edge of the photo")
-    positive: BoolProperty(
-        name="Positive", description="Whether the click means the instance", default=True
-    )
-
-
-def _fov(self: LEVITOR_PG_lift) -> float:
-    collection = self.id_data
-    if "levitor_intrinsics" not in collection:
-        return 0.0
-    return fov.degrees_of(lifts.photo_of(collection).intrinsics, self.width)
-
-
-def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
-    try:
-        collection = self.id_data
-        self.fov_said = relift.set_fov(lifts.scene_of(collection), collection, value)
-    except ShotError as error:  # a field has no other way to say it
-        self.fov_said = f"{error.sentence} {error.fix}".strip()
-
-
-def _scene_kind(self: LEVITOR_PG_lift) -> int:
-    kind = lifts.photo_of(self.id_data).kind
-    return next((n for n, (name, *_) in enumerate(ground.KINDS) if name.lower() == kind), 0)
-
-
-def _set_scene_kind(self: LEVITOR_PG_lift, value: int) -> None:
-    now = lifts.photo_of(self.id_data)
-    _set_scene(self, ground.KINDS[value][0].lower(), now.horizon)
-
-
-def _horizon(self: LEVITOR_PG_lift) -> float:
-    return lifts.photo_of(self.id_data).horizon
-
-
-def _set_horizon(self: LEVITOR_PG_lift, value: float) -> None:
-    _set_scene(self, lifts.photo_of(self.id_data).kind, horizon.typed(value))
-
-
-def _set_scene(self: LEVITOR_PG_lift, kind: str, height: float) -> None:
-    try:
-        collection = self.id_data
-        scene = lifts.scene_of(collection)
-        self.scene_said = ground.set_scene(scene, collection, kind, height)
-        horizon.show(scene)
-    except ShotError as error:  # a field has no other way to say it
-        self.scene_said = f"{error.sentence} {error.fix}".strip()
-
-
-class LEVITOR_PG_lift(PropertyGroup):
-    """A lifted photo; lives on the collection that holds its objects."""
-
-    uid: StringProperty(name="Identifier", description="Name of this lift, kept for ever")
-    photo: StringProperty(name="Photo", description="File the lift was made from")
-    width: IntProperty(name="Width", description="Width of the lifted photo in pixels")
-    height: IntProperty(name="Height", description="Height of the lifted photo in pixels")
-    camera: PointerProperty(
-        name="Camera", description="Camera that took the photo", type=bpy.types.Object
-    )
-    background: PointerProperty(
-        name="Background",
-        description="Points that belong to no instance",
-        type=bpy.types.Object,
-    )
-    horizontal_fov: FloatProperty(
-        name="Field Of View",
-        description="Horizontal field of view of the photo in degrees; points, handles and lens "
-        "follow at once, and through the camera nothing changes",
-        min=fov.LEAST,
-        max=fov.MOST,
-        get=_fov,
-        set=_set_fov,
-        options=set(),
-    )
-    fov_source: StringProperty(name="From", description="How the field of view is known")
-    fov_said: StringProperty(name="Said", description="What the last change of it left to say")
-    scene_kind: EnumProperty(
-        name="Scene",
-        description="What all that was not picked is; points and handles follow at once, and "
-        "through the photo's camera nothing changes",
-        items=ground.KINDS,
-        get=_scene_kind,
-        set=_set_scene_kind,
-    )
-    horizon: FloatProperty(
-        name="Horizon",
-        description="Height of the ground's horizon, from 0 at the top of the photo to 1 at the "
-        "bottom; points and handles follow at once",
-        min=0.0,
-        max=0.95,
-        get=_horizon,
-        set=_set_horizon,
-    )
-    scene_said: StringProperty(name="Said", description="What its last change left to say")
-    depth_model: StringProperty(name="Depth", description="What made the depth")
-    segment_model: StringProperty(name="Segments", description="What made the segments")
-    notes: StringProperty(name="Notes", description="What the backend said about the lift")
-    upright: BoolProperty(
-        name="Stand Upright",
-        description="Stand a picked instance upright at the depth of its lowest row",
-    )
-    instances: CollectionProperty(type=LEVITOR_PG_instance)
-    active_instance: IntProperty(
-        name="Instance", description="Instance chosen in the list", update=_select_chosen
-    )
-    clicks: CollectionProperty(type=LEVITOR_PG_click)
-    box: FloatVectorProperty(
-        name="Box",
-        description="Box of the pick under way: left, top, right, bottom in pixels; zero is none",
-        size=4,
-    )
-    picked: IntProperty(name="Picked", description="Pixels picked so far")
-    pick: StringProperty(name="Pick", description="Names the masks that the clicks may have meant")
-    candidate: IntProperty(name="Mask", description="Which of these masks is shown", min=0)
 
 
 class LEVITOR_PG_option(PropertyGroup):
