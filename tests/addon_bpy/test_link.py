@@ -181,14 +181,19 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
     ]
 
     def attached():
-        return [
-            handler
+        return sorted(
+            (name, handler.__module__, handler.__qualname__)
             for name in names
             for handler in getattr(bpy.app.handlers, name)
             if handler.__module__.startswith(PACKAGE)
-        ]
+        )
 
-    assert len(attached()) == 13 + 5  # of scene.busy and of scene.edits
+    before = attached()
+    assert {module.removeprefix(PACKAGE) for _, module, _ in before} >= {
+        ".scene.busy",
+        ".scene.edits",
+    }
+    assert len(set(before)) == len(before)  # none is called twice
     assert len(classes()) > 15
     try:
         assert bpy.ops.preferences.addon_disable(module=PACKAGE) == {"FINISHED"}
@@ -201,6 +206,7 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
     finally:
         assert bpy.ops.preferences.addon_enable(module=PACKAGE) == {"FINISHED"}
     assert sys.modules[PACKAGE] is not None
+    assert attached() == before
 
 
 def test_a_backend_of_another_major_version_is_refused_with_both_versions(scene, addon):
