@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from protocol import tracks
+
 if TYPE_CHECKING:
     from backend.contracts import MaskSequence, Shot
     from protocol import messages
@@ -24,6 +26,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--points", type=int, default=8, help="tracks on each picked instance")
     parser.add_argument("--anchors", type=int, default=16, help="tracks on all the rest")
+    parser.add_argument(
+        "--size",
+        choices=tracks.SIZES,
+        default="auto",
+        help="of a tool's frame: auto is 832x480, or 480x832 for what is higher than wide; "
+        "photo keeps the photo's pixels",
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=-1,
+        help="of the tracks, over which the shot is spread: "
+        + ", ".join(f"{tool.frames} for {name}" for name, tool in tracks.TOOLS.items())
+        + " without it; 0 keeps the shot's",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=tracks.FITS,
+        default="crop",
+        help="crop fills the tool's frame with the photo's middle, pad shows all of it with bars",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
         whole.mkdir()
         said = _write(whole, args, message, shot, masks)
         whole.replace(args.out)
-    print(f"{args.out}: {said}")
+    print(f"{args.out}: {said[0]}")
+    for note in said[1:]:
+        print(note)
     return 0
 
 
@@ -69,12 +94,11 @@ def _write(
     message: messages.Shot,
     shot: Shot,
     masks: MaskSequence,
-) -> str:
-    """Write one format into ``folder``; returns what was written, in words."""
+) -> tuple[str, ...]:
+    """Write one format into ``folder``; returns what was written, and notes, a sentence each."""
     import numpy as np
 
     from backend.control import export
-    from backend.control.tracks import shot_tracks
     from protocol.rates import frame_rate
 
     names = {item.id: item.name for item in message.instances}
@@ -89,10 +113,12 @@ def _write(
         "depth": "z along the optical axis, in scene units",
         "pixels": "(x, y), the centre of the first one at (0.5, 0.5)",
     }
+    if args.format in tracks.TOOLS:
+        return _write_tracks(folder, args, shot, masks, names, about)
     if args.format == "masks":
         said = _write_masks(folder, masks)
         about["instances"] = names
-    elif args.format == "boxes":
+    else:
         boxes, visible = export.instance_boxes(shot, masks)
         np.save(folder / "boxes.npy", boxes.numpy())
         np.save(folder / "visible.npy", visible.numpy())
@@ -102,18 +128,43 @@ def _write(
             np.save(folder / "traj.npy", trajectories)
         about["traj.npy"] = "written" if trajectories is not None else "left out: sizes change"
         said = f"boxes of {len(boxes)} instances in {boxes.shape[1]} frames"
-    else:
-        tracks = shot_tracks(shot, masks, args.points, args.anchors)
-        about["instance_of_track"] = tracks.instance.tolist()
-        about["instances"] = names
-        for name, array in export.wan_move(tracks).items():
-            if args.format == "wan-move" or name == "visibility":
-                np.save(folder / f"{name}.npy", array)
-        if args.format == "ati":
-            (folder / "tracks.json").write_text(json.dumps(export.splines(tracks)))
-        said = f"{len(tracks.instance)} tracks of {shot.motion.num_frames} frames"
     (folder / "about.json").write_text(json.dumps(about, indent=1))
-    return said
+    return (said,)
+
+
+def _write_tracks(
+    folder: Path,
+    args: argparse.Namespace,
+    shot: Shot,
+    masks: MaskSequence,
+    names: dict[int, str],
+    about: dict[str, Any],
+) -> tuple[str, ...]:
+    """The files of a tool that reads tracks."""
+    import torch
+    from PIL import Image
+
+    from backend.control.tracks import shot_tracks
+    from backend.media import to_uint8
+
+    camera = shot.lift.camera
+    frame = tracks.frame_of(
+        args.format, camera.width, camera.height, args.size, args.fit, args.frames
+    )
+    followed = shot_tracks(shot, masks, args.points, args.anchors, torch.from_numpy(frame.within()))
+    found = tracks.Tracks(
+        xy=followed.xy.cpu().numpy(),
+        depth=followed.depth.cpu().numpy(),
+        visible=followed.visible.cpu().numpy(),
+        instance=followed.instance.cpu().numpy(),
+    )
+    pixels = to_uint8(shot.lift.image)
+    for name, content in tracks.files(found, frame, pixels, names, about):
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            Image.fromarray(content).save(folder / name)
+    return tracks.said(found, frame, names, about["frames"])
 
 
 def _write_masks(folder: Path, masks: MaskSequence) -> str:

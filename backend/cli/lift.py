@@ -19,7 +19,9 @@ SUFFIXES = (".ply", ".npz")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("lift", help="make a point cloud of a photo")
-    parser.add_argument("photo", type=Path, help="PNG, JPEG, WebP, TIFF, BMP or AVIF")
+    parser.add_argument(
+        "photo", type=Path, help="PNG, JPEG, WebP, TIFF, BMP, AVIF, or HEIC with its extra"
+    )
     parser.add_argument(
         "-o",
         "--out",
@@ -29,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a .ply (coloured points) or a .npz (image, depth, segments, camera) to write; "
         "may be given twice",
     )
-    parser.add_argument("--depth-map", type=Path, help="an 8/16-bit PNG, 32-bit EXR or .npy")
+    parser.add_argument("--depth-map", type=Path, help="a grey PNG or TIFF, an EXR, .npy or .npz")
     parser.add_argument(
         "--farther-is-larger", action="store_true", help="of the depth map's values"
     )

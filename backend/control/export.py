@@ -1,4 +1,4 @@
-"""Tracks and boxes in the forms that other tools read; pure, arrays in, arrays out."""
+"""Boxes in the forms that other tools read; pure, arrays in, arrays out."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backend.contracts import MaskSequence, Shot, Tracks
+from backend.contracts import MaskSequence, Shot
 from backend.geometry.camera import project
 from backend.geometry.motion import camera_from_rest, move_points
 from backend.geometry.shape import cloud_from_shot
@@ -20,26 +19,6 @@ from backend.geometry.shape import cloud_from_shot
 Array = npt.NDArray[Any]
 CONSTANT = 0.01
 """Pixels by which a box may change its size and still be one of constant size."""
-
-
-def wan_move(tracks: Tracks) -> dict[str, Array]:
-    """Wan-Move's two arrays, and the depth besides.
-
-    Returns:
-        ``tracks`` float32 (1, F, N, 2) pixels, ``visibility`` bool (1, F, N), ``depth`` float32
-        (F, N), z in scene units.
-    """
-    return {
-        "tracks": tracks.xy.cpu().numpy().astype(np.float32)[None],
-        "visibility": tracks.visible.cpu().numpy()[None],
-        "depth": tracks.depth.cpu().numpy().astype(np.float32),
-    }
-
-
-def splines(tracks: Tracks) -> list[list[dict[str, float]]]:
-    """``[[{x, y}, ..], ..]``: the points of each track, one a frame, as ATI's kind read them."""
-    by_track: list[list[list[float]]] = tracks.xy.movedim(0, 1).tolist()
-    return [[{"x": round(x, 3), "y": round(y, 3)} for x, y in track] for track in by_track]
 
 
 def instance_boxes(shot: Shot, masks: MaskSequence) -> tuple[Tensor, Tensor]:

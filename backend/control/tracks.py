@@ -20,7 +20,11 @@ NEAREST = 1e-6
 
 
 def shot_tracks(
-    shot: Shot, masks: MaskSequence, per_instance: int = 8, anchors: int = 16
+    shot: Shot,
+    masks: MaskSequence,
+    per_instance: int = 8,
+    anchors: int = 16,
+    within: Tensor | None = None,
 ) -> Tracks:
     """Seed points on every instance of the first frame and follow them.
 
@@ -29,10 +33,13 @@ def shot_tracks(
         masks: what its points show, for the real depth order.
         per_instance: points on each picked instance, fewer where it has fewer pixels.
         anchors: points on all that was not picked together; they carry the camera.
+        within: ``(H, W)`` bool, the pixels on which points may begin; without it, all.
     """
     moving = shot.motion.moved_from_rest.shape[1]
     cloud = cloud_from_lift(shot.lift, shot.instance)
     visible = (masks.instance[0] == shot.instance).reshape(-1)
+    if within is not None:
+        visible = visible & within.reshape(-1)
     picked = [*range(1, moving + 1), *shot.static]
     groups = [(item, (cloud.instance == item) & visible, per_instance) for item in picked]
     rest = visible & ~torch.isin(cloud.instance, cloud.instance.new_tensor(picked))

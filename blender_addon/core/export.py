@@ -6,15 +6,13 @@ holds the two side by side.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..link.wire import ShotError, messages, rates
+from ..link.wire import ShotError, content, messages, rates, tracks
 from . import pictures, splat
 from .coords import Array
 from .splat import Points
@@ -30,23 +28,6 @@ OnStep = Callable[[int, int], None]
 """Called with (frames done, frames in all)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracks:
-    """Points that carry the motion, the same ones in every frame.
-
-    Attributes:
-        xy: (F, N, 2) float32 pixels; a hidden point keeps its position.
-        depth: (F, N) float32 z.
-        visible: (F, N) bool, from the real depth order.
-        instance: (N,) int32; 0 is what was not picked.
-    """
-
-    xy: Array
-    depth: Array
-    visible: Array
-    instance: Array
-
-
 def files(
     shot: messages.Shot,
     blobs: Mapping[str, bytes],
@@ -54,6 +35,8 @@ def files(
     on_step: OnStep,
     per_instance: int = 8,
     anchors: int = 16,
+    frame: tracks.Frame | None = None,
+    said: list[str] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every file of an export, one at a time.
 
@@ -64,9 +47,11 @@ def files(
         on_step: progress.
         per_instance: tracks on each picked instance, fewer where it has fewer pixels.
         anchors: tracks on all that was not picked together; they carry the camera.
+        frame: of the tool that reads tracks; without it, what that wants.
+        said: gets what was written and what was not, a sentence each.
 
     Raises:
-        ShotError: boxes are asked for and nothing was picked.
+        ShotError: boxes are asked for and nothing was picked, or no track begins in the frame.
     """
     points = splat.points_of(shot, blobs)
     total = len(points.matrices)
@@ -94,29 +79,32 @@ def files(
                 "instances", "The shot has 0 picked instances to box.", "Pick something first."
             )
         boxes, visible = boxes_of(points, frames)
-        yield "boxes.npy", _npy(boxes)
-        yield "visible.npy", _npy(visible)
+        yield "boxes.npy", tracks.npy(boxes)
+        yield "visible.npy", tracks.npy(visible)
         about["instances"] = list(names.values())
         trajectories = drag_trajectories(boxes)
         if trajectories is not None:
-            yield "traj.npy", _npy(trajectories)
+            yield "traj.npy", tracks.npy(trajectories)
         about["traj.npy"] = "written" if trajectories is not None else "left out: sizes change"
     else:
-        tracks = tracks_of(points, frames, per_instance, anchors)
-        about["instance_of_track"] = tracks.instance.tolist()
-        about["instances"] = names
-        yield "visibility.npy", _npy(tracks.visible[None])
-        if kind == "wan-move":
-            yield "tracks.npy", _npy(tracks.xy[None])
-            yield "depth.npy", _npy(tracks.depth)
-        else:
-            yield "tracks.json", json.dumps(splines(tracks)).encode()
+        frame = frame or tracks.frame_of(kind, points.width, points.height)
+        found = tracks_of(points, frames, per_instance, anchors, frame.within())
+        image = content.array_of(shot.scene.image, blobs[shot.scene.image.sha256])
+        for name, data in tracks.files(found, frame, image, names, about):
+            yield name, data if isinstance(data, bytes) else pictures.png(data)
+        if said is not None:
+            said += tracks.said(found, frame, names, total)
+        return
     yield "about.json", json.dumps(about, indent=1).encode()
 
 
 def tracks_of(
-    points: Points, frames: Iterator[tuple[Array, Array]], per_instance: int, anchors: int
-) -> Tracks:
+    points: Points,
+    frames: Iterator[tuple[Array, Array]],
+    per_instance: int,
+    anchors: int,
+    within: Array,
+) -> tracks.Tracks:
     """Seed points on every picked instance of the first frame and follow them.
 
     Args:
@@ -124,13 +112,14 @@ def tracks_of(
         frames: what :func:`splat.seen` gives of them.
         per_instance: on each picked instance.
         anchors: on all the rest together.
+        within: (H, W) bool, the pixels on which tracks may begin.
     """
     seeds = owner = np.zeros(0, np.int64)
     xyz: list[Array] = []
     visible: list[Array] = []
     for index, (ids, depth) in enumerate(frames):
         if index == 0:
-            seeds, owner = _seeds(points, ids, per_instance, anchors)
+            seeds, owner = _seeds(points, ids, per_instance, anchors, within)
         matrix = np.where(owner <= points.moving, owner, 0)  # only what moves has its own
         moved = np.empty((len(seeds), 3), np.float32)
         for number in np.unique(matrix):
@@ -142,7 +131,7 @@ def tracks_of(
     z = where[..., 2].copy()
     # What passes the camera flies out of the frame; it must not come back mirrored, or as no number
     where[..., 2] = z.clip(min=np.float32(NEAREST))
-    return Tracks(
+    return tracks.Tracks(
         xy=splat.project(where, points.intrinsics),
         depth=z,
         visible=np.stack(visible),
@@ -150,10 +139,12 @@ def tracks_of(
     )
 
 
-def _seeds(points: Points, ids: Array, per_instance: int, anchors: int) -> tuple[Array, Array]:
+def _seeds(
+    points: Points, ids: Array, per_instance: int, anchors: int, within: Array
+) -> tuple[Array, Array]:
     """Indices of the points to follow, and whose they are."""
     instance = points.instance[: ids.size]  # of the pixels; bodies give no seeds
-    visible = ids.reshape(-1) == instance
+    visible = (ids.reshape(-1) == instance) & within.reshape(-1)
     groups = [(n, visible & (instance == n), per_instance) for n in points.picked]
     rest = visible & ~np.isin(instance, points.picked)
     seeds: list[Array] = []
@@ -189,12 +180,6 @@ def _visible(xy: Array, z: Array, depth: Array) -> Array:
         inside = (xy >= 0).all(-1) & (xy[:, 0] < width) & (xy[:, 1] < height) & (z > 0)
     column, row = np.where(inside[:, None], xy, 0).astype(np.int64).T
     return inside & (z <= depth[row, column] * np.float32(DEPTH_TOLERANCE))
-
-
-def splines(tracks: Tracks) -> list[list[dict[str, float]]]:
-    """``[[{x, y}, ..], ..]``: the points of each track, one a frame, as ATI's kind read them."""
-    by_track: list[list[list[float]]] = tracks.xy.swapaxes(0, 1).tolist()
-    return [[{"x": round(x, 3), "y": round(y, 3)} for x, y in track] for track in by_track]
 
 
 def boxes_of(points: Points, frames: Iterator[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -247,9 +232,3 @@ def _counted(
     for done, frame in enumerate(frames, 1):
         yield frame
         on_step(done, total)
-
-
-def _npy(array: Array) -> bytes:
-    whole = io.BytesIO()
-    np.save(whole, array, allow_pickle=False)
-    return whole.getvalue()

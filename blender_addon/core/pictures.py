@@ -1,4 +1,4 @@
-"""Pictures as bytes: ids as PNG, depth as EXR; the two smallest writers that do."""
+"""Pictures as bytes: ids and photos as PNG, depth as EXR; the two smallest writers that do."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ _LINES = 16
 
 
 def png(values: Array) -> bytes:
-    """A grey PNG of 8 bits.
+    """A PNG of 8 bits, grey or in colours.
 
     Args:
-        values: (H, W) uint8.
+        values: (H, W) or (H, W, 3) uint8.
 
     Source: Portable Network Graphics (PNG) Specification, second edition, sections 5, 11 and 12;
     without filters, since neighbouring ids are equal anyway.
     """
-    height, width = values.shape
-    lines = np.zeros((height, width + 1), np.uint8)  # the byte before a line names its filter
-    lines[:, 1:] = values
+    height, width = values.shape[:2]
+    colours = 2 if values.ndim == 3 else 0
+    line = values.reshape(height, -1)
+    lines = np.zeros((height, line.shape[1] + 1), np.uint8)  # the byte before names its filter
+    lines[:, 1:] = line
     parts = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)),
         (b"IDAT", zlib.compress(lines.tobytes(), 6)),
         (b"IEND", b""),
     ]

@@ -25,6 +25,7 @@ if not TYPE_CHECKING and importlib.util.find_spec("..protocol", __package__) is 
         messages,
         rates,
         rules,
+        tracks,
     )
 else:
     from protocol import (
@@ -42,6 +43,7 @@ else:
         messages,
         rates,
         rules,
+        tracks,
     )
 
 __all__ = [
@@ -59,4 +61,5 @@ __all__ = [
     "messages",
     "rates",
     "rules",
+    "tracks",
 ]

@@ -9,10 +9,13 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
 from ..core import export, strips
-from ..link.wire import ShotError
+from ..link.wire import ShotError, tracks
 from ..scene import files, lifts
 from .common import Outcome, fill_from_scene, reported
 from .render import SETTINGS, ShotSettings
+
+LENGTHS = {"TOOL": -1, "SHOT": 0, "81": 81, "121": 121}
+"""Frames of tracks as ``tracks.frame_of`` is asked for them."""
 
 
 class LEVITOR_OT_export_control(ShotSettings, Operator):
@@ -59,6 +62,37 @@ class LEVITOR_OT_export_control(ShotSettings, Operator):
         soft_max=256,
         options={"SKIP_SAVE"},
     )
+    size: EnumProperty(
+        name="Size",
+        description="Of the frame that the tool works in",
+        items=(
+            ("AUTO", "Automatic", "832 x 480, or 480 x 832 for a photo higher than wide"),
+            ("832X480", "832 x 480", "Landscape"),
+            ("480X832", "480 x 832", "Portrait"),
+            ("PHOTO", "The Photo's", "The photo's own pixels; the tools are not made for others"),
+        ),
+        options={"SKIP_SAVE"},
+    )
+    length: EnumProperty(
+        name="Length",
+        description="Frames of the tracks; the shot is spread over them",
+        items=(
+            ("TOOL", "The Tool's", "81 for Wan-Move, 121 for ATI"),
+            ("81", "81 Frames", "5 seconds at 16 frames a second"),
+            ("121", "121 Frames", "5 seconds at 24 frames a second"),
+            ("SHOT", "The Shot's", "As many as the shot has samples"),
+        ),
+        options={"SKIP_SAVE"},
+    )
+    fit: EnumProperty(
+        name="Fit",
+        description="What happens where the photo has another shape than the frame",
+        items=(
+            ("CROP", "Crop", "Its middle fills the frame; no track begins outside of that"),
+            ("PAD", "Pad", "All of it is in the frame, with black bars"),
+        ),
+        options={"SKIP_SAVE"},
+    )
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Context, event: Event) -> Outcome:
@@ -78,6 +112,8 @@ class LEVITOR_OT_export_control(ShotSettings, Operator):
         if self.format in ("WAN_MOVE", "ATI"):
             layout.prop(self, "points")
             layout.prop(self, "rest_points")
+            for name in ("size", "length", "fit"):
+                layout.prop(self, name)
 
     def execute(self, context: Context) -> Outcome:
         """Write the folder, whole or not at all."""
@@ -88,6 +124,17 @@ class LEVITOR_OT_export_control(ShotSettings, Operator):
         kind = self.format.lower().replace("_", "-")
         path = self._path(lifts.active(context.scene).name.removeprefix("LeviTor "), kind)
         shot, blobs = self.read_shot(context)
+        frame, said = None, []
+        if kind in tracks.TOOLS:
+            height, width = shot.scene.depth.shape
+            frame = tracks.frame_of(
+                kind,
+                width,
+                height,
+                self.size.lower(),
+                self.fit.lower(),
+                LENGTHS[self.length],
+            )
         manager = context.window_manager
         manager.progress_begin(0, 1)
         try:
@@ -100,12 +147,16 @@ class LEVITOR_OT_export_control(ShotSettings, Operator):
                     lambda done, total: manager.progress_update(done / total),
                     self.points,
                     self.rest_points,
+                    frame,
+                    said,
                 ),
             )
         finally:
             manager.progress_end()
         frames = len(shot.moved_from_rest)
-        return f"Exported {frames} frames as {count} files to {path}."
+        if not said:
+            return f"Exported {frames} frames as {count} files to {path}."
+        return " ".join([f"Exported {said[0]}, to {path}.", *said[1:]])
 
     def _path(self, photo: str, kind: str) -> Path:
         """The folder to make."""

@@ -10,8 +10,10 @@ import pytest
 from .conftest import contents, link, module
 
 FILES = {
-    "WAN_MOVE": {"about.json", "depth.npy", "tracks.npy", "visibility.npy"},
-    "ATI": {"about.json", "tracks.json", "visibility.npy"},
+    "WAN_MOVE": {"README.txt", "about.json", "image.png"}
+    | {f"{name}.npy" for name in ("depth", "tracks", "visibility")},
+    "ATI": {"README.txt", "about.json", "image.png"}
+    | {"tracks.json", "tracks.npz", "visibility.npy"},
     "BOXES": {"about.json", "boxes.npy", "traj.npy", "visible.npy"},
     "MASKS": {"about.json"}
     | {f"ids_{n:04d}.png" for n in range(9)}
@@ -45,13 +47,15 @@ def test_a_format_is_a_folder_of_its_files_and_the_scene_stays_as_it_was(
     assert folder.name == f"test_{kind.lower().replace('_', '-')}"
     assert {item.name for item in folder.iterdir()} == FILES[kind]
     about = json.loads((folder / "about.json").read_text())
-    assert (about["width"], about["height"], about["frames"]) == (64, 48, 9)
+    sizes = {"WAN_MOVE": (832, 480, 81), "ATI": (832, 480, 121)}
+    assert (about["width"], about["height"], about["frames"]) == sizes.get(kind, (64, 48, 9))
     assert contents() == before
     assert link(addon).client is engaged  # no backend was asked for
 
 
 def test_the_tracks_of_the_box_go_15_pixels_to_the_right(stage, box, tmp_path):
-    assert export(tmp_path, format="WAN_MOVE", name="out", points=4, rest_points=3) == {"FINISHED"}
+    own = {"size": "PHOTO", "length": "SHOT", "points": 4, "rest_points": 3}
+    assert export(tmp_path, format="WAN_MOVE", name="out", **own) == {"FINISHED"}
     about = json.loads((tmp_path / "out" / "about.json").read_text())
     tracks = np.load(tmp_path / "out" / "tracks.npy")
     assert about["instance_of_track"] == [1] * 4 + [0] * 3
@@ -59,6 +63,21 @@ def test_the_tracks_of_the_box_go_15_pixels_to_the_right(stage, box, tmp_path):
     # The focal length is 60 pixels and the box 4 units away: 1 unit are 15 pixels
     np.testing.assert_allclose(tracks[0, -1, :4] - tracks[0, 0, :4], [[15, 0]] * 4, atol=1e-4)
     assert (tracks[0, -1, 4:] == tracks[0, 0, 4:]).all()
+
+
+def test_tracks_fit_the_tool_unless_other_is_asked_for(stage, box, tmp_path):
+    for given, size, frames in (
+        ({}, (832, 480), 81),
+        ({"size": "480X832", "length": "121"}, (480, 832), 121),
+        ({"fit": "PAD"}, (832, 480), 81),
+    ):
+        folder = tmp_path / f"{size[0]}_{frames}_{len(given)}"
+        assert export(tmp_path, format="WAN_MOVE", name=folder.name, **given) == {"FINISHED"}
+        tracks = np.load(folder / "tracks.npy")[0]
+        assert len(tracks) == frames
+        assert ((tracks[0] >= 0) & (tracks[0] < size)).all()
+        assert bpy.data.images.load(str(folder / "image.png")).size[:] == size
+        assert "generate.py --task wan-move-i2v" in (folder / "README.txt").read_text("utf-8")
 
 
 def test_blender_itself_reads_the_ids(stage, box, tmp_path):
@@ -108,7 +127,7 @@ def test_boxes_of_a_shot_in_which_only_the_camera_moves_are_refused_and_its_trac
         export(tmp_path, format="BOXES")
     assert list(tmp_path.iterdir()) == []
     assert export(tmp_path, format="WAN_MOVE", name="out") == {"FINISHED"}
-    assert np.load(tmp_path / "out" / "tracks.npy").shape == (1, 9, 16, 2)
+    assert np.load(tmp_path / "out" / "tracks.npy").shape == (1, 81, 16, 2)
 
 
 def test_a_file_in_the_way_of_the_folder_is_named(stage, box, tmp_path):

@@ -16,7 +16,7 @@ from backend.cli import export as command
 from blender_addon.core import export, lift, pictures, splat
 from blender_addon.core.coords import lens_of
 from blender_addon.core.shot import Photo, Picked, Take, build
-from blender_addon.link.wire import ShotError, content, messages, rules
+from blender_addon.link.wire import ShotError, content, messages, rules, tracks
 
 HEIGHT, WIDTH, FRAMES = 90, 120, 5
 K = np.array([[110.0, 0, 60], [0, 110, 45], [0, 0, 1]])
@@ -113,20 +113,36 @@ def content_of(name: str, data: bytes):
     match Path(name).suffix:
         case ".npy":
             return np.load(io.BytesIO(data))
+        case ".npz":
+            return np.load(io.BytesIO(data))["array"]
         case ".png":
             return np.array(Image.open(io.BytesIO(data)))
+        case ".txt":
+            return data.decode()
         case _:
             return json.loads(data)
 
 
-@pytest.mark.parametrize("kind", export.FORMATS)
+FORMS = [
+    *((kind, {}) for kind in export.FORMATS),
+    ("wan-move", {"size": "480x832", "frames": 121, "fit": "pad"}),
+    ("ati", {"size": "photo", "frames": 0}),
+    ("ati", {"frames": 81, "fit": "pad"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "given"), FORMS)
 @pytest.mark.parametrize("name", SHOTS)
-def test_every_file_holds_what_the_backend_writes(name, kind, tmp_path):
+def test_every_file_holds_what_the_backend_writes(name, kind, given, tmp_path):
     shot, blobs = SHOTS[name]
     path, out = tmp_path / "a.shot", tmp_path / "theirs"
     path.write_bytes(content.pack_shot(shot, blobs))
-    command.run(Namespace(shot=path, format=kind, out=out, points=6, anchors=9))
-    ours = files(shot, blobs, kind, per_instance=6, anchors=9)
+    told = {"size": "auto", "frames": -1, "fit": "crop"} | given
+    command.run(Namespace(shot=path, format=kind, out=out, points=6, anchors=9, **told))
+    frame = None
+    if kind in tracks.TOOLS:
+        frame = tracks.frame_of(kind, WIDTH, HEIGHT, **told)
+    ours = files(shot, blobs, kind, per_instance=6, anchors=9, frame=frame)
     assert sorted(ours) == sorted(item.name for item in out.iterdir())
     for item in sorted(out.iterdir()):
         mine = ours[item.name]
@@ -138,7 +154,7 @@ def test_every_file_holds_what_the_backend_writes(name, kind, tmp_path):
         else:
             found = content_of(item.name, mine)
             theirs = content_of(item.name, item.read_bytes())
-        if item.suffix in (".json", ".png"):
+        if item.suffix in (".json", ".png", ".txt"):
             assert np.array_equal(found, theirs) if item.suffix == ".png" else found == theirs
         else:
             assert (found.dtype, found.shape) == (theirs.dtype, theirs.shape)
@@ -170,7 +186,7 @@ def test_a_track_that_goes_behind_the_post_is_hidden_there_and_seen_before():
     made = files(shot, blobs, "wan-move")
     owner = np.array(json.loads(made["about.json"])["instance_of_track"])
     visible = content_of("visibility.npy", made["visibility.npy"])[0]
-    assert visible.shape == (FRAMES, 8 + 8 + 16)
+    assert visible.shape == (81, 8 + 8 + 16)
     assert visible[0].all()
     assert not visible[-1, owner == 1].all()
     assert sorted(set(owner.tolist())) == [0, 1, 2]

@@ -210,11 +210,16 @@ def test_a_shot_is_exported_in_every_format(shot_file, tmp_path):
     for name in ("wan-move", "ati", "boxes", "masks"):
         assert main(["export", shot, "--format", name, "-o", str(tmp_path / name)]) == 0
         about = json.loads((tmp_path / name / "about.json").read_text())
-        assert (about["width"], about["height"], about["frames"]) == (WIDTH, HEIGHT, FRAMES)
+        sizes = {"wan-move": (832, 480, 81), "ati": (832, 480, 121)}
+        wanted = sizes.get(name, (WIDTH, HEIGHT, FRAMES))
+        assert (about["width"], about["height"], about["frames"]) == wanted
     tracks = np.load(tmp_path / "wan-move" / "tracks.npy")
-    assert tracks.shape == (1, FRAMES, 8 + 16, 2)
+    assert tracks.shape == (1, 81, 8 + 16, 2)
     points = json.loads((tmp_path / "ati" / "tracks.json").read_text())
-    np.testing.assert_allclose([points[0][3]["x"], points[0][3]["y"]], tracks[0, 3, 0], atol=1e-3)
+    assert [len(track) for track in points] == [121] * 24
+    for frame, other in ((0, 0), (60, 40), (120, 80)):  # the same moments
+        found = [points[0][frame]["x"], points[0][frame]["y"]]
+        np.testing.assert_allclose(found, tracks[0, other, 0], atol=1e-3)
     # The square of 10 x 10 at (10, 10) slides by 4 pixels
     assert np.load(tmp_path / "boxes" / "boxes.npy")[0, -1].round(3).tolist() == [14, 10, 24, 20]
     depth = decode_depth_map((tmp_path / "masks" / "depth_0003.exr").read_bytes()).values

@@ -1,33 +1,10 @@
-"""Tracks and boxes in the forms of other tools."""
+"""Boxes in the forms of other tools."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-
-from backend.contracts import Tracks
-from backend.control.export import drag_trajectories, instance_boxes, splines, wan_move
+from backend.control.export import drag_trajectories, instance_boxes
 from backend.pipeline import render_shot_masks
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
-
-TRACKS = Tracks(
-    xy=torch.tensor([[[1.5, 2.5], [3.0, 4.0]], [[1.75, 2.5], [3.0, 5.0]]]),
-    depth=torch.tensor([[5.0, 6.0], [5.0, 7.0]]),
-    visible=torch.tensor([[True, True], [True, False]]),
-    instance=torch.tensor([1, 0], dtype=torch.int32),
-)
-
-
-def test_wan_move_has_a_leading_axis_and_its_dtypes():
-    arrays = wan_move(TRACKS)
-    assert (arrays["tracks"].shape, arrays["tracks"].dtype) == ((1, 2, 2, 2), np.float32)
-    assert (arrays["visibility"].shape, arrays["visibility"].dtype) == ((1, 2, 2), np.bool_)
-    assert arrays["tracks"][0, 1, 0].tolist() == [1.75, 2.5]
-    assert arrays["depth"].tolist() == [[5, 6], [5, 7]]
-
-
-def test_splines_are_a_list_of_points_a_track():
-    assert splines(TRACKS)[1] == [{"x": 3.0, "y": 4.0}, {"x": 3.0, "y": 5.0}]
 
 
 def boxes(last, static=()):
