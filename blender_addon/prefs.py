@@ -29,11 +29,13 @@ class LEVITOR_AP_preferences(AddonPreferences):
     takes: StringProperty(
         name="Takes",
         description=(
-            "Folder for rendered takes. Empty: a folder 'levitor_takes' beside the saved .blend, "
-            "or in your home folder while the file is unsaved"
+            "Folder for rendered takes. Empty: a folder 'levitor_takes' beside the .blend. What "
+            "begins with // is relative to it. Takes of an unsaved file wait in your home folder "
+            "and are put there with its first save"
         ),
         subtype="DIR_PATH",
         default="",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
 
     def draw(self, context: Context) -> None:

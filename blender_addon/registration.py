@@ -9,7 +9,7 @@ import bpy
 
 from . import prefs, props
 from .link import pump
-from .ops import OPERATORS, live, mend
+from .ops import OPERATORS, landing, live, mend
 from .scene import horizon, notices, overlay, picks, pictures, selection, upgrade
 from .ui import PANELS
 
@@ -25,6 +25,7 @@ def register() -> None:
     props.attach()
     pump.start()
     live.start()
+    landing.start()
     mend.start()
     selection.start()
     overlay.start()
@@ -42,6 +43,7 @@ def unregister() -> None:
         overlay.stop,
         selection.stop,
         mend.stop,
+        landing.stop,
         live.stop,
         pump.stop,
         pictures.forget,

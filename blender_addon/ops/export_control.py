@@ -162,7 +162,7 @@ class LEVITOR_OT_export_control(ShotSettings, Operator):
         """The folder to make."""
         if not self.directory:
             raise ShotError("no_folder", "No folder is named.", "Choose where to export to.")
-        directory = Path(bpy.path.abspath(self.directory))
+        directory = files.absolute(self.directory)
         if not self.name:
             return files.free_path(directory, strips.export_name(photo, kind), "")
         if Path(self.name).name != self.name or self.name == "..":

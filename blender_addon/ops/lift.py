@@ -187,7 +187,9 @@ class LEVITOR_OT_lift(Operator):
         errand = Errand(
             kind="lift",
             label=path.name,
-            place=partial(_place, asked=Asked.in_scene(scene), path=path, wanted=message),
+            place=partial(
+                _place, asked=Asked.in_scene(scene), path=path, given=photo, wanted=message
+            ),
         )
         task = link.start(message, blobs, errand)
         if not self.wait:
@@ -209,6 +211,7 @@ def _place(
     *,
     asked: Asked,
     path: Path,
+    given: str,
     wanted: messages.Lift,
 ) -> str:
     scene = asked.itself()
@@ -232,7 +235,7 @@ def _place(
     )
     facts = {
         "uid": uuid.uuid4().hex,
-        "photo": str(path),
+        "photo": files.stored(path, given),
         "depth_model": result.depth_model,
         "segment_model": result.segment_model,
         "fov_source": result.fov_source,
@@ -241,7 +244,7 @@ def _place(
     }
     points = pure.cloud_of(image, depth, segments, photo.intrinsics)
     lifts.place(scene, path.stem, photo, points, facts)
-    scene.levitor.photo = str(path)
+    scene.levitor.photo = files.stored(path, given)
     said = view.look_through(scene)
     bpy.ops.ed.undo_push(message="Lift Photo")
     return said

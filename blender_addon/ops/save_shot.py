@@ -51,7 +51,7 @@ class LEVITOR_OT_save_shot(ShotSettings, Operator):
 
     def _save(self, context: Context) -> str:
         fill_from_scene(self, context.scene.levitor, SETTINGS)
-        path = Path(bpy.path.abspath(self.filepath))
+        path = files.absolute(self.filepath)
         if not path.name or path.is_dir():
             raise ShotError(
                 "no_file",

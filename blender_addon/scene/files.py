@@ -13,6 +13,8 @@ from .. import prefs
 from ..link.wire import ShotError
 
 TAKES = "levitor_takes"
+PATHS = ("photo", "depth_path")
+"""Properties of a scene's settings that name files."""
 MEDIA = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -29,9 +31,10 @@ def read(path: str, what: str, limit: int) -> tuple[bytes, str, Path]:
     """Bytes, media type and absolute path of a file; ``what`` names it in a sentence.
 
     Raises:
-        ShotError: it cannot be read, is empty, or has more than ``limit`` bytes.
+        ShotError: it is relative to a .blend that is not saved, cannot be read, is empty, or has
+            more than ``limit`` bytes.
     """
-    full = Path(bpy.path.abspath(path))
+    full = absolute(path)
     choose = f"Choose another {what}."
     try:
         size = full.stat().st_size
@@ -105,13 +108,53 @@ def _unwritten(path: Path, error: OSError) -> ShotError:
     )
 
 
-def takes_folder() -> Path:
-    """Where takes go: the preference, else beside the saved .blend, else in the home folder."""
-    if chosen := prefs.get().takes:
+def absolute(path: str) -> Path:
+    """The absolute form of a path that may be relative to the .blend.
+
+    Raises:
+        ShotError: it is relative to a .blend that is not saved yet.
+    """
+    if path.startswith("//") and not bpy.data.filepath:
+        raise ShotError(
+            "unsaved",
+            f"'{path}' is relative to the .blend, which is not saved yet.",
+            "Save it first, or give the whole path.",
+        )
+    return Path(bpy.path.abspath(path))
+
+
+def relative(path: Path, blend: Path) -> str:
+    """``path`` relative to ``blend``, as Blender writes it; whole where that cannot be."""
+    try:
+        return bpy.path.relpath(str(path), start=str(blend.parent))
+    except ValueError:  # on another drive of Windows
+        return str(path)
+
+
+def stored(path: Path, given: str) -> str:
+    """How the file is to name ``path``: relative where the artist's ``given`` form of it is."""
+    if given.startswith("//") and bpy.data.filepath:
+        return relative(path, Path(bpy.data.filepath))
+    return str(path)
+
+
+def takes_folder(blend: Path | None = None) -> Path:
+    """Where takes go: the preference, else beside the .blend, else in the home folder.
+
+    In the home folder they wait, too, where the preference is relative to a file that has no place
+    yet; with its first save they land there.
+
+    Args:
+        blend: the file; by default the one that is open.
+    """
+    if blend is None and bpy.data.filepath:
+        blend = Path(bpy.data.filepath)
+    chosen = prefs.get().takes
+    if chosen and not chosen.startswith("//"):
         return Path(bpy.path.abspath(chosen))
-    if bpy.data.filepath:
-        return Path(bpy.data.filepath).parent / TAKES
-    return Path.home() / TAKES
+    if blend is None:
+        return Path.home() / TAKES
+    return Path(bpy.path.abspath(chosen or f"//{TAKES}", start=str(blend.parent)))
 
 
 def keep_take(folder: Path, stem: str, data: bytes) -> tuple[Path, str]:

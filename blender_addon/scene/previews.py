@@ -18,7 +18,12 @@ COLOUR = "COLOR_05"
 
 def folder() -> Path:
     """Where previews go: beside the folder of the takes."""
-    return files.takes_folder().with_name(FOLDER)
+    return beside(files.takes_folder())
+
+
+def beside(takes: Path) -> Path:
+    """Where previews lie if takes lie in ``takes``."""
+    return takes.with_name(FOLDER)
 
 
 def keep(stem: str, data: bytes) -> Path:

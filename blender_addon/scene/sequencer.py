@@ -11,10 +11,11 @@ from pathlib import Path
 import bpy
 from bpy.types import MovieStrip, Scene, Strip
 
+from .. import prefs
 from ..core import previews, strips
 from ..core.strips import Span
 from ..link.wire import ShotError, messages
-from . import lifts
+from . import files, lifts
 
 PREVIEW = "levitor_preview"
 """What a control preview's strip has: the uid of its lift."""
@@ -163,9 +164,7 @@ def strip_of(
         ShotError: the file is no film.
     """
     start, end = strips.span_of(film.frame_start, film.frame_end)
-    path = str(film.path)
-    if bpy.data.filepath and _beside_file(film.path):
-        path = bpy.path.relpath(path)
+    path = files.stored(film.path, "//" if _comes_along(film.path) else "")
     strip = level.new_movie(
         name=film.path.stem, filepath=path, channel=channel, frame_start=start, fit_method=fit
     )
@@ -199,8 +198,14 @@ def _span(strip: MovieStrip, start: int, end: int) -> None:
         strip.frame_final_end = end
 
 
-def _beside_file(path: Path) -> bool:
-    return path.is_relative_to(Path(bpy.data.filepath).parent)
+def _comes_along(path: Path) -> bool:
+    """Whether a film is moved with the .blend, or with the project that both are in."""
+    if not bpy.data.filepath:
+        return False
+    near = [Path(bpy.data.filepath).parent]
+    if prefs.get().takes.startswith("//"):
+        near.append(files.takes_folder().parent)
+    return any(path.is_relative_to(one) for one in near)
 
 
 def show(scene: Scene) -> None:
