@@ -1,6 +1,7 @@
 """Operators, one verb a file: each gathers, calls and reports."""
 
 from .cancel import LEVITOR_OT_cancel
+from .choose_lift import LEVITOR_OT_choose_lift, LEVITOR_OT_make_lift_local
 from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
 from .cycle_mask import LEVITOR_OT_cycle_mask
 from .dismiss import LEVITOR_OT_dismiss
@@ -24,6 +25,8 @@ OPERATORS = (
     LEVITOR_OT_connect,
     LEVITOR_OT_disconnect,
     LEVITOR_OT_lift,
+    LEVITOR_OT_choose_lift,
+    LEVITOR_OT_make_lift_local,
     LEVITOR_OT_set_fov,
     LEVITOR_OT_set_scene,
     LEVITOR_OT_pick,

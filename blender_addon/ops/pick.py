@@ -17,7 +17,7 @@ from ..core.candidates import Box, Click
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
-from ..scene import camera, files, hud, lifts, picks, rubber, shots, view
+from ..scene import camera, files, hud, lifts, linked, picks, rubber, shots, view
 from .common import Outcome, connect_lazily, reported, say
 
 log = logging.getLogger(__name__)
@@ -264,6 +264,7 @@ class LEVITOR_OT_pick(Operator):
     def _pick(self, context: Context, clicks: Sequence[Click], box: Box) -> str | None:
         link, scene = pump.link(), context.scene
         collection = lifts.active(scene)
+        linked.check(collection)
         photo = lifts.photo_of(collection)
         for x, y, _ in clicks:
             if not (0 <= x < photo.width and 0 <= y < photo.height):
@@ -335,6 +336,7 @@ def _within(corners: Sequence[tuple[float, float]], width: int, height: int) -> 
 def _at_rest(context: Context) -> Any:
     """The lift, if the camera shows its photo just as it was taken, so that clicks mean pixels."""
     scene = context.scene
+    linked.check(lifts.active(scene))
     lift = lifts.active(scene).levitor
     eye, render = scene.camera, scene.render
     if eye != lift.camera:

@@ -120,7 +120,10 @@ def show(ob: Object, pixel: float) -> None:
 
 def is_own(modifier: Modifier) -> bool:
     """Whether ``modifier`` is the one of :func:`show`."""
-    return modifier.type == "NODES" and modifier.node_group == bpy.data.node_groups.get(NAME)
+    if modifier.type != "NODES" or modifier.node_group is None:
+        return False
+    # A lift that was linked or appended from another file brings its own group along.
+    return modifier.node_group.name.partition(".")[0] == NAME
 
 
 def set_input(modifier: Modifier, name: str, value: float) -> None:

@@ -16,7 +16,7 @@ from ..core import shape
 from ..core.coords import Array
 from ..core.shot import Photo
 from ..link.wire import ShotError, flat_scene
-from . import cloud, keys, lifts, relift, shapes
+from . import cloud, lifts, linked, relift, shapes
 
 KINDS = (
     ("GROUND", "Ground", "A flat ground up to the horizon; what is picked stands on it"),
@@ -50,6 +50,7 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
         ShotError: the depth is not such a scene's, the horizon makes no sense, or points are gone
             or being edited. Nothing has changed then.
     """
+    linked.check(collection)
     lift, photo = collection.levitor, lifts.photo_of(collection)
     if not photo.kind:
         raise _no_choice(collection)
@@ -63,7 +64,6 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
     if (kind, horizon) == (photo.kind, photo.horizon):
         return ""
     lifts.present(scene, collection)
-    keys.check(collection)
     after = Photo(
         height=photo.height,
         width=photo.width,

@@ -15,7 +15,7 @@ from ..core import lift as pure
 from ..core import names
 from ..core.coords import Array
 from ..link.wire import ShotError
-from . import cloud, display, keys, lifts, view
+from . import cloud, display, keys, lifts, linked, view
 
 
 def make_instance(scene: Scene, collection: Collection, name: str, moving: bool) -> str:
@@ -27,6 +27,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
     Raises:
         ShotError: nothing is picked, or everything is.
     """
+    linked.check(collection)
     lift, photo = collection.levitor, lifts.photo_of(collection)
     background = lift.background
     cloud.check(background)

@@ -31,6 +31,13 @@ def check(owner: ID) -> None:
             f"'{owner.name}' comes from another file, so it cannot be moved or keyed here.",
             "Make it local (Object > Relations > Make Local > All).",
         )
+    data = getattr(owner, "animation_data", None)
+    if data is not None and data.action is not None and data.action.library is not None:
+        raise ShotError(
+            "linked",
+            f"The keys of '{owner.name}' come from another file, so none can be set or changed.",
+            "Use Make Lift Local, or make its action local.",
+        )
 
 
 def insert(owner: ID, channel: str, frame: float, index: int = -1) -> None:

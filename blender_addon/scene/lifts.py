@@ -67,8 +67,7 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
             collection.objects.link(ob)
         scene.collection.children.link(collection)
         if (old := scene.levitor.lift) is not None:
-            changes.keep(old, "hide_viewport", "hide_render")
-            old.hide_viewport = old.hide_render = True
+            view.show_collection(scene, old, False, changes)
         for ob in blockers:
             changes.keep(ob, "hide_viewport")
             ob.hide_viewport = True

@@ -20,7 +20,7 @@ from bpy.types import Collection
 
 from ..core.candidates import Box, Candidates, Click
 from ..link.wire import ShotError, messages
-from . import cloud, ground, lifts, view
+from . import cloud, ground, lifts, linked, view
 
 LIMIT = 256_000_000
 """Bytes of answers in memory; undo goes back further only without the other masks."""
@@ -37,6 +37,7 @@ def place(collection: Collection, found: Candidates) -> None:
     Raises:
         ShotError: none has; nothing was changed.
     """
+    linked.check(collection)
     lift = collection.levitor
     pixel, size = cloud.pixels(lift.background), lift.width * lift.height
     masks = tuple(mask for mask in found.masks if mask.at(pixel, size)[0].any())
@@ -85,6 +86,7 @@ def cycle(collection: Collection, step: int) -> str:
     Raises:
         ShotError: there is no other mask.
     """
+    linked.check(collection)
     lift = collection.levitor
     found = of(lift)
     if found is None and lift.picked:

@@ -24,7 +24,7 @@ from ..core import coords, fov
 from ..core import lift as pure
 from ..core.coords import Array
 from ..link.wire import ShotError
-from . import cloud, display, keys, lifts, sampling, view
+from . import cloud, display, keys, lifts, linked, sampling, view
 
 BY_HAND = "set by hand"
 _STANDS = 1e-4
@@ -51,6 +51,7 @@ def set_fov(scene: Scene, collection: Collection, degrees: float) -> str:
         ShotError: the field of view makes no sense, or points are gone or being edited. Nothing
             has changed then.
     """
+    linked.check(collection)
     lift, photo = collection.levitor, lifts.photo_of(collection)
     old = photo.intrinsics
     try:
@@ -201,9 +202,8 @@ def _write(part: Part, back: Steps) -> None:
 
 def _set_pixel(ob: Object, old: Array, new: Array, back: Steps) -> None:
     """Each disc stays as wide as its pixel; the artist may draw the points in another way."""
-    group = display.group()
     for modifier in ob.modifiers:
-        if modifier.type == "NODES" and modifier.node_group == group:
+        if display.is_own(modifier):
             back.append(partial(display.set_input, modifier, "Pixel", 1.0 / float(old[0, 0])))
             display.set_input(modifier, "Pixel", 1.0 / float(new[0, 0]))
             ob.update_tag()

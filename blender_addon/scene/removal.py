@@ -16,7 +16,7 @@ from bpy.types import Collection, Mesh, Object, Scene
 from ..core import lift as pure
 from ..core.lift import Cloud
 from ..link.wire import ShotError
-from . import cloud, lifts, shapes, view
+from . import cloud, lifts, linked, shapes, view
 
 
 def remove(scene: Scene, collection: Collection, item: Any) -> str:
@@ -33,6 +33,7 @@ def remove(scene: Scene, collection: Collection, item: Any) -> str:
     Raises:
         ShotError: points are being edited or have lost what they are made of. Nothing has changed.
     """
+    linked.check(collection)
     name, index = item.name, list(collection.levitor.instances).index(item)
     count, exact = _give_back(scene, collection, [index])
     if not count:
@@ -46,7 +47,7 @@ def remove(scene: Scene, collection: Collection, item: Any) -> str:
 def broken(scene: Scene, collection: Collection) -> list[int]:
     """Which instances of the list lack their handle or points, but not the pixels of these."""
     lift = collection.levitor
-    if not collection.is_editable or not lifts.in_scene(lift.background, scene):
+    if linked.is_foreign(collection) or not lifts.in_scene(lift.background, scene):
         return []
     found = [
         index

@@ -14,7 +14,7 @@ from bpy.types import Collection, Object
 from ..core import lift as pure
 from ..core import shape
 from ..core.lift import Cloud
-from . import cloud, lifts
+from . import cloud, lifts, linked
 
 FLATTEN = "levitor_flatten"
 RELIEF = "relief"
@@ -43,6 +43,7 @@ def flatten(collection: Collection, item: Any) -> None:
     Raises:
         ShotError: its points are being edited or have lost what they are made of.
     """
+    linked.check(collection)
     points, amount = item.points, typed(item.flatten)
     if points is None or amount == flatten_of(points):
         return

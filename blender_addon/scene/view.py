@@ -6,8 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import bpy
-from bpy.types import Area, Context, Region, Scene, View3DShading, ViewLayer
+from bpy.types import (
+    Area,
+    Collection,
+    Context,
+    LayerCollection,
+    Region,
+    Scene,
+    View3DShading,
+    ViewLayer,
+)
 from bpy_extras import view3d_utils
+
+from .changes import Changes
 
 
 def _areas(scene: Scene | None = None) -> Iterator[Area]:
@@ -25,6 +36,27 @@ def layer_of(scene: Scene) -> ViewLayer:
 
 COLOURLESS = ("SOLID", "WIREFRAME")
 """Shadings that draw points and lone vertices in one colour, whatever attribute they are told."""
+
+
+def show_collection(scene: Scene, collection: Collection, shown: bool, changes: Changes) -> None:
+    """Show a collection of ``scene``, or hide it, in viewports and renders.
+
+    What is linked from another file keeps its settings there: the view layer leaves it out instead.
+    """
+    if collection.library is None:
+        changes.keep(collection, "hide_viewport", "hide_render")
+        collection.hide_viewport = collection.hide_render = not shown
+    for one in _places_of(layer_of(scene).layer_collection, collection):
+        changes.keep(one, "exclude", "hide_viewport")
+        if shown:
+            one.exclude = one.hide_viewport = False
+        elif collection.library is not None:
+            one.exclude = True
+
+
+def _places_of(root: LayerCollection, collection: Collection) -> list[LayerCollection]:
+    found = [one for child in root.children for one in _places_of(child, collection)]
+    return [root, *found] if root.collection == collection else found
 
 
 def look_through(scene: Scene, area: Area | None = None) -> str:

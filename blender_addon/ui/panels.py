@@ -12,7 +12,19 @@ from ..core import endpoints
 from ..link import pump
 from ..link.wire import flat_scene
 from ..ops import live, mend, pick
-from ..scene import busy, lifts, notices, options, picks, pictures, selection, sequencer, view
+from ..scene import (
+    busy,
+    choice,
+    lifts,
+    linked,
+    notices,
+    options,
+    picks,
+    pictures,
+    selection,
+    sequencer,
+    view,
+)
 from .lists import draw_jobs, draw_notices, draw_options, draw_text
 
 
@@ -81,8 +93,14 @@ class LEVITOR_PT_photo(_Tab, Panel):
         layout.use_property_decorate = False
         layout.operator("levitor.lift", icon="IMAGE_DATA")
         layout.prop(settings, "photo")
+        if choice.every():
+            name = settings.lift.name if settings.lift is not None else "Choose Lift"
+            layout.operator_menu_enum("levitor.choose_lift", "lift", text=name)
         if settings.lift is not None:
             lift = settings.lift.levitor
+            if linked.is_foreign(settings.lift):
+                draw_text(layout, linked.sentence(settings.lift))
+                layout.operator("levitor.make_lift_local")
             if context.space_data.shading.type in view.COLOURLESS:
                 draw_text(layout, "This view's shading shows points without their colours.")
                 show = layout.operator("view3d.toggle_shading", text="Show The Photo's Colours")
