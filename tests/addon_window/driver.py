@@ -303,6 +303,9 @@ def main() -> int:
         facts["install"] = install(plan["zip"], user)
         blender = Blender(user, folder / "blender.log")
         lift_by_mouse(blender, plan, folder, facts)
+        from horizon_line import edit_horizon  # which imports this module
+
+        edit_horizon(blender, folder, facts)
         pick_by_mouse(blender, folder, facts)
         cycle_by_keys(blender, folder, facts)
         from watching import watch_by_mouse  # which imports this module

@@ -66,7 +66,7 @@ def seen(tmp_path_factory) -> dict:
     share = tmp_path_factory.mktemp("share")
     tools = Path(os.environ["LEVITOR_SHARED_TOOLS"]) / "blender_window"
     shutil.copytree(tools, share / "blw")
-    for name in ("driver.py", "watching.py"):
+    for name in ("driver.py", "horizon_line.py", "watching.py"):
         shutil.copy(HERE / name, share)
     package = build_addon.build(share, "cp312-abi3")
     photo = cv2.resize(load_sample_image("flower.jpg"), (240, 160), interpolation=cv2.INTER_AREA)
@@ -103,6 +103,20 @@ def test_a_click_on_lift_makes_a_point_for_each_of_the_photos_pixels(seen):
     assert seen["size"] == [160, 240]
     assert seen["points"] == 160 * 240
     assert seen["depth_model"]
+
+
+def test_the_horizon_is_a_light_line_with_a_dark_rim_while_it_is_edited(seen):
+    left, top, right, bottom = seen["frame"]
+    inside = (slice(top + 5, bottom - 5), slice(left + 5, right - 5))
+    without = picture(seen["no_horizon"])[inside]
+    for height, name in seen["horizons"]:
+        found = picture(name)[inside]
+        changed = np.abs(found - without).max(2).mean(1)
+        row = round(height * (bottom - top)) - 5
+        assert abs(int(changed.argmax()) - row) <= 3
+        line = found[row - 5 : row + 6].mean((1, 2))
+        assert line.max() > 200
+        assert line.min() < 40
 
 
 def test_the_view_looks_through_the_camera_that_took_the_photo(seen):
