@@ -50,3 +50,4 @@ else
 fi
 echo "$wanted" >"$stamp"
 echo "Made $folder in $((SECONDS - start)) s."
+[ "$name" != backend ] || echo "\`source .venv/bin/activate\` puts \`levitor\` on a terminal's PATH."

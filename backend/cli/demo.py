@@ -226,7 +226,7 @@ def _make(
             f"take on frames {result['start']}..{result['end']}, engine "
             f"{properties['levitor_engine']}, seed {properties['levitor_seed']}, "
             f"shot {properties['levitor_shot'][:12]}",
-            f"`.venv/bin/levitor render {shown(paths['shot'])} -o again.mp4"
+            f"`source .venv/bin/activate; levitor render {shown(paths['shot'])} -o again.mp4"
             f"{''.join(f' --weights {_shown_weights(each)}' for each in told.weights)}` "
             "gives the same bytes",
         ),
