@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from torch import Tensor
 
 from backend.cancelled import Cancelled as Cancelled
+
+if TYPE_CHECKING:  # it is made of the values below
+    from backend.geometry.fit import Fit
 
 Scalar = str | int | float | bool
 OnStep = Callable[..., None]
@@ -142,10 +145,18 @@ class MaskSequence:
     Attributes:
         instance: ``(F, H, W)`` int32; -1 where no point landed.
         depth: ``(F, H, W)`` float32 z; +inf where no point landed.
+        moving: ids 1..moving are instances that move.
+        static: ids of instances that were chosen and stay; other ids are automatic segments.
+        near: z of disparity 255.
+        far: z of disparity 0.
     """
 
     instance: Tensor
     depth: Tensor
+    moving: int = 0
+    static: tuple[int, ...] = ()
+    near: float = 0.0
+    far: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,18 +177,122 @@ class Tracks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    """What an engine may build its signal from.
+class Boxes:
+    """The box around each chosen instance in every frame.
 
     Attributes:
-        shot: what was asked for.
-        masks: gives what the moved points show, in the photo's pixels or in those of the
-            ``geometry.fit.Fit`` it is handed; made when first asked for, since not every engine
-            asks.
+        xyxy: ``(N, F, 4)`` float32 (x1, y1, x2, y2) pixels, cut at the frame; zero where the
+            instance is out of the frame.
+        visible: ``(N, F)`` bool, whether any of the instance is seen.
+        instance: ``(N,)`` int32.
+        corners: ``(N, F, 8, 3)`` float32, corners of the box around the points at rest, moved, in
+            the frame's camera axes; None where there are only pictures.
     """
 
-    shot: Shot
-    masks: Callable[..., MaskSequence]
+    xyxy: Tensor
+    visible: Tensor
+    instance: Tensor
+    corners: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftFrame:
+    """One frame of the photo's own pixels, moved.
+
+    Attributes:
+        rgb: ``(3, H, W)`` float32 in [0, 1].
+        trust: ``(H, W)`` float32: 1 where the photo's own pixels are seen, 0 where a hole was
+            filled with what surrounds it.
+    """
+
+    rgb: Tensor
+    trust: Tensor
+
+    @property
+    def hole(self) -> Tensor:
+        """``(H, W)`` bool: more than half of what is seen here was filled in."""
+        return self.trust < 0.5
+
+
+class Draft(Protocol):
+    """The frames of a draft, made when they are asked for; the first one is the photo."""
+
+    def __len__(self) -> int:
+        """F."""
+        ...
+
+    def __getitem__(self, index: int) -> DraftFrame:
+        """Frame ``index``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatedClip:
+    """A video in which somebody marked the things that move: training's and evaluation's shot.
+
+    Attributes:
+        frames: ``(F, 3, H, W)`` float32 in [0, 1]; the first one is the photo.
+        instance: ``(F, H, W)`` int32; 0 is the background.
+        depth: ``(F, H, W)`` float32 z, scene units, positive.
+        near: z of disparity 255.
+        far: z of disparity 0.
+        moving: ids 1..moving are objects that move.
+        static: ids of marked objects that stay.
+        names: what the objects are called, in the order of their ids; may be empty.
+        camera: of all frames, where it is known.
+    """
+
+    frames: Tensor
+    instance: Tensor
+    depth: Tensor
+    near: float
+    far: float
+    moving: int
+    static: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    camera: Camera | None = None
+
+
+class Control(Protocol):
+    """What an engine may build its signal from, made when it is asked for and then kept.
+
+    It is made of a shot or of an annotated clip (``backend.sources``), and an engine cannot tell
+    which: what is learnt from clips is what shots are rendered with.
+    """
+
+    @property
+    def image(self) -> Tensor:
+        """``(3, H, W)`` float32 in [0, 1]: the photo, which is the first frame."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        ...
+
+    @property
+    def anchors(self) -> bool:
+        """Whether what stays gives control points too."""
+        ...
+
+    def masks(self, fit: Fit | None = None) -> MaskSequence:
+        """What is seen where, in the photo's pixels, or in those of ``fit``'s frame."""
+        ...
+
+    def tracks(self, per_instance: int = 8, anchors: int = 16) -> Tracks:
+        """Points followed through all frames: so many on each instance, and on all that stays."""
+        ...
+
+    def boxes(self) -> Boxes:
+        """The box around each chosen instance in every frame."""
+        ...
+
+    def draft(self, fit: Fit | None = None, softness: float = 1.0) -> Draft:
+        """The photo's own pixels moved, in the photo's pixels or in those of ``fit``'s frame.
+
+        ``softness`` is the least width of the soft edge around what moves, in the photo's pixels.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backend.contracts import Camera, Control, Lift, MaskSequence, Shot, Take
-from backend.control.levitor import points_from_masks
-from backend.control.preview import ControlFrames, control_frames
+from backend.contracts import Camera, Frames, Lift, Shot, Take
+from backend.control.preview import Look
+from backend.engines import registry
 from backend.engines.base import Engine, notes_of
 from backend.geometry.camera import (
     fov_from_focal,
@@ -22,11 +21,11 @@ from backend.geometry.camera import (
     intrinsics_from_fov,
     scaled_intrinsics,
 )
-from backend.geometry.fit import Fit, render_fitted
 from backend.geometry.lift import depth_from_disparity, depth_from_map
 from backend.perception import info, offline, outline, scene_kind
 from backend.perception.base import Candidates
 from backend.perception.perceive import Perception, possible_masks
+from backend.sources import ShotControl
 from protocol import flat_scene
 from protocol.errors import ShotError
 
@@ -123,22 +122,6 @@ class Standing:
     kind: str
     near: float
     far: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewOptions:
-    """What a control preview shows; see ``protocol.messages.Preview``.
-
-    Attributes:
-        anchors: whether what stays in place gives points.
-        exact: the network's own points instead of the quick ones.
-    """
-
-    masks: bool = True
-    points: bool = True
-    depth: bool = True
-    anchors: bool = True
-    exact: bool = False
 
 
 def lift(
@@ -259,79 +242,48 @@ def segment(
 def render(
     shot: Shot, engine: Engine, on_phase: OnPhase, on_preview: OnPreview = lambda make: None
 ) -> Take:
-    """Shot -> masks -> the engine's signal -> frames."""
+    """Shot -> control -> the engine's signal -> frames."""
+    signals = registry.signals(engine.spec.name)
     options = engine.spec.completed(shot.options)
-    control = Control(
-        shot=shot,
-        masks=functools.cache(lambda fit=None: render_shot_masks(shot, on_phase, fit)),
-    )
-    signal = engine.encode(control, options)
-    notes = notes_of(engine, control, options)  # before the long part: nothing comes after it
+    control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
+    signal = signals.encode(control, options)
+    # Before the long part: nothing comes after it that could fail
+    notes = notes_of(engine.spec.name, signals, control, options)
 
     def on_step(done: int, total: int, *, preview: Any = None, phase: str = "") -> None:
         if preview is not None:
             on_preview(preview)
         on_phase(phase or engine.spec.name, done, total)
 
-    shown = engine.shown(control, options)
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
-    return Take(frames=frames, options=options, shown=shown, notes=notes)
+    return Take(frames=frames, options=options, shown=signals.shown(control, options), notes=notes)
 
 
-def preview(
-    shot: Shot, draft: Engine | None, options: PreviewOptions, on_phase: OnPhase
-) -> ControlFrames:
-    """Shot -> masks -> points, drawn over the photo or over the take of ``draft``.
+def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
+    """Shot -> control -> what its engine is told, drawn by that engine; needs no weights.
+
+    Args:
+        shot: the shot, with its engine and that engine's options.
+        over: ``photo`` or ``draft``, what lies under the control.
+        look: what is shown; ``under`` is filled in here.
+        on_phase: progress.
 
     Raises:
-        ShotError: an instance is seen in none of the frames.
+        ShotError: the engine cannot be told that.
     """
+    signals = registry.signals(shot.engine)
+    options = registry.spec_of(shot.engine).completed(shot.options)
+    control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
+    signal = signals.encode(control, options)
     under = shot.lift.image
-    if draft is not None:
-        under = render(replace(shot, options={}), draft, on_phase).frames
-    masks = render_shot_masks(shot, on_phase)
-    moving, near, far = shot.motion.moved_from_rest.shape[1], shot.lift.near, shot.lift.far
-    points = []
-    if options.points:
-        try:
-            points = points_from_masks(
-                masks,
-                moving,
-                near,
-                far,
-                anchors=options.anchors,
-                exact=options.exact,
-                on_step=lambda done, total: on_phase("points", done, total),
-            )
-        except ValueError as error:
-            raise ShotError(
-                "instances",
-                f"{str(error).capitalize()}.",
-                "Move it into the picture, or remove it.",
-            ) from error
-    return control_frames(
-        masks,
-        moving + len(shot.static),
-        near,
-        far,
-        under=under,
-        points=points,
-        tinted=options.masks,
-        depth=options.depth,
-    )
-
-
-def render_shot_masks(shot: Shot, on_phase: OnPhase, fit: Fit | None = None) -> MaskSequence:
-    """Which instance is seen where, in every frame; in the photo's pixels, or those of ``fit``."""
-    total, size = shot.motion.num_frames, fit.frame if fit else shot.lift.depth.shape
-    masks = MaskSequence(
-        instance=shot.instance.new_empty(total, *size),
-        depth=shot.lift.depth.new_empty(total, *size),
-    )
-    for index, (ids, depth) in enumerate(render_fitted(shot, fit)):
-        masks.instance[index], masks.depth[index] = ids, depth
-        on_phase("control", index + 1, total)
-    return masks
+    if over == "draft":
+        draft = control.draft()
+        frames = []
+        for index in range(len(draft)):
+            frames.append(draft[index].rgb)
+            on_phase("draft", index + 1, len(draft))
+        under = torch.stack(frames)
+    return signals.show(control, signal, replace(look, under=under))
 
 
 def image_from_pixels(pixels: Array) -> Tensor:

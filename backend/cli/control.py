@@ -15,9 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("control", help="show the control of a .shot file as a video")
     parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
-    parser.add_argument(
-        "--exact", action="store_true", help="the engine's own points instead of the fast ones"
-    )
+    parser.add_argument("--engine", help="another engine than the shot's, with its defaults")
     parser.add_argument(
         "--over", choices=("draft", "photo"), default="draft", help="what the points lie on"
     )
@@ -34,24 +32,27 @@ def run(args: argparse.Namespace) -> int:
     from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.server.handlers import preview_video, start
+    from backend.server.handlers import points_a_frame, preview_video, start
     from backend.shotfile import read_shot
     from protocol.messages import Preview
 
     start(machine.machine_of(args).resources)
     check_outputs([args.out], [args.shot])
     shot, blobs = read_shot(args.shot)
+    if args.engine is not None:
+        shot = replace(shot, engine=args.engine, options={})
     wanted = Preview(
         shot=replace(shot, anchors=shot.anchors and not args.no_anchors),
         over=args.over,
         **{part: not getattr(args, f"no_{part}") for part in PARTS},
     )
     with progress_bar() as on_step:
-        video, frames, notes = preview_video(wanted, blobs.__getitem__, on_step, exact=args.exact)
+        video, frames, notes = preview_video(wanted, blobs.__getitem__, on_step)
     media.write_atomically(args.out, video)
+    points = points_a_frame(frames)
     print(
         f"{args.out}: {shot.frame_end - shot.frame_start + 1} frames, "
-        f"{frames.points_a_frame:.0f} points a frame, "
+        f"{points:.0f} points a frame, "
         f"{shot.moved_from_rest.shape[1]} moving instances"
     )
     for note in notes:

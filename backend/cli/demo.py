@@ -176,11 +176,12 @@ def _make(
     show: Any,
 ) -> Made:
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
-    from backend import media, pipeline
-    from backend.control.preview import control_frames
+    from backend import media
+    from backend.control.preview import Look, look_at_masks
     from backend.server import convert
     from backend.server.handlers import render_video, start
     from backend.shotfile import read_shot
+    from backend.sources import shot_masks
 
     began = time.monotonic()
     name = Path(plan["photo"]).stem
@@ -209,10 +210,8 @@ def _make(
     video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
     if video != take:
         raise _failed(f"{paths['shot']} alone gives another video than the server", "")
-    masks = pipeline.render_shot_masks(
-        convert.shot_from_message(shot, blobs.__getitem__), lambda *step: None
-    )
-    preview = control_frames(masks, len(shot.instances), shot.scene.near, shot.scene.far)
+    masks = shot_masks(convert.shot_from_message(shot, blobs.__getitem__))
+    preview = look_at_masks(masks, Look())
     media.write_atomically(paths["control"], media.encode_video(preview, FPS, FRAMES))
     properties = result["properties"]
     return Made(

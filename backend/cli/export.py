@@ -51,10 +51,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder, whole or not at all."""
-    from backend import pipeline
     from backend.cli.progress import progress_bar
     from backend.server import convert
     from backend.shotfile import read_shot
+    from backend.sources import shot_masks
     from protocol.errors import ShotError
     from protocol.rules import problems
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         )
     shot = convert.shot_from_message(message, blobs.__getitem__)
     with progress_bar() as on_step:
-        masks = pipeline.render_shot_masks(shot, on_step)
+        masks = shot_masks(shot, on_frame=lambda *step: on_step("control", *step))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export_") as folder:
         whole = Path(folder) / "whole"
@@ -99,6 +99,7 @@ def _write(
     import numpy as np
 
     from backend.control import export
+    from backend.control.boxes import shot_boxes
     from protocol.rates import frame_rate
 
     names = {item.id: item.name for item in message.instances}
@@ -119,9 +120,10 @@ def _write(
         said = _write_masks(folder, masks)
         about["instances"] = names
     else:
-        boxes, visible = export.instance_boxes(shot, masks)
+        found = shot_boxes(shot, masks)
+        boxes = found.xyxy
         np.save(folder / "boxes.npy", boxes.numpy())
-        np.save(folder / "visible.npy", visible.numpy())
+        np.save(folder / "visible.npy", found.visible.numpy())
         about["instances"] = list(names.values())
         trajectories = export.drag_trajectories(boxes)
         if trajectories is not None:

@@ -24,14 +24,15 @@ def run(args: argparse.Namespace) -> int:
     """Render and write; nothing is written when something is wrong."""
     from dataclasses import replace
 
-    from backend import media, pipeline
+    from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.control.preview import control_frames
+    from backend.control.preview import Look, look_at_masks
     from backend.engines.registry import spec_of
     from backend.server.convert import shot_from_message
     from backend.server.handlers import render_video, start
     from backend.shotfile import read_shot
+    from backend.sources import shot_masks
 
     told = machine.machine_of(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
@@ -48,9 +49,11 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar() as on_step:
         video, take = render_video(shot, blobs.__getitem__, on_step)
         if args.control is not None:
-            masks = pipeline.render_shot_masks(shot_from_message(shot, blobs.__getitem__), on_step)
-            scene = shot.scene
-            preview = control_frames(masks, len(shot.instances), scene.near, scene.far)
+            masks = shot_masks(
+                shot_from_message(shot, blobs.__getitem__),
+                on_frame=lambda *step: on_step("control", *step),
+            )
+            preview = look_at_masks(masks, Look())
     media.write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]
     frames = shot.frame_end - shot.frame_start + 1

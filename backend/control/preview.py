@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from backend.contracts import MaskSequence
+from backend.contracts import Frames, MaskSequence
+from backend.geometry.fit import Fit
 from backend.geometry.lift import disparity_from_depth
 
 GOLDEN = 0.61803398875
@@ -25,6 +26,32 @@ def palette(count: int) -> Tensor:
     colours = [(0.0, 0.0, 0.0), (0.16, 0.16, 0.18)]
     colours += [colorsys.hsv_to_rgb((0.05 + i * GOLDEN) % 1.0, 0.75, 0.95) for i in range(count)]
     return torch.tensor(colours, device="cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a preview of a control shows.
+
+    Attributes:
+        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take that shows through the ids; None shows
+            the ids alone.
+        masks: colour what was picked.
+        points: draw the control points.
+        depth: show the depth in a second picture to the right.
+    """
+
+    under: Tensor | None = None
+    masks: bool = True
+    points: bool = True
+    depth: bool = True
+
+    def fitted(self, fit: Fit) -> Look:
+        """The same look in the frame of a fit."""
+        if self.under is None:
+            return self
+        frames = self.under if self.under.ndim == 4 else self.under[None]
+        under = torch.stack([fit.image(frame) for frame in frames])
+        return replace(self, under=under if self.under.ndim == 4 else under[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +128,28 @@ class ControlFrames:
         # Where nothing was picked, what lies under is seen as it is
         chosen = (instance >= 1) & (instance <= self.picked)
         return torch.lerp(under, ids, TINT * chosen.float())
+
+
+def look_at_masks(
+    masks: MaskSequence, look: Look, points: Sequence[Sequence[Sequence[int]]] = ()
+) -> Frames:
+    """The frames of a control that knows what was chosen.
+
+    Args:
+        masks: what is seen where.
+        look: what to show.
+        points: (row, col, id, depth) of every frame.
+    """
+    return control_frames(
+        masks,
+        masks.moving + len(masks.static),
+        masks.near,
+        masks.far,
+        under=look.under,
+        points=points if look.points else (),
+        tinted=look.masks,
+        depth=look.depth,
+    )
 
 
 def control_frames(

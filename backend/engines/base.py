@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,9 +13,11 @@ from protocol.errors import ShotError
 from protocol.messages import EngineInfo, EngineOption
 
 if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
-    from torch import Tensor
+    from torch import Generator, Tensor
+    from torch.nn import Parameter
 
-    from backend.contracts import Control, OnStep
+    from backend.contracts import AnnotatedClip, Control, Frames, OnStep
+    from backend.control.preview import Look
 
 LOADING, COMPILING = "loading weights", "compiling"
 QUIET_PHASES = frozenset({LOADING, COMPILING})
@@ -132,14 +134,16 @@ def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
     return value
 
 
-def notes_of(engine: Engine, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
-    """The engine's notes on a take that is to be made; a bug in them does not cost the take."""
+def notes_of(
+    name: str, signals: Signals, control: Control, options: Mapping[str, Scalar]
+) -> tuple[str, ...]:
+    """An engine's notes on a take that is to be made; a bug in them does not cost the take."""
     try:
-        return engine.notes(control, options)
+        return signals.notes(control, options)
     except Cancelled:
         raise
     except Exception as error:
-        log.exception("the notes of engine %s failed", engine.spec.name)
+        log.exception("the notes of engine %s failed", name)
         return (
             "What may make this take worse than expected could not be found out "
             f"({type(error).__name__}: {error!s:.200}); the take itself is whole. "
@@ -147,13 +151,22 @@ def notes_of(engine: Engine, control: Control, options: Mapping[str, Scalar]) ->
         )
 
 
-class Engine(Protocol):
-    """An engine with whatever it holds (weights, a device); one a worker."""
+class Signals(Protocol):
+    """What an engine is told; functions of a module beside its spec. Pure: no weights, no device.
 
-    spec: EngineSpec
+    So a control can be looked at, tested and trained on where an engine's weights are not.
+    """
 
     def encode(self, control: Control, options: Mapping[str, Scalar]) -> Any:
-        """The engine's signal. Pure: no weights, no device."""
+        """The engine's signal.
+
+        Raises:
+            ShotError: the engine cannot be told that.
+        """
+        ...
+
+    def show(self, control: Control, signal: Any, look: Look) -> Frames:
+        """The signal as pictures, drawn in the engine's own frame."""
         ...
 
     def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
@@ -165,6 +178,12 @@ class Engine(Protocol):
     ) -> tuple[float, float, float, float]:
         """The part of the photo that the frames show: top, left, height, width in its pixels."""
         ...
+
+
+class Engine(Protocol):
+    """An engine with whatever it holds (weights, a device); one a worker."""
+
+    spec: EngineSpec
 
     def sample(
         self,
@@ -179,4 +198,20 @@ class Engine(Protocol):
         Same arguments, same machine: same frames. ``on_step`` is called after every step and may
         raise ``Cancelled``, which leaves the engine fit for the next call.
         """
+        ...
+
+    def release(self) -> None:
+        """Let go of all memory that is held between shots; the next one takes it again."""
+        ...
+
+
+class Trainable(Protocol):
+    """An engine that can be trained, on clips that go through the same ``encode`` as shots."""
+
+    def loss(self, clip: AnnotatedClip, signal: Any, generator: Generator) -> Tensor:
+        """The loss of one clip, a scalar with gradients; all randomness from ``generator``."""
+        ...
+
+    def parameters(self) -> Iterable[Parameter]:
+        """What is trained."""
         ...

@@ -85,6 +85,19 @@ class Fit:
         down, across = self.scale
         return abs(down / across - 1) >= 0.02  # less is the windows' rounding to whole pixels
 
+    def nearest(self, values: Tensor, outside: float) -> Tensor:
+        """``(..., H, W)`` of the photo as ``(..., h, w)`` of the frame, without blending.
+
+        For ids and depth: a blend of two is a thing that is nowhere. ``outside`` is what pads.
+        """
+        (top, left, height, width), (above, before, rows, columns) = self.source, self.target
+        row = ((torch.arange(rows, device=values.device) + 0.5) * height / rows).long() + top
+        column = ((torch.arange(columns, device=values.device) + 0.5) * width / columns).long()
+        fitted = values.new_full((*values.shape[:-2], *self.frame), outside)
+        shown = values[..., row[:, None], (column + left)[None]]
+        fitted[..., above : above + rows, before : before + columns] = shown
+        return fitted
+
     def frames(self, rendered: Tensor) -> Tensor:
         """What an engine made, without padding and in the photo's proportions.
 

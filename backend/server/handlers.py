@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backend import contracts, device, media, pipeline
 from backend.control import hidden
-from backend.control.preview import ControlFrames
+from backend.control.preview import ControlFrames, Look
 from backend.engines import registry
 from backend.engines.base import LOADING, Engine
 from backend.images.depth_map import decode_depth_map, fitted
@@ -23,7 +23,7 @@ from backend.perception import info
 from backend.perception import registry as models
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
-from backend.pipeline import LiftOptions, OnPhase, OnPreview, PreviewOptions
+from backend.pipeline import LiftOptions, OnPhase, OnPreview
 from backend.resources import Resources
 from backend.server import convert
 from protocol import content, flat_scene, messages
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 MAX_SIDE = messages.Limits().max_side
 PICTURE_SECONDS = 1.0
 """Between two pictures of a take in the making: each waits for the device."""
-DRAFT = "draft"
-"""The engine whose take a preview may lie on."""
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
 _loaded = models.Loaded()
@@ -292,29 +290,25 @@ def preview(
         width=width,
         fps=float(frame_rate(message.shot.fps)),
         shot=content.shot_hash(message.shot),
-        points=shown.points_a_frame,
+        points=points_a_frame(shown),
         notes=notes,
     )
 
 
 def preview_video(
-    message: messages.Preview, get: convert.GetBlob, on_step: OnPhase, exact: bool = False
-) -> tuple[bytes, ControlFrames, tuple[str, ...]]:
+    message: messages.Preview, get: convert.GetBlob, on_step: OnPhase
+) -> tuple[bytes, contracts.Frames, tuple[str, ...]]:
     """A shot's control as MP4 bytes, its frames and notes; the command line calls it too."""
     shot = message.shot
     if found := problems(shot):
         raise found[0]
-    options = PreviewOptions(
-        masks=message.masks,
-        points=message.points,
-        depth=message.depth,
-        anchors=shot.anchors,
-        exact=exact,
-    )
-    draft = _engine(DRAFT, on_step) if message.over == "draft" else None
+    look = Look(masks=message.masks, points=message.points, depth=message.depth)
     ours = convert.shot_from_message(shot, get)
     told = _hidden(shot, ours)
-    frames = pipeline.preview(ours, draft, options, on_step)
+    frames = pipeline.preview(ours, message.over, look, on_step)
+    if message.points and not points_a_frame(frames):
+        label = registry.spec_of(shot.engine).label
+        told += (f"{label} is told no control points; choose another engine to see its own.",)
     video = media.encode_video(
         frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )
@@ -325,6 +319,11 @@ def _hidden(shot: messages.Shot, ours: contracts.Shot) -> tuple[str, ...]:
     """What the artist should know of things that go below the ground or behind the backdrop."""
     times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
     return hidden.notes(ours, [item.name for item in shot.instances], times.tolist())
+
+
+def points_a_frame(frames: contracts.Frames) -> float:
+    """Control points of a preview's frames, on average; 0 where an engine has none."""
+    return frames.points_a_frame if isinstance(frames, ControlFrames) else 0.0
 
 
 def _length(shot: messages.Shot) -> int:

@@ -56,6 +56,7 @@ def openmp() -> str:
 def draft_rows() -> list[tuple[str, float, str, str]]:
     from backend import media, pipeline
     from backend.engines import registry
+    from backend.sources import shot_masks
     from tests.benchmarks.scene import shot
 
     engine = registry.load("draft")
@@ -64,7 +65,7 @@ def draft_rows() -> list[tuple[str, float, str, str]]:
         subject = shot(camera_moves=moves)
         taken = seconds(lambda s=subject: pipeline.render(s, engine, quiet))
         rows.append((f"draft, {name}: whole render", taken, "s", target))
-        masks = seconds(lambda s=subject: pipeline.render_shot_masks(s, quiet))
+        masks = seconds(lambda s=subject: shot_masks(s))
         rows.append((f"id and depth maps of that shot, {name}", masks, "s", ""))
     frames = pipeline.render(subject, engine, quiet).frames
     rows.append(

@@ -20,7 +20,7 @@ from backend.control.levitor import points_from_masks, stamp_points
 from backend.geometry.lift import cloud_from_lift
 from backend.geometry.motion import camera_from_rest, magnification, moved_frame
 from backend.geometry.splat import REST_RADIUS, render_masks
-from backend.pipeline import render_shot_masks
+from backend.sources import shot_masks
 from tests.benchmarks.plain_splat import plain_splat
 from tests.benchmarks.scene import HEIGHT, WIDTH, shot, with_segments
 
@@ -99,7 +99,7 @@ def inertia_ratio(masks: MaskSequence, every: int = 1) -> float:
 
 def signal(subject: Shot, exact: bool) -> torch.Tensor:
     """(F, 3, H, W) from a shot with its moved points."""
-    masks = render_shot_masks(subject, lambda *step: None)
+    masks = shot_masks(subject)
     points = points_from_masks(masks, MOVING, NEAR, FAR, exact=exact)
     return stamp_points(points, *subject.instance.shape)
 

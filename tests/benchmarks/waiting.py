@@ -68,6 +68,7 @@ def print_here() -> None:
     from backend import pipeline
     from backend.control.levitor import points_from_masks
     from backend.engines import registry
+    from backend.sources import shot_masks
     from tests.benchmarks import control
     from tests.benchmarks.scene import shot, with_segments
 
@@ -77,9 +78,9 @@ def print_here() -> None:
     def quiet(*step: object) -> None:
         pass
 
-    masks = pipeline.render_shot_masks(subject, quiet)
+    masks = shot_masks(subject)
     calls: dict[str, Callable[[], object]] = {
-        "splat": lambda: pipeline.render_shot_masks(subject, quiet),
+        "splat": lambda: shot_masks(subject),
         "cluster, exact": lambda: points_from_masks(masks, control.MOVING, 2.0, 20.0),
         "draft": lambda: pipeline.render(still, draft, quiet),
         "camera moves": lambda: pipeline.render(moving, draft, quiet),

@@ -64,6 +64,10 @@ def shot_file(tmp_path):
     return write
 
 
+POINTED = {"engine": "levitor", "options": {"width": 96, "height": 64}}
+"""A shot for an engine that is told control points, in a frame twice as large as the photo."""
+
+
 def frames_of(path):
     with av.open(io.BytesIO(path.read_bytes())) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -110,7 +114,7 @@ def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
 )
 def test_anchors_of_a_shot_are_points_on_what_stays(shot_file, tmp_path, capsys, anchors, points):
     # A segment of 4 x 4 pixels, which gives one point; the square that moves gives three
-    shot = shot_file(segment=True, anchors=anchors)
+    shot = shot_file(segment=True, anchors=anchors, **POINTED)
     assert main(["control", str(shot), "-o", str(tmp_path / "c.mp4"), "--over", "photo"]) == 0
     assert f"{points} points a frame" in capsys.readouterr().out
 
@@ -118,19 +122,30 @@ def test_anchors_of_a_shot_are_points_on_what_stays(shot_file, tmp_path, capsys,
 @pytest.mark.parametrize("over", ["draft", "photo"])
 def test_the_control_of_a_shot_is_a_video_with_points(shot_file, tmp_path, capsys, over):
     out = tmp_path / "control.mp4"
-    assert main(["control", str(shot_file()), "-o", str(out), "--over", over]) == 0
+    assert main(["control", str(shot_file(**POINTED)), "-o", str(out), "--over", over]) == 0
     assert len(frames_of(out)) == 8
     assert "3 points a frame, 1 moving" in capsys.readouterr().out
 
 
+def test_an_engine_without_control_points_says_so_and_another_shows_its_own(
+    shot_file, tmp_path, capsys
+):
+    out = tmp_path / "control.mp4"
+    assert main(["control", str(shot_file()), "-o", str(out)]) == 0
+    assert "Draft is told no control points; choose another" in capsys.readouterr().out
+    assert main(["control", str(shot_file()), "-o", str(out), "--engine", "levitor"]) == 0
+    assert frames_of(out)[0].shape == (288, 2 * 512, 3)  # the frame of its networks
+    assert "told no" not in capsys.readouterr().out
+
+
 def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     out = tmp_path / "control.mp4"
-    assert main(["control", str(shot_file()), "-o", str(out), "--no-depth"]) == 0
-    shot, blobs = a_shot()
+    assert main(["control", str(shot_file(**POINTED)), "-o", str(out), "--no-depth"]) == 0
+    shot, blobs = a_shot(**POINTED)
     wanted = Preview(shot=shot, depth=False)
     video, shown, _ = preview_video(wanted, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
-    assert shown.shape == (FRAMES, 3, HEIGHT, WIDTH)
+    assert shown.shape == (FRAMES, 3, 64, 96)
     assert shown.points_a_frame == 3
 
 
@@ -157,7 +172,7 @@ def test_an_instance_that_is_never_seen_is_named_by_its_number(tmp_path, capsys)
     ids, data = content.array_blob_of(np.eye(1, HEIGHT * WIDTH, dtype=np.int32).reshape(HEIGHT, -1))
     moved = shot.moved_from_rest.copy()
     moved[:, 0, 0, 3] = np.linspace(-9e-5, -0.5, FRAMES)
-    shot = replace(shot, instance_map=ids, moved_from_rest=moved)
+    shot = replace(shot, instance_map=ids, moved_from_rest=moved, **POINTED)
     path = tmp_path / "near.shot"
     path.write_bytes(content.pack_shot(shot, {**blobs, ids.sha256: data}))
     assert main(["control", str(path), "-o", str(tmp_path / "c.mp4"), "--over", "photo"]) == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from backend.control.export import drag_trajectories, instance_boxes
-from backend.pipeline import render_shot_masks
+from backend.control.boxes import shot_boxes
+from backend.control.export import drag_trajectories
+from backend.sources import shot_masks
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 
@@ -11,7 +12,8 @@ def boxes(last, static=()):
     lift, ids = two_instances()
     still = [translation() for _ in last]
     shot = shot_of(lift, ids, motion(lift.camera, [still, last]), static)
-    return instance_boxes(shot, render_shot_masks(shot, lambda *step: None))
+    found = shot_boxes(shot, shot_masks(shot))
+    return found.xyxy, found.visible
 
 
 def test_a_box_is_around_the_pixels_of_its_instance():

@@ -20,7 +20,7 @@ from backend.control.levitor import (
     points_from_masks,
     stamp_points,
 )
-from backend.pipeline import render_shot_masks
+from backend.sources import shot_masks
 from tests.benchmarks.control import inertia_ratio
 from tests.benchmarks.scene import shot, with_segments
 from tests.control.plain_levitor import plain_points
@@ -261,7 +261,7 @@ def test_the_fast_points_are_nearly_as_good_as_ten_full_starts(seed):
 
 
 def test_on_the_benchmarks_masks_at_half_their_size_the_fast_points_are_two_percent_off():
-    masks = render_shot_masks(with_segments(shot(height=144, width=256)), lambda *step: None)
+    masks = shot_masks(with_segments(shot(height=144, width=256)))
     with threadpool_limits(1):  # so small fits only wait for each other's threads
         assert inertia_ratio(masks, every=5) <= 1.02  # frames 0, 5, 10 and 15
 

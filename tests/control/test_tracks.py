@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from backend.control.tracks import farthest_points, shot_tracks
-from backend.pipeline import render_shot_masks
+from backend.sources import shot_masks
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 
 def tracks(moved, view=None, static=(), **counts):
     lift, ids = two_instances()
     shot = shot_of(lift, ids, motion(lift.camera, moved, view), static)
-    return shot_tracks(shot, render_shot_masks(shot, lambda *step: None), **counts), ids
+    return shot_tracks(shot, shot_masks(shot), **counts), ids
 
 
 STILL = [translation(), translation()]

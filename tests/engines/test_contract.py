@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -11,9 +13,11 @@ import torch
 from torch import nn
 
 from backend import pipeline
-from backend.contracts import Cancelled
+from backend.contracts import AnnotatedClip, Cancelled
+from backend.control.preview import Look
 from backend.engines import registry
 from backend.resources import MEMORY
+from backend.sources import ClipControl, ShotControl, shot_masks
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
 
@@ -132,7 +136,7 @@ def test_a_bug_in_its_notes_costs_no_take_and_stands_in_them_instead(engine, mon
     def buggy(control, options):
         raise KeyError("scripted")
 
-    monkeypatch.setattr(engine, "notes", buggy)
+    monkeypatch.setattr(registry.signals(engine.spec.name), "notes", buggy)
     take = render(engine, a_shot(engine))
     assert torch.equal(take.frames, frames)
     (note,) = take.notes
@@ -147,7 +151,7 @@ def test_its_notes_are_made_before_a_step_is_and_may_be_cancelled(engine, monkey
     def stopped(control, options):
         raise Cancelled
 
-    monkeypatch.setattr(engine, "notes", stopped)
+    monkeypatch.setattr(registry.signals(engine.spec.name), "notes", stopped)
     with pytest.raises(Cancelled):
         render(engine, a_shot(engine), lambda *step: told.append(step[0]))
     assert engine.spec.name not in told
@@ -181,6 +185,65 @@ def test_after_a_take_a_backward_through_the_weights_works(tiny_resources, name,
             value.requires_grad_(True)
         torch.stack([(value.double() * value.double()).sum() for value in weights]).sum().backward()
         assert all(torch.equal(value.grad, 2 * value) for value in weights)
+
+
+NAMES = pytest.mark.parametrize("name", [spec.name for spec in registry.specs()])
+
+
+def controls(shot):
+    """The same shot as a control, and as a clip that shows just what it shows."""
+    masks = shot_masks(shot)
+    clip = AnnotatedClip(
+        frames=shot.lift.image.repeat(FRAMES, 1, 1, 1),
+        instance=masks.instance.clamp(min=0),
+        depth=torch.where(masks.depth.isfinite(), masks.depth, shot.lift.far),
+        near=shot.lift.near,
+        far=shot.lift.far,
+        moving=masks.moving,
+        static=masks.static,
+        camera=shot.lift.camera,
+    )
+    return ShotControl(shot), ClipControl(clip)
+
+
+@NAMES
+def test_a_signal_needs_no_weights_and_is_made_of_a_shot_or_of_a_clip(name, tiny_resources):
+    signals, spec = registry.signals(name), registry.spec_of(name)
+    engine = registry.load(name, tiny_resources)
+    shot = a_shot(engine)
+    options = spec.completed(shot.options)
+    for control in controls(shot):
+        signal = signals.encode(control, options)
+        shown = signals.show(control, signal, Look(under=control.image))
+        assert shown.shape[0] == FRAMES
+        for index in range(FRAMES):
+            assert 0.0 <= float(shown[index].min()) <= float(shown[index].max()) <= 1.0
+        assert all(note.endswith(".") for note in signals.notes(control, options))
+        frames = engine.sample(control.image, signal, options, 0, lambda *step, **more: None)
+        assert len(frames) == FRAMES
+
+
+def test_a_signal_is_pure(engine):
+    """Encoded twice, or drawn in between, it tells the engine the same."""
+    shot = a_shot(engine)
+    signals, options = registry.signals(engine.spec.name), engine.spec.completed(shot.options)
+    takes = []
+    for _ in range(2):
+        control = ShotControl(shot)
+        signal = signals.encode(control, options)
+        signals.show(control, signal, Look())[0]
+        takes.append(engine.sample(control.image, signal, options, 3, lambda *s, **m: None))
+    assert torch.equal(*takes)
+
+
+def test_what_was_released_is_gone_and_taken_again(engine):
+    shot = a_shot(engine)
+    first = render(engine, shot).frames
+    held = [weakref.ref(value) for value in weights_of(engine)]
+    engine.release()
+    gc.collect()
+    assert not any(ref() is not None for ref in held)
+    assert torch.equal(render(engine, shot).frames, first)
 
 
 def test_options_are_completed_and_reported(engine):

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from backend import pipeline
-from backend.contracts import Control, Lift, Motion
-from backend.control.draft import draft_signal
-from backend.control.fill import blur, erode
+from backend.compose.fill import blur, erode
+from backend.compose.layers import cut_layers
+from backend.compose.warp import Cutout
+from backend.contracts import Lift, Motion
 from backend.engines import registry
-from backend.engines.draft.warp import Cutout
 from protocol.errors import ShotError
 from tests.geometry.scenes import (
     motion,
@@ -131,11 +131,8 @@ def test_a_camera_that_flies_over_the_ground_needs_no_more_memory_than_the_frame
     lift = Lift(image=image, depth=depth, camera=camera, near=2.0, far=40.0)
     ids = torch.zeros(213, 320, dtype=torch.int32)
     cut = Cutout(
-        draft_signal(
-            Control(
-                shot=shot_of(lift, ids, motion(camera, [[], []], [translation(), translation()])),
-                masks=lambda: None,
-            )
+        cut_layers(
+            shot_of(lift, ids, motion(camera, [[], []], [translation(), translation()]))
         ).plate
     )
     scale = torch.tensor(1.0)

@@ -13,14 +13,16 @@ import pytest
 import torch
 
 from backend import pipeline
-from backend.contracts import Control, Lift
+from backend.contracts import Lift
 from backend.control.levitor import points_from_masks, stamp_points
-from backend.engines.levitor.engine import LevitorEngine, frame_size
+from backend.engines.levitor.engine import LevitorEngine
+from backend.engines.levitor.signal import encode, frame_size, notes
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.images import decode_frames
 from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources, no_weights
+from backend.sources import ShotControl, shot_masks
 from protocol.errors import ShotError
 from tests.engines.networks import control, inputs
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
@@ -42,14 +44,11 @@ def a_shot(photo=(40, 60), frames=2, anchors=True, **options):
 
 
 def control_of(shot):
-    return Control(
-        shot=shot,
-        masks=lambda fit=None: pipeline.render_shot_masks(shot, lambda *step: None, fit),
-    )
+    return ShotControl(shot)
 
 
-def encoded(engine, shot):
-    return engine.encode(control_of(shot), SPEC.completed(shot.options))
+def encoded(shot):
+    return encode(control_of(shot), SPEC.completed(shot.options))
 
 
 def rendered(engine, shot):
@@ -65,33 +64,32 @@ def refusal(work, *told):
 @pytest.mark.parametrize(
     ("photo", "frame"), [((40, 60), (288, 512)), ((60, 40), (512, 288)), ((48, 48), (512, 288))]
 )
-def test_the_signal_is_stamped_from_the_masks_of_the_trained_size(engine, photo, frame):
+def test_the_signal_is_stamped_from_the_masks_of_the_trained_size(photo, frame):
     shot = a_shot(photo)
-    signal = encoded(engine, shot)
+    signal = encoded(shot)
     assert signal.maps.shape == (2, 3, *frame)
     fit = fit_photo(photo, frame, "crop")
     assert signal.fit == fit
-    masks = pipeline.render_shot_masks(shot, lambda *step: None, fit)
+    masks = shot_masks(shot, fit)
     points = points_from_masks(masks, 1, shot.lift.near, shot.lift.far)
     assert torch.equal(signal.maps, stamp_points(points, *frame))
     assert {item for frame in points for _, _, item, _ in frame} == {1, 2}
 
 
 @pytest.mark.parametrize("kind", ["pad", "squash"])
-def test_options_choose_the_fit_the_points_and_what_stays(engine, kind):
+def test_options_choose_the_fit_the_points_and_what_stays(kind):
     shot = a_shot(fit=kind, point_ratio=2.0, width=128, height=64, anchors=False)
-    signal = encoded(engine, shot)
+    signal = encoded(shot)
     fit = fit_photo((40, 60), (64, 128), kind)
-    masks = pipeline.render_shot_masks(shot, lambda *step: None, fit)
+    masks = shot_masks(shot, fit)
     points = points_from_masks(masks, 1, shot.lift.near, shot.lift.far, ratio=2.0, anchors=False)
     assert torch.equal(signal.maps, stamp_points(points, 64, 128))
     assert set(signal.maps[:, 1].unique().tolist()) == {0.0, 1.0}
 
 
-def test_without_anchors_only_what_moves_has_points(engine):
+def test_without_anchors_only_what_moves_has_points():
     with_them, without = (
-        encoded(engine, a_shot(width=64, height=64, anchors=anchors)).maps
-        for anchors in (True, False)
+        encoded(a_shot(width=64, height=64, anchors=anchors)).maps for anchors in (True, False)
     )
     assert set(with_them[:, 1].unique().tolist()) == {0.0, 1.0, 2.0}
     assert set(without[:, 1].unique().tolist()) == {0.0, 1.0}
@@ -134,8 +132,8 @@ def test_a_side_of_0_is_the_trained_one_as_the_photo_lies(photo, asked, size):
         ((7, 9), "7 x 9", "64 x 64"),
     ],
 )
-def test_a_frame_of_another_size_is_refused(engine, asked, told, fix):
-    error = refusal(encoded, engine, a_shot(width=asked[0], height=asked[1]))
+def test_a_frame_of_another_size_is_refused(asked, told, fix):
+    error = refusal(encoded, a_shot(width=asked[0], height=asked[1]))
     assert error.code == "option"
     assert error.sentence == (
         f"A frame of {told} pixels has a side that is below 64 or not a multiple of 8."
@@ -143,42 +141,42 @@ def test_a_frame_of_another_size_is_refused(engine, asked, told, fix):
     assert error.fix == f"Use {fix}, or 0 for the trained size."
 
 
-def test_guidance_that_falls_is_refused(engine):
-    error = refusal(encoded, engine, a_shot(guidance_min=2.5, guidance_max=1.5))
+def test_guidance_that_falls_is_refused():
+    error = refusal(encoded, a_shot(guidance_min=2.5, guidance_max=1.5))
     assert (error.code, error.sentence) == (
         "option",
         "The guidance of the last frame, 1.5, is below the first frame's, 2.5.",
     )
 
 
-def test_a_shot_of_one_frame_is_refused(engine):
-    error = refusal(encoded, engine, a_shot(frames=1))
+def test_a_shot_of_one_frame_is_refused():
+    error = refusal(encoded, a_shot(frames=1))
     assert (error.code, error.sentence) == (
         "frames",
         "The shot has 1 frame, LeviTor needs 2 or more.",
     )
 
 
-def test_an_instance_that_is_never_seen_is_refused(engine):
+def test_an_instance_that_is_never_seen_is_refused():
     """The red square ends and begins outside of the middle that a crop to 64 x 64 shows."""
     lift, ids = two_instances(40, 200)
     shot = shot_of(lift, ids, motion(lift.camera, [[translation(x=-9.0)]] * 2), **QUICK)
-    error = refusal(encoded, engine, shot)
+    error = refusal(encoded, shot)
     assert (error.code, error.sentence) == ("instances", "Instance 1 is in none of the 2 frames.")
     assert "'pad'" in error.fix
 
 
 def test_a_take_off_what_the_network_was_trained_on_is_warned_of(engine):
-    def notes(frames=16, photo=(40, 60), **options):
+    def warned(frames=16, photo=(40, 60), **options):
         shot = a_shot(photo, frames, **options)
-        return engine.notes(control_of(shot), SPEC.completed(shot.options))
+        return notes(control_of(shot), SPEC.completed(shot.options))
 
-    assert notes() == notes(photo=(60, 40)) == notes(width=512, height=288) == ()
+    assert warned() == warned(photo=(60, 40)) == warned(width=512, height=288) == ()
     size = "LeviTor was trained on 512 x 288 and 288 x 512; 448 x 288 may look worse."
     length = "LeviTor was trained on 16 frames; 24 may look worse."
-    assert notes(width=448) == (size,)
-    assert notes(frames=24) == (length,)
-    assert notes(frames=24, width=448) == (size, length)
+    assert warned(width=448) == (size,)
+    assert warned(frames=24) == (length,)
+    assert warned(frames=24, width=448) == (size, length)
     take = rendered(engine, a_shot(**QUICK))
     assert [note.split("; ")[1] for note in take.notes] == [
         "64 x 64 may look worse.",
@@ -186,12 +184,12 @@ def test_a_take_off_what_the_network_was_trained_on_is_warned_of(engine):
     ]
 
 
-def test_what_moves_out_of_sight_is_warned_of(engine):
+def test_what_moves_out_of_sight_is_warned_of():
     """The red square is far to the right in the last two of 16 frames."""
     lift, ids = two_instances()
     here, gone = [translation()], [translation(x=50.0)]
     shot = shot_of(lift, ids, motion(lift.camera, [here] * 14 + [gone] * 2), static=(2,))
-    assert engine.notes(control_of(shot), SPEC.completed({})) == (
+    assert notes(control_of(shot), SPEC.completed({})) == (
         "Instance 1 is out of sight in 2 of 16 frames; nothing tells the network where it is "
         "there.",
     )

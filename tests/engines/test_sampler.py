@@ -20,7 +20,7 @@ from PIL import Image
 from transformers import CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from backend.contracts import Cancelled
+from backend.contracts import Cancelled, MaskSequence
 from backend.engines.levitor.engine import LevitorEngine, LevitorSignal
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.edm import karras_sigmas
@@ -84,7 +84,10 @@ def take(engine, pixels, frames=FRAMES, seed=5, on_step=lambda *told, **more: No
     maps = torch.zeros(frames, 3, *size)
     for index in range(frames):
         maps[index, :, 24:40, 16 * index : 16 * index + 16] = 200.0
-    signal = LevitorSignal(maps=maps, fit=fit_photo(size, size, "squash"))
+    nothing = MaskSequence(instance=maps[:, 1].int(), depth=maps[:, 2])
+    signal = LevitorSignal(
+        maps=maps, points=[[]] * len(maps), masks=nothing, fit=fit_photo(size, size, "squash")
+    )
     image = torch.from_numpy(pixels).movedim(-1, 0).float() / 255
     told = SPEC.completed({"steps": STEPS, **options})
     return engine.sample(image, signal, told, seed, on_step)

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.contracts import Control, MaskSequence
-from backend.control.draft import draft_signal
-from backend.control.export import drag_trajectories, instance_boxes, splines, wan_move
-from backend.control.fill import blur, dilate, erode, pull_push
+from backend.compose.fill import blur, dilate, erode, pull_push
+from backend.compose.layers import cut_layers
+from backend.contracts import MaskSequence
+from backend.control.boxes import shot_boxes
+from backend.control.export import drag_trajectories, splines, wan_move
 from backend.control.levitor import cluster_points, points_from_masks
 from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
@@ -40,7 +41,8 @@ TRACKS = shot_tracks(SHOT, MASKS)
 
 
 def boxes():
-    return instance_boxes(SHOT, MASKS)
+    found = shot_boxes(SHOT, MASKS)
+    return found.xyxy, found.visible, found.corners
 
 
 def preview():
@@ -81,7 +83,7 @@ WORK = {
     "preview": preview,
     "holes": lambda: pull_push(LIFT.image, (IDS > 0).float()),
     "edges": lambda: (dilate(IDS > 0, 2), erode(IDS > 0, 2), blur(LIFT.depth, 1.5)),
-    "the draft's signal": lambda: draft_signal(Control(shot=SHOT, masks=lambda: MASKS)),
+    "the draft's signal": lambda: cut_layers(SHOT),
 }
 
 

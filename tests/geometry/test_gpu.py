@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from backend.contracts import MaskSequence
-from backend.control.export import instance_boxes, wan_move
+from backend.control.boxes import shot_boxes
+from backend.control.export import wan_move
 from backend.control.levitor import cluster_points, points_from_masks, stamp_points
 from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
@@ -90,9 +91,9 @@ def test_tracks_boxes_and_previews_work_there():
     shot, masks = on_gpu(replace(SHOT, options={})), on_gpu(MASKS)
     tracks = shot_tracks(shot, masks)
     assert wan_move(tracks)["tracks"].shape == (1, 2, len(tracks.instance), 2)
-    found, visible = instance_boxes(shot, masks)
-    assert bool(visible.all())
-    torch.testing.assert_close(found.cpu(), instance_boxes(SHOT, MASKS)[0])
+    found = shot_boxes(shot, masks)
+    assert bool(found.visible.all())
+    torch.testing.assert_close(found.xyxy.cpu(), shot_boxes(SHOT, MASKS).xyxy)
     points = points_from_masks(masks, 2, 2.0, 12.0)
     frames = control_frames(masks, 2, 2.0, 12.0, shot.lift.image, points)
     assert frames[0].device.type == "cuda"

@@ -125,6 +125,20 @@ ZONES = (
     ),
     Zone(name="control", files=("backend/control/*",), libraries=FITTING, own=VALUES, banned=PURE),
     Zone(
+        name="composed frames",
+        files=("backend/compose/*",),
+        libraries=TENSORS,
+        own=(*VALUES, "backend.compose"),
+        banned=PURE,
+    ),
+    Zone(
+        name="the makers of a control",
+        files=("backend/sources.py",),
+        libraries=TENSORS,
+        own=(*VALUES, "backend.compose"),
+        banned=PURE,
+    ),
+    Zone(
         name="perception's cache on disk",
         files=("backend/perception/cache.py",),
         libraries=NUMPY,
@@ -149,7 +163,14 @@ ZONES = (
         name="the pipeline",
         files=("backend/pipeline.py",),
         libraries=MODELS,
-        own=(*VALUES, RESOURCES, "backend.engines", "backend.perception", "protocol"),
+        own=(
+            *VALUES,
+            RESOURCES,
+            "backend.engines",
+            "backend.perception",
+            "backend.sources",
+            "protocol",
+        ),
         banned=PURE,
     ),
     Zone(

@@ -1,4 +1,4 @@
-"""The LeviTor engine: control points stamped as heat, id and depth; SVD told by the ControlNet."""
+"""The LeviTor engine: Stable Video Diffusion, told by a ControlNet where things go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor
 
 from backend.autograd import without_gradients
-from backend.contracts import Control, OnStep
-from backend.control.levitor import points_from_masks, stamp_points
+from backend.contracts import OnStep
 from backend.engines.base import COMPILING, LOADING, Scalar
-from backend.engines.levitor.spec import FRAMES, LONG_SIDE, SHORT_SIDE, SPEC
+from backend.engines.levitor.signal import LevitorSignal
+from backend.engines.levitor.spec import SPEC
 from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.faster import Compiled, lay_out
@@ -32,25 +31,11 @@ from backend.engines.svd.load import (
 )
 from backend.engines.svd.preview import LatentPreview
 from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
-from backend.geometry.fit import Fit, Size, fit_photo
 from backend.networks import fingerprint, read_unchanged
 from backend.resources import Resources, is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevitorSignal:
-    """What the networks are told.
-
-    Attributes:
-        maps: ``(F, 3, h, w)`` float32, raw values 0..255: heat, id, depth.
-        fit: how the photo fills their frame.
-    """
-
-    maps: Tensor
-    fit: Fit
 
 
 class LevitorEngine:
@@ -72,74 +57,6 @@ class LevitorEngine:
         self._networks: tuple[Base, SVDControlNet] | None = None
         self._fingerprint = ""
         self._compiled: dict[str, Any] = {}
-
-    def encode(self, control: Control, options: Mapping[str, Scalar]) -> LevitorSignal:
-        """Render the masks in the networks' frame, cluster them, stamp the points.
-
-        Raises:
-            ShotError: fewer than 2 frames, a size or a guidance that cannot be, or an instance
-                that is never seen.
-        """
-        shot = control.shot
-        frames = shot.motion.num_frames
-        if frames < 2:
-            raise ShotError(
-                "frames", f"The shot has {frames} frame, LeviTor needs 2 or more.", "Use 16."
-            )
-        first, last = float(options["guidance_min"]), float(options["guidance_max"])
-        if last < first:
-            raise ShotError(
-                "option",
-                f"The guidance of the last frame, {last:g}, is below the first frame's, {first:g}.",
-                "Set it to that or more.",
-            )
-        fit = _fit(control, options)
-        masks = control.masks(fit)
-        try:
-            points = points_from_masks(
-                masks,
-                shot.motion.moved_from_rest.shape[1],
-                shot.lift.near,
-                shot.lift.far,
-                ratio=float(options["point_ratio"]),
-                anchors=shot.anchors,
-            )
-        except ValueError as error:
-            raise ShotError(
-                "instances",
-                f"{str(error)[:1].upper()}{str(error)[1:]}.",
-                "Move it into the picture, or set Fit to 'pad'.",
-            ) from error
-        return LevitorSignal(maps=stamp_points(points, *fit.frame), fit=fit)
-
-    def notes(self, control: Control, options: Mapping[str, Scalar]) -> tuple[str, ...]:
-        """Where a shot leaves what the network was trained on, or what moves leaves the frame."""
-        shot = control.shot
-        frames, moving = shot.motion.moved_from_rest.shape[:2]
-        fit = _fit(control, options)
-        height, width = fit.frame
-        told: list[str] = []
-        if {height, width} != {LONG_SIDE, SHORT_SIDE}:
-            told.append(
-                "LeviTor was trained on 512 x 288 and 288 x 512; "
-                f"{width} x {height} may look worse."
-            )
-        if frames != FRAMES:
-            told.append(f"LeviTor was trained on {FRAMES} frames; {frames} may look worse.")
-        seen = control.masks(fit).instance
-        for item in range(1, moving + 1):
-            if missing := int((seen != item).flatten(1).all(1).sum()):
-                told.append(
-                    f"Instance {item} is out of sight in {missing} of {frames} frames; nothing "
-                    "tells the network where it is there."
-                )
-        return tuple(told)
-
-    def shown(
-        self, control: Control, options: Mapping[str, Scalar]
-    ) -> tuple[float, float, float, float]:
-        """What the networks' frame holds of the photo."""
-        return _fit(control, options).shown
 
     @without_gradients()
     def sample(
@@ -251,13 +168,22 @@ class LevitorEngine:
         base, controlnet = (self._resources.weights(name) for name in SPEC.needs)
         return base, controlnet
 
+    def release(self) -> None:
+        """Let go of the networks, and of the device's memory that they took."""
+        self._networks = None
+        self._compiled.clear()
+        gc.collect()
+        if self._device.type == "cuda":
+            with contextlib.suppress(RuntimeError):  # too full even for that
+                torch.cuda.empty_cache()
+
     def _loaded(self, before: Callable[[], None] = lambda: None) -> tuple[Base, SVDControlNet]:
         """The networks of the weights that lie there now; read once, unless they change."""
         base, controlnet = self._folders()
         places = (*base_places(base), controlnet_place(controlnet))
         if self._networks is not None and fingerprint(*places) != self._fingerprint:
             log.info("the weights at %s or %s were replaced", base, controlnet)
-            self._forget()
+            self.release()
         if self._networks is None:
             before()
             self._networks, self._fingerprint = read_unchanged(
@@ -271,15 +197,6 @@ class LevitorEngine:
         for network in (base.unet, controlnet):
             network.batch.one_token = True
         return base, controlnet
-
-    def _forget(self) -> None:
-        """Let go of the networks, and of the device's memory that they took."""
-        self._networks = None
-        self._compiled.clear()
-        gc.collect()
-        if self._device.type == "cuda":
-            with contextlib.suppress(RuntimeError):  # too full even for that
-                torch.cuda.empty_cache()
 
     def _plan(
         self, base: Base, controlnet: SVDControlNet, signal: LevitorSignal, settings: Settings
@@ -324,7 +241,7 @@ class LevitorEngine:
         return self._compiled.setdefault(name, Compiled(network))
 
     def _out_of_memory(self, plan: memory.Plan, settings: Settings) -> ShotError:
-        self._forget()
+        self.release()
         numbers = ""
         if self._device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # too full to say how full
@@ -340,34 +257,6 @@ class LevitorEngine:
             f"The memory of '{self._device}' was not enough for the rung '{plan.rung}'{numbers}.",
             fix,
         )
-
-
-def _fit(control: Control, options: Mapping[str, Scalar]) -> Fit:
-    height, width = control.shot.lift.depth.shape
-    size = frame_size((height, width), int(options["width"]), int(options["height"]))
-    return fit_photo((height, width), size, str(options["fit"]))
-
-
-def frame_size(photo: Size, width: int, height: int) -> Size:
-    """(height, width) of the networks' frame; 0 is what they were trained on, as the photo lies.
-
-    Raises:
-        ShotError: a side is not a multiple of 8, or smaller than 64.
-    """
-    long_ways = photo[1] > photo[0]
-    size = (
-        height or (SHORT_SIDE if long_ways else LONG_SIDE),
-        width or (LONG_SIDE if long_ways else SHORT_SIDE),
-    )
-    if size[0] % 8 or size[1] % 8 or min(size) < 64:
-        usable = [max(64, side // 8 * 8) for side in reversed(size)]
-        raise ShotError(
-            "option",
-            f"A frame of {size[1]} x {size[0]} pixels has a side that is below 64 or not a "
-            "multiple of 8.",
-            f"Use {usable[0]} x {usable[1]}, or 0 for the trained size.",
-        )
-    return size
 
 
 def _settings(options: Mapping[str, Scalar]) -> Settings:

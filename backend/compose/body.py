@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from backend.compose.fill import erode
+from backend.compose.layers import Layer
+from backend.compose.warp import Cutout, View
 from backend.contracts import Camera
-from backend.control.draft import Layer
-from backend.control.fill import erode
-from backend.engines.draft.warp import Cutout, View
 from backend.geometry.camera import project
 from backend.geometry.motion import move_points
 
@@ -94,6 +94,7 @@ def _merged(views: list[View]) -> View:
     width = max(part.stop for part in columns) - left
     rgb = views[0].rgb.new_zeros(3, height, width)
     alpha = rgb.new_zeros(height, width)
+    trust = torch.zeros_like(alpha)
     depth = torch.full_like(alpha, torch.inf)
     for view, row, column in zip(views, rows, columns, strict=True):
         part = (
@@ -105,6 +106,7 @@ def _merged(views: list[View]) -> View:
         through = behind * (1.0 - view.alpha)
         share = view.alpha / (view.alpha + through).clamp(min=1e-6)
         under += share * (view.rgb - under)
+        trust[part] += share * (view.trust - trust[part])
         front = (view.alpha > 0.5) | (view.alpha >= behind)
         depth[part] = torch.where(front, view.depth, depth[part])
         alpha[part] = torch.maximum(behind, view.alpha)
@@ -113,4 +115,5 @@ def _merged(views: list[View]) -> View:
         rgb=rgb,
         alpha=alpha,
         depth=depth,
+        trust=trust,
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from backend.contracts import Control, MaskSequence
-from backend.control.draft import draft_signal
+from backend.compose.layers import cut_layers
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
-NO_MASKS = MaskSequence(instance=torch.zeros(0), depth=torch.zeros(0))
 STILL = [translation(), translation()]
 
 
@@ -16,7 +14,7 @@ def signal(moved, view=None, static=(), instance=None):
     lift, ids = two_instances()
     path = motion(lift.camera, moved, view)
     shot = shot_of(lift, ids if instance is None else instance, path, static)
-    return draft_signal(Control(shot=shot, masks=lambda: NO_MASKS)), lift, ids
+    return cut_layers(shot), lift, ids
 
 
 def test_the_plate_holds_no_colour_of_what_moves():

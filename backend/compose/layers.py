@@ -1,7 +1,4 @@
-"""The draft's signal: a clean plate and one cut-out layer for everything the artist picked.
-
-The same place in the data's way as another engine's heat maps: pure, no weights, no device.
-"""
+"""A photo cut up: a clean plate, and one cut-out layer for everything that was picked."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backend.contracts import Camera, Control
-from backend.control.fill import dilate, erode, pull_push
-from backend.control.matte import matte
+from backend.compose.fill import dilate, erode, pull_push
+from backend.compose.matte import matte
+from backend.contracts import Camera, Shot
 from backend.geometry.camera import unproject
 from backend.geometry.motion import camera_from_rest, is_still
 from backend.geometry.shape import growth
@@ -34,7 +31,8 @@ class Layer:
         alpha: ``(h, w)``, 1 inside, 0 outside, soft at the edge.
         xyz: ``(3, h, w)`` rest positions.
         support: ``(h, w)`` bool; pixels outside it are not part of the layer.
-        matrix: index into the second axis of ``DraftSignal.camera_from_rest``.
+        trust: ``(h, w)``, 1 where a pixel is the photo's own, 0 where it was filled in.
+        matrix: index into the second axis of ``Layers.camera_from_rest``.
         back: how many times larger than the layer, seen from the photo's camera, the back of its
             body lies; 1 is no body.
     """
@@ -45,13 +43,14 @@ class Layer:
     alpha: Tensor
     xyz: Tensor
     support: Tensor
+    trust: Tensor
     matrix: int
     back: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DraftSignal:
-    """What the draft engine composes its frames from.
+class Layers:
+    """What a draft's frames are composed of.
 
     Attributes:
         plate: the photo without what moves.
@@ -78,14 +77,13 @@ class DraftSignal:
         return not bool(is_still(self.camera_from_rest[:, 0]).all())
 
 
-def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
-    """Cut the photo into a plate and layers.
+def cut_layers(shot: Shot, softness: float = 1.0) -> Layers:
+    """Cut a shot's photo into a plate and layers.
 
     Args:
-        control: the shot.
+        shot: the shot.
         softness: least width of the soft edge of a layer, pixels; hair and spokes are softer.
     """
-    shot = control.shot
     lift, instance = shot.lift, shot.instance
     moving = range(1, shot.motion.moved_from_rest.shape[1] + 1)
     matrices = camera_from_rest(shot.motion, lift.camera)
@@ -108,6 +106,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
     stays = ~dilate(moving_mask, HALO) | static_mask if camera_still else known
     rgb = torch.where(stays, lift.image, rgb)
     depth = torch.where(stays, lift.depth, depth)
+    own = stays if bool(known.any()) else torch.ones_like(stays)
 
     thick = shot.thickness.get
     layers = [
@@ -122,7 +121,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
             layers.append(
                 _layer(lift.image, lift.depth, mask, lift.camera, softness, 0, thick(item, 0.0))
             )
-    return DraftSignal(
+    return Layers(
         plate=Layer(
             top=0,
             left=0,
@@ -130,6 +129,7 @@ def draft_signal(control: Control, softness: float = 1.0) -> DraftSignal:
             alpha=torch.ones_like(depth),
             xyz=unproject(depth, lift.camera.intrinsics).movedim(-1, 0),
             support=torch.ones_like(depth, dtype=torch.bool),
+            trust=own.to(depth),
             matrix=0,
         ),
         plate_depth=depth,
@@ -178,6 +178,7 @@ def _layer(
         alpha=matte(image, mask, softness)[part],
         xyz=unproject(z, shifted).movedim(-1, 0),
         support=dilate(inside, min(margin, RING + round(2 * softness))),
+        trust=inside.to(depth),
         matrix=matrix,
         back=1.0 + growth(depth, mask, thickness),
     )

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from backend.control.fill import blur, dilate, erode
-from backend.control.matte import BAND, matte
+from backend.compose.fill import blur, dilate, erode
+from backend.compose.matte import BAND, matte
 
 SIDE = 160
 

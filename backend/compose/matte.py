@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.control.fill import blur, dilate, erode
+from backend.compose.fill import blur, dilate, erode
 
 BAND = 3
 """Pixels on either side of the outline in which alpha may leave the mask."""

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.compose.layers import Layer
 from backend.contracts import Camera
-from backend.control.draft import Layer
 from backend.geometry.camera import project
 
 MAX_SUBDIVISION = 8
@@ -34,12 +34,14 @@ class View:
         rgb: ``(3, h, w)``.
         alpha: ``(h, w)``, 0 where the layer is not.
         depth: ``(h, w)``, +inf where the layer is not.
+        trust: ``(h, w)``, 1 where the photo's own pixels are seen, 0 where filled-in ones.
     """
 
     window: tuple[slice, slice]
     rgb: Tensor
     alpha: Tensor
     depth: Tensor
+    trust: Tensor
 
 
 class Cutout:
@@ -53,7 +55,7 @@ class Cutout:
 
     def __init__(self, layer: Layer, scales: Tensor | None = None) -> None:
         self.layer = layer
-        self._texture = torch.cat([layer.rgb, layer.alpha[None]])[None]
+        self._texture = torch.cat([layer.rgb, layer.alpha[None], layer.trust[None]])[None]
         row, column = torch.nonzero(layer.support, as_tuple=True)
         self.rest = layer.xyz[:, row, column].T.contiguous()
         self._source = torch.stack([column, row], -1).to(layer.xyz) + 0.5
@@ -90,6 +92,7 @@ class Cutout:
             rgb=sampled[:3],
             alpha=sampled[3] * known,
             depth=torch.where(known > 0, depth, torch.inf),
+            trust=sampled[4],
         )
 
     def _samples(

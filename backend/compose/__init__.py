@@ -1,0 +1,1 @@
+"""Frames composed of the photo's own pixels: plate, layers, warps. Pure torch, no weights."""
