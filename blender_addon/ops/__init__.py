@@ -9,6 +9,7 @@ from .export_control import LEVITOR_OT_export_control
 from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
 from .make_instance import LEVITOR_OT_make_instance
+from .match_colours import LEVITOR_OT_match_colours
 from .mend_notice import LEVITOR_OT_set_end, LEVITOR_OT_use_photo_size
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
@@ -28,6 +29,7 @@ OPERATORS = (
     LEVITOR_OT_choose_lift,
     LEVITOR_OT_make_lift_local,
     LEVITOR_OT_set_fov,
+    LEVITOR_OT_match_colours,
     LEVITOR_OT_set_scene,
     LEVITOR_OT_pick,
     LEVITOR_OT_cycle_mask,

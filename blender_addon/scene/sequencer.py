@@ -174,6 +174,8 @@ def strip_of(
                 "file", f"Blender cannot read the take {film.path}.", "Render the shot again."
             )
         _span(strip, start, end)
+        with contextlib.suppress(TypeError):  # a colour management without it is the artist's own
+            strip.colorspace_settings.name = "sRGB"
         strip["levitor_shot"] = film.shot
         strip["levitor_job"] = film.job
         yield strip

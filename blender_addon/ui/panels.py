@@ -15,6 +15,7 @@ from ..ops import live, mend, pick
 from ..scene import (
     busy,
     choice,
+    colours,
     lifts,
     linked,
     notices,
@@ -119,6 +120,9 @@ class LEVITOR_PT_photo(_Tab, Panel):
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
                 draw_text(layout, lift.notes)
+            if bent := colours.bends(context.scene):
+                draw_text(layout, f"Colours are not the photo's: {', '.join(bent)}.")
+                layout.operator("levitor.match_colours", icon="COLOR")
         draw_kind(layout, "lift")
 
 
