@@ -308,8 +308,11 @@ def main() -> int:
         edit_horizon(blender, folder, facts)
         pick_by_mouse(blender, folder, facts)
         cycle_by_keys(blender, folder, facts)
-        from watching import watch_by_mouse  # which imports this module
+        from handling import move_and_delete, take_clicks_back  # which import this module
+        from watching import watch_by_mouse
 
+        take_clicks_back(blender, folder, facts)
+        move_and_delete(blender, folder, facts)
         watch_by_mouse(blender, plan, folder, facts)
     except Exception as error:  # noqa: BLE001 - told in full to the test outside, which fails
         facts["error"] = f"{type(error).__name__}: {error}"

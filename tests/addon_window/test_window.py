@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "window"
 HERE = Path(__file__).parent
 
-pytestmark = [pytest.mark.window, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.window, pytest.mark.timeout(1260)]
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def seen(tmp_path_factory) -> dict:
     share = tmp_path_factory.mktemp("share")
     tools = Path(os.environ["LEVITOR_SHARED_TOOLS"]) / "blender_window"
     shutil.copytree(tools, share / "blw")
-    for name in ("driver.py", "horizon_line.py", "watching.py"):
+    for name in ("driver.py", "handling.py", "horizon_line.py", "watching.py"):
         shutil.copy(HERE / name, share)
     package = build_addon.build(share, "cp312-abi3")
     photo = cv2.resize(load_sample_image("flower.jpg"), (240, 160), interpolation=cv2.INTER_AREA)
@@ -76,7 +76,7 @@ def seen(tmp_path_factory) -> dict:
         inside = {"zip": package.name, "photo": "flower.jpg"}
         plan = {name: f"/share/{value}" for name, value in inside.items()}
         (share / "plan.json").write_text(json.dumps(plan | {"endpoint": endpoint}))
-        command = [os.environ["LEVITOR_WINDOW"], "blw", "timeout", "540", "python3"]
+        command = [os.environ["LEVITOR_WINDOW"], "blw", "timeout", "1200", "python3"]
         subprocess.run(
             [*command, "/share/driver.py", "/share/plan.json"],
             env=os.environ | {"BLW_SHARE": str(share)},
@@ -157,6 +157,31 @@ def test_tab_goes_through_the_masks_of_a_click_and_edits_no_points(seen):
     assert seen["masks"][1] == seen["masks"][3]
     assert len(dict(seen["masks"])) == len({tuple(one) for one in seen["masks"]})
     assert seen["mode"] == "OBJECT"
+
+
+def test_a_click_that_was_undone_is_not_sent_again_with_the_next(seen):
+    first, second, third = ([108, 72, True], [144, 96, True], [120, 56, True])
+    assert [len(clicks) for clicks in seen["clicks"]] == [1, 2, 2]
+    for told, wanted in zip(seen["clicks"][2], (first, third), strict=True):
+        assert all(abs(a - b) <= 1 for a, b in zip(told, wanted, strict=True))
+    assert second not in seen["clicks"][2]
+
+
+def test_a_second_press_of_pick_ends_it_and_none_is_left(seen):
+    assert seen["running"] == [["LEVITOR_OT_pick"], []]
+
+
+def test_a_click_on_the_flower_selects_its_handle_and_g_moves_it(seen):
+    assert seen["clicked"] == [["Flower Handle"], "Flower Handle"]
+    assert seen["moved"][0] > 0.01
+    assert seen["background"] == []
+
+
+def test_what_x_or_the_button_deletes_is_background_again_and_undo_brings_it_back(seen):
+    before, healed, undone, removed = seen["whole"]
+    assert before[0] == undone[0] == ["Flower"]
+    assert before[1] == undone[1] < 240 * 160
+    assert healed == removed == [[], 240 * 160]
 
 
 @pytest.mark.parametrize("time", ["watching", "watching_again"])
