@@ -68,6 +68,13 @@ def pixels(ob: Object) -> Array:
     return _pixels(_source(ob, "pixel"))
 
 
+def depths(ob: Object) -> Array:
+    """The depth at which each point in the mesh of ``ob`` is shown, (n,) float32; raises alike."""
+    found = np.empty(len(ob.data.vertices), np.float32)
+    _source(ob, "depth").data.foreach_get("value", found)
+    return found
+
+
 def pixels_of(mesh: Mesh) -> Array | None:
     """The same of a mesh, whether or not an object shows it; None where it is no photo's points."""
     return _pixels(mesh.attributes["pixel"]) if _is_cloud(mesh) else None

@@ -80,8 +80,7 @@ def _outline(
 
 def _ends(collection: Collection, ob: Object, handle: Object | None) -> Any:
     """(n, 3) float32 ends of the outline's lines, two by two, where ``ob`` has its points."""
-    photo, points = lifts.photo_of(collection), cloud.read(ob)
-    pixel, depth = points.pixel, points.depth
+    photo, pixel, depth = lifts.photo_of(collection), cloud.pixels(ob), cloud.depths(ob)
     if handle is None:
         pick = cloud.floats(ob.data, cloud.PICK)
         chosen = np.zeros(len(pixel), bool) if pick is None else pick > 0.5

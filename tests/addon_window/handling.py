@@ -103,7 +103,7 @@ def move_and_delete(blender: Blender, folder: Path, facts: dict) -> None:
     for _ in range(2):  # the healing, and what was deleted
         hand.key("ctrl+z")
         blender.run("pass")
-    blender.wait(f"'Flower Handle' in bpy.context.scene.objects and {LIFT}.instances")
+    blender.wait(f"'Flower Handle' in bpy.context.scene.objects and len({LIFT}.instances) > 0")
     facts["whole"].append(blender.value(WHOLE))
     blender.run("bpy.ops.levitor.remove_instance(instance='Flower')")
     facts["whole"].append(blender.value(WHOLE))
