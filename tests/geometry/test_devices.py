@@ -16,7 +16,7 @@ from backend.compose.fill import blur, dilate, erode, pull_push
 from backend.compose.layers import cut_layers
 from backend.contracts import MaskSequence
 from backend.control.boxes import shot_boxes
-from backend.control.export import drag_trajectories, splines, wan_move
+from backend.control.export import drag_trajectories
 from backend.control.levitor import cluster_points, points_from_masks
 from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
@@ -37,7 +37,6 @@ POINTS = torch.stack(
 )
 RADIUS = torch.linspace(0.5, 2.5, POINTS.shape[1])
 MASKS = render_masks(POINTS, CLOUD.instance, LIFT.camera, RADIUS)
-TRACKS = shot_tracks(SHOT, MASKS)
 
 
 def boxes():
@@ -76,8 +75,6 @@ WORK = {
     "exact points": lambda: points_from_masks(MASKS, 2, 2.0, 12.0),
     "fast points": lambda: points_from_masks(MASKS, 2, 2.0, 12.0, exact=False),
     "tracks": lambda: shot_tracks(SHOT, MASKS),
-    "wan-move": lambda: wan_move(TRACKS),
-    "splines": lambda: splines(TRACKS),
     "boxes": boxes,
     "trajectories": lambda: drag_trajectories(boxes()[0][:, :1]),
     "preview": preview,
