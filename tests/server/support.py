@@ -100,6 +100,10 @@ class ServerProcess:
         """Process ids of the workers, by role, of this server."""
         return workers_of(self.process)
 
+    def worker(self, role):
+        """Process id of the worker of a role; a server is ready before its workers are."""
+        return wait_for(lambda: self.workers().get(role), f"the {role} worker")
+
 
 class ServerHere:
     """A server in a thread of the test's process, so that a test can make its parts fail."""

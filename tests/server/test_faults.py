@@ -114,7 +114,7 @@ def test_a_worker_whose_device_failed_is_replaced_before_the_next_job(
 ):
     server, gate = make_server(), tmp_path / "gate"
     peer = connect(server)
-    first = server.workers()["render"]
+    first = server.worker("render")
     # In the queue when it happens, so a worker that is not replaced at once would get them
     bad = [peer.submit(until=str(gate), end=end).job, peer.submit(end=end).job]
     good = [peer.submit().job for _ in range(3)]
@@ -155,7 +155,7 @@ def test_a_worker_killed_from_outside_fails_its_job_and_is_replaced(make_server,
     peer = connect(server)
     job = peer.submit(steps=0).job
     peer.until_running(job)
-    os.kill(server.workers()["render"], signal.SIGKILL)
+    os.kill(server.worker("render"), signal.SIGKILL)
     assert end_of(peer, job).code == "worker_died"
     assert peer.ask(messages.Ping()) == messages.Pong()
     assert end_of(peer, peer.submit().job).state == "done"
@@ -168,12 +168,12 @@ def test_a_worker_that_hangs_on_cancel_is_replaced_and_the_job_cancelled(
     peer = connect(server)
     job = peer.submit(steps=1, end="hang", past=str(past)).job
     wait_for(past.exists, "the worker to hang")
-    before = server.workers()["render"]
+    before = server.worker("render")
     assert peer.ask(messages.Cancel(job=job)).state == "cancel_requested"
     assert peer.ask(messages.Ping()) == messages.Pong()
     peer.until_state(job, "cancelled")
     assert end_of(peer, peer.submit().job).state == "done"
-    assert server.workers()["render"] != before
+    assert server.worker("render") != before
     wait_for(lambda: not alive(before), "the hung worker to be gone")
 
 
@@ -253,8 +253,7 @@ def test_a_signal_ends_server_and_workers_with_code_0(make_server, connect, numb
     peer = connect(server)
     job = peer.submit(steps=1, end="hang").job
     peer.until_running(job)
-    workers = server.workers().values()
-    assert len(workers) == 2
+    workers = [server.worker(role) for role in ("interactive", "render")]
     assert server.end(number) == 0
     assert not any(map(alive, workers))
     assert not (server.state / "connection.json").exists()

@@ -156,14 +156,14 @@ def test_another_clients_job_can_be_neither_seen_nor_stopped(shared_server, conn
 
 
 def test_a_running_job_stops_at_its_next_step(shared_server, connect):
-    peer, workers = connect(shared_server), shared_server.workers()
+    peer, worker = connect(shared_server), shared_server.worker("render")
     job = peer.submit(steps=0).job
     peer.until_running(job)
     assert peer.ask(messages.Cancel(job=job)).state == "cancel_requested"
     assert peer.ask(messages.Cancel(job=job)).state in ("cancel_requested", "cancelled")
     peer.until_state(job, "cancelled")
     assert peer.ask(messages.Fetch(job=job)).code == "no_result"
-    assert shared_server.workers() == workers  # it stopped by itself: nobody was ended for it
+    assert shared_server.worker("render") == worker  # it stopped by itself: nobody was ended for it
 
 
 def test_a_late_client_learns_how_far_a_running_job_is(shared_server, connect):
