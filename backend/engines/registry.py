@@ -8,6 +8,7 @@ from typing import Any
 from backend.engines.base import Engine, EngineSpec, Signals, find
 from backend.engines.draft.spec import SPEC as DRAFT
 from backend.engines.levitor.spec import SPEC as LEVITOR
+from backend.engines.still.spec import SPEC as STILL
 from backend.resources import Resources
 from protocol.messages import EngineInfo
 
@@ -21,6 +22,11 @@ _ENGINES: dict[str, tuple[EngineSpec, str, str]] = {
         LEVITOR,
         "backend.engines.levitor.signal",
         "backend.engines.levitor.engine:LevitorEngine",
+    ),
+    STILL.name: (
+        STILL,
+        "backend.engines.still.signal",
+        "backend.engines.still.engine:StillEngine",
     ),
 }
 """Specification, module of what it is told, and class, by name."""
