@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from backend.autograd import without_gradients
 from backend.contracts import OnStep
 from backend.engines.base import Scalar
 from backend.engines.still.spec import SPEC
@@ -21,6 +22,7 @@ class StillEngine:
         """Others find their weights and their device in ``resources``, and fail where they lack."""
         del resources
 
+    @without_gradients()
     def sample(
         self,
         image: Tensor,
