@@ -14,8 +14,9 @@ from torch import Tensor
 from backend.contracts import Camera, Frames, Lift, Shot, Take
 from backend.control.preview import Look
 from backend.engines import registry
-from backend.engines.base import Engine, notes_of
+from backend.engines.base import Engine, whole_notes
 from backend.geometry.camera import (
+    UNKNOWN_FOV,
     fov_from_focal,
     intrinsics_from_focal,
     intrinsics_from_fov,
@@ -36,8 +37,6 @@ OnPreview = Callable[[Callable[[], Tensor]], None]
 """Handed something that makes ``(F, 3, h, w)`` frames in [0, 1] of the take so far, small and
 rough; making them costs a little, so it is only called where somebody looks."""
 
-DEFAULT_FOV = 50.0
-"""Degrees across where nobody knows; about that of a 39 mm lens, between phones and eyes."""
 BY_DEFAULT, GIVEN = "default", "given"
 """How a field of view is known, beside what a photo's file says."""
 
@@ -55,7 +54,7 @@ class LiftOptions:
         scene_kind: ground, backdrop or auto, where nothing gives the depth.
     """
 
-    horizontal_fov: float = DEFAULT_FOV
+    horizontal_fov: float = UNKNOWN_FOV
     fov_source: str = BY_DEFAULT
     focal: tuple[float, ...] | None = None
     horizon: float = 0.35
@@ -248,7 +247,8 @@ def render(
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
     # Before the long part: nothing comes after it that could fail
-    notes = notes_of(engine.spec.name, signals, control, options)
+    notes = whole_notes(lambda: signals.notes(control, options), f"engine {engine.spec.name}")
+    shown = signals.shown(control, options)
 
     def on_step(done: int, total: int, *, preview: Any = None, phase: str = "") -> None:
         if preview is not None:
@@ -256,7 +256,7 @@ def render(
         on_phase(phase or engine.spec.name, done, total)
 
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
-    return Take(frames=frames, options=options, shown=signals.shown(control, options), notes=notes)
+    return Take(frames=frames, options=options, shown=shown, notes=notes)
 
 
 def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:

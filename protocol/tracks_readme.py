@@ -30,7 +30,7 @@ def readme(
         lines += [
             "tracks.npy       float32 (1, frames, tracks, 2): x, y in pixels of image.png",
             "visibility.npy   bool (1, frames, tracks): false where hidden or out of the frame",
-            "depth.npy        float32 (frames, tracks): z in scene units; Wan-Move reads it not",
+            "depth.npy        float32 (frames, tracks): z in scene units; not for Wan-Move",
         ]
     else:
         lines += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -134,16 +134,19 @@ def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
     return value
 
 
-def notes_of(
-    name: str, signals: Signals, control: Control, options: Mapping[str, Scalar]
-) -> tuple[str, ...]:
-    """An engine's notes on a take that is to be made; a bug in them does not cost the take."""
+def whole_notes(make: Callable[[], tuple[str, ...]], what: str) -> tuple[str, ...]:
+    """Notes on a take that is to be made; a bug in them does not cost the take.
+
+    Args:
+        make: gives the notes.
+        what: they are about, for the log.
+    """
     try:
-        return signals.notes(control, options)
+        return make()
     except Cancelled:
         raise
     except Exception as error:
-        log.exception("the notes of engine %s failed", name)
+        log.exception("the notes on %s failed", what)
         return (
             "What may make this take worse than expected could not be found out "
             f"({type(error).__name__}: {error!s:.200}); the take itself is whole. "

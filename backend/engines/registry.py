@@ -52,7 +52,7 @@ def spec_of(name: str) -> EngineSpec:
 
 
 def signals(name: str) -> Signals:
-    """What an engine is told: ``encode``, ``show`` and ``notes``, without its weights.
+    """What an engine is told: ``encode``, ``show``, ``notes`` and ``shown``, without its weights.
 
     Raises:
         ShotError: there is none of that name.

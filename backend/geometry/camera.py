@@ -13,6 +13,9 @@ from torch import Tensor
 
 from backend.contracts import Camera
 
+UNKNOWN_FOV = 50.0
+"""Degrees across where nobody knows; about that of a 39 mm lens, between phones and eyes."""
+
 
 def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> Tensor:
     """Square pixels and a centred principal point.

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.contracts import AnnotatedClip, Camera, Lift, Motion, Shot
-from backend.geometry.camera import intrinsics_from_fov
-
-UNKNOWN_FOV = 50.0
-"""Degrees across for a clip whose camera nobody knows; about that of a 39 mm lens."""
+from backend.geometry.camera import UNKNOWN_FOV, intrinsics_from_fov
 
 
 def shot_of_clip(clip: AnnotatedClip) -> Shot:

@@ -15,7 +15,8 @@ from backend import contracts, device, media, pipeline
 from backend.control import hidden
 from backend.control.preview import ControlFrames, Look
 from backend.engines import registry
-from backend.engines.base import LOADING, Engine
+from backend.engines.base import LOADING, Engine, whole_notes
+from backend.geometry.camera import UNKNOWN_FOV
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
@@ -153,7 +154,7 @@ def lift_photo(
         kind = flat_scene.GROUND  # who names it means it
     fov, source = message.horizontal_fov, pipeline.GIVEN
     if fov == 0:
-        fov, source = pipeline.DEFAULT_FOV, pipeline.BY_DEFAULT
+        fov, source = UNKNOWN_FOV, pipeline.BY_DEFAULT
         if photo.horizontal_fov is not None:
             fov, source = photo.horizontal_fov, photo.fov_source
     lifted = pipeline.lift(
@@ -318,7 +319,8 @@ def preview_video(
 def _hidden(shot: messages.Shot, ours: contracts.Shot) -> tuple[str, ...]:
     """What the artist should know of things that go below the ground or behind the backdrop."""
     times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
-    return hidden.notes(ours, [item.name for item in shot.instances], times.tolist())
+    names = [item.name for item in shot.instances]
+    return whole_notes(lambda: hidden.notes(ours, names, times.tolist()), "what a scene hides")
 
 
 def points_a_frame(frames: contracts.Frames) -> float:

@@ -103,6 +103,17 @@ def test_it_gives_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     assert out.read_bytes() == video
 
 
+def test_a_bug_in_what_a_scene_hides_costs_no_take(shot_file, tmp_path, capsys, monkeypatch):
+    def buggy(shot, names, times):
+        raise KeyError("scripted")
+
+    monkeypatch.setattr("backend.control.hidden.notes", buggy)
+    out = tmp_path / "out.mp4"
+    assert main(["render", str(shot_file()), "-o", str(out)]) == 0
+    assert len(frames_of(out)) == 8
+    assert "KeyError: 'scripted'" in capsys.readouterr().out
+
+
 def test_the_control_is_written_beside_it_when_asked_for(shot_file, tmp_path):
     control = tmp_path / "control.mp4"
     main(["render", str(shot_file()), "-o", str(tmp_path / "o.mp4"), "--control", str(control)])

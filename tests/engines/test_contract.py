@@ -145,6 +145,19 @@ def test_a_bug_in_its_notes_costs_no_take_and_stands_in_them_instead(engine, mon
     assert [r.exc_info[0] for r in caplog.records if r.levelname == "ERROR"] == [KeyError]
 
 
+def test_what_a_take_shows_is_known_before_a_step_is_made(engine, monkeypatch):
+    """Found out after it, a bug there would cost the frames."""
+    told = []
+
+    def buggy(control, options):
+        raise KeyError("scripted")
+
+    monkeypatch.setattr(registry.signals(engine.spec.name), "shown", buggy)
+    with pytest.raises(KeyError):
+        render(engine, a_shot(engine), lambda *step: told.append(step[0]))
+    assert engine.spec.name not in told
+
+
 def test_its_notes_are_made_before_a_step_is_and_may_be_cancelled(engine, monkeypatch):
     told = []
 

@@ -12,8 +12,6 @@ from torch import nn
 
 from backend.resources import is_out_of_memory
 
-GIGA = 1e9
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
