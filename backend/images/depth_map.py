@@ -36,6 +36,10 @@ BEYOND = 20.0
 """A plateau, or up to 1 % of the pixels, this many times farther than all else is no place."""
 GAP = 0.05
 """Of the range; a plateau at zero under a smaller gap is a place."""
+STRAY_GAP = 5.0
+"""Of the range of all others; strays lie at least this far from them."""
+STRAYS, STRAY_SHARE = 4, 2e-4
+"""Strays are at most so many pixels, or this share: what is near to a camera is larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,9 @@ def fitted(depth_map: DepthMap, photo: Photo, nearer_is_larger: bool) -> DepthMa
     turned = _turned(depth_map, photo)
     values, said = _without_sky(turned, nearer_is_larger)
     notes = (*turned.notes, *said)
+    if nearer_is_larger and turned.bits == 32:
+        values, said = _without_strays(values)
+        notes += said
     height, width = photo.whole
     if values.shape != (height, width):
         # Nearest keeps edges edges: a blend of near and far is a place where nothing is
@@ -187,11 +194,10 @@ def _from_array(array: Array) -> Array:
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[-1] not in (2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
-        if array.shape[-1] > 2:
-            finite = array[..., :3][np.isfinite(array[..., :3])]
-            array = _one_channel(array[..., :3], float(np.abs(finite).max(initial=0)) or 1.0)
-        else:
-            array = array[..., 0]
+        if array.shape[-1] == 2:  # depth and what? Either may come first
+            raise _refused(f"holds {array.dtype} of shape {shape}, two numbers a pixel")
+        finite = array[..., :3][np.isfinite(array[..., :3])]
+        array = _one_channel(array[..., :3], float(np.abs(finite).max(initial=0)) or 1.0)
     if array.ndim != 2 or array.size == 0:
         many = f"{shape[0]} maps" if array.ndim == 3 else "not one number a pixel"
         raise _refused(f"holds {array.dtype} of shape {shape}, {many}")
@@ -311,6 +317,36 @@ def _zero(known: Array) -> float | None:
     if first <= 0 or first == last or first - low < GAP * (last - low):
         return None
     return float(low)
+
+
+def _without_strays(values: Array) -> tuple[Array, tuple[str, ...]]:
+    """Disparity without the few wild pixels that would press all others into a part of the range.
+
+    What a matcher or a division by almost zero leaves is no place, on either side of all others.
+    """
+    known = values.ravel()
+    above, below = _end_of_most(known), -_end_of_most(-known)
+    count = int(((known > above) | (known < below)).sum())
+    if not count:
+        return values, ()
+    note = (
+        f"{count} of the depth map's pixels lie far from all others, which are from {below:g} to "
+        f"{above:g}; they were taken as the nearest of these values."
+    )
+    return values.clip(below, above), (note,)
+
+
+def _end_of_most(known: Array) -> float:
+    """The largest value, or where strays lie above a wide gap, the largest below the gap."""
+    count = max(STRAYS, int(STRAY_SHARE * known.size))
+    if known.size <= 2 * count:
+        return float(known.max())
+    # Strays below must not widen the range that the gap is measured by
+    sides = np.partition(known, (count, known.size - 1 - count))
+    top = np.sort(sides[-1 - count :]).astype(np.float64)
+    width = top[:-1] - float(sides[count])
+    wide = (width > 0) & (np.diff(top) > STRAY_GAP * width)
+    return float(top[wide.argmax()] if wide.any() else top[-1])
 
 
 def _refused(why: str) -> ShotError:

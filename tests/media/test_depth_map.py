@@ -201,6 +201,7 @@ def saved(image, kind="PNG", **options):
         pytest.param(npy(RAMP > 0.5), "only true and false", id="bool"),
         pytest.param(saved(Image.fromarray(RAMP > 0.5)), "1 bit a pixel", id="1-bit PNG"),
         pytest.param(npy(np.stack([DEEP] * 5)), "5 maps", id="five maps"),
+        pytest.param(npy(np.stack([METRES, RAMP], -1)), "two numbers a pixel", id="two channels"),
         pytest.param(npz(a=DEEP, b=DEEP), r"2 arrays \(a, b\), none of them", id="npz of two"),
         pytest.param(
             exr_of({"R": METRES, "G": METRES + 1, "B": METRES}),
