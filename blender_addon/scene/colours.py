@@ -4,11 +4,13 @@ A colour attribute holds scene-linear numbers, and since 5.0 a file chooses what
 Rec.709, which is sRGB's, Rec.2020 or ACEScg. When the choice changes, Blender converts the
 attributes of points, or does not: that differs between its versions and is the artist's to choose.
 So what a cloud's numbers mean is read from the numbers: they came from bytes, and in the space that
-they are in, and in no other, they still lie on the 256 values of sRGB's bytes.
+they are in, and in no other, they still lie on the 256 values of sRGB's bytes. Greys do so in
+every space, so the most saturated points are asked first.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,11 @@ _STANDARD: tuple[tuple[str, Any, str], ...] = (
 """Of a scene's view settings: what shows colours as they are, and what each is called."""
 _DISPLAYS = ("sRGB", "Display P3")
 """Displays on which a view shows a colour as what it is."""
+_asked: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
+"""Which points of a mesh tell its space, by its identity and its number of points: panels ask at
+each redraw. A space changes colours, but hardly which are the most saturated."""
+_ASKED = 256
+"""So many meshes are remembered."""
 
 
 def _from_srgb(name: str = "from_rec709_linear_to_scene_linear") -> Array:
@@ -57,10 +64,23 @@ def _spaces() -> list[Array]:
     return found
 
 
+def _telling(colour: Array) -> Array:
+    """Indices of those of (n, 3 or more) ``colour`` that tell the space of all.
+
+    They are the most saturated, since greys fit each space, and some from everywhere, since the
+    most saturated may be an artist's paint, which never came from bytes.
+    """
+    if len(colour) <= 2 * SAMPLES:
+        return np.arange(len(colour))
+    everywhere = np.arange(0, len(colour), len(colour) // SAMPLES)
+    red, green, blue = colour[:, 0], colour[:, 1], colour[:, 2]
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return np.concatenate([np.argpartition(spread, -SAMPLES)[-SAMPLES:], everywhere])
+
+
 def _space_of(colour: Array) -> Array:
     """The one of the spaces in which most of (n, 3 or more) ``colour`` came from bytes."""
-    step = max(1, len(colour) // SAMPLES)
-    sample = colour[::step, :3].astype(np.float64)
+    sample = colour[_telling(colour), :3].astype(np.float64)
     best, most = np.eye(3), -1.0
     for space in _spaces():
         linear = sample @ np.linalg.inv(space).T
@@ -90,13 +110,25 @@ def _turned(colour: Array, matrix: Array) -> Array:
     return found
 
 
+def _colours_of(mesh: Mesh) -> Array:
+    """(n, 4) float32: the colours of a cloud as they are stored."""
+    data = mesh.attributes["Col"].data
+    colour = np.empty(len(data) * 4, np.float32)
+    data.foreach_get("color", colour)
+    return colour.reshape(-1, 4)
+
+
 def fits(mesh: Mesh) -> bool:
     """Whether the colours of a cloud are in the working space of the file."""
     source = mesh.attributes.get("Col")
     if source is None or not len(source.data):
         return True
-    step = max(1, len(source.data) // SAMPLES)
-    sample = np.array([source.data[n].color for n in range(0, len(source.data), step)])
+    key = (mesh.session_uid, len(source.data))
+    if key not in _asked:
+        _asked[key] = _telling(_colours_of(mesh)).tolist()
+        if len(_asked) > _ASKED:
+            _asked.popitem(last=False)
+    sample = np.array([source.data[n].color for n in _asked[key]])
     return bool(np.allclose(_space_of(sample), working_from_srgb()))
 
 
@@ -137,9 +169,8 @@ def settle(scene: Scene, changes: Changes) -> None:
 
 def rewrite(mesh: Mesh) -> None:
     """Bring the colours of a cloud into the working space of the file."""
-    data = mesh.attributes["Col"].data
-    colour = np.empty(len(data) * 4, np.float32)
-    data.foreach_get("color", colour)
-    shown = to_working(from_stored(colour.reshape(-1, 4)))
-    data.foreach_set("color", np.ascontiguousarray(shown, np.float32).ravel())
+    shown = to_working(from_stored(_colours_of(mesh)))
+    mesh.attributes["Col"].data.foreach_set(
+        "color", np.ascontiguousarray(shown, np.float32).ravel()
+    )
     mesh.update()

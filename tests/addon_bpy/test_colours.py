@@ -29,9 +29,16 @@ def photo():
     return values.repeat(BLOCK, 0).repeat(BLOCK, 1), values
 
 
-def lift(stage):
-    """Lift the blocks at one depth, with an instance cut out of them."""
-    image, _ = photo()
+def white_with_a_red_patch():
+    """A photo in which all but three points are grey, which is grey in every space."""
+    image = np.full((ROWS * BLOCK, COLUMNS * BLOCK, 3), 255, np.uint8)
+    image[30, 40:43] = 200, 40, 30
+    return image
+
+
+def lift(stage, image=None):
+    """Lift the blocks, or another image, at one depth, with an instance cut out of them."""
+    image = photo()[0] if image is None else image
     height, width = image.shape[:2]
     k = np.array([[60.0, 0, width / 2], [0, 60.0, height / 2], [0, 0, 1.0]])
     depth, segments = np.full((height, width), 4.0, np.float32), np.zeros((height, width), np.int32)
@@ -103,6 +110,19 @@ def test_another_working_space_afterwards_shows_the_photo_or_says_that_it_does_n
     assert colours.bends(bpy.context.scene) == []
     assert shows_the_photo(tmp_path / "after")
     assert (sent(stage) == photo()[0]).all()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_small_coloured_thing_in_a_neutral_photo_tells_the_space_of_all(stage, colours, space):
+    image = white_with_a_red_patch()
+    lift(stage, image)
+    assert colours.bends(bpy.context.scene) == []
+    bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=False)
+    assert colours.bends(bpy.context.scene) == ["points in another working space than the file's"]
+    assert (sent(stage) == image).all()
+    bpy.ops.levitor.match_colours()
+    assert colours.bends(bpy.context.scene) == []
+    assert (sent(stage) == image).all()
 
 
 @pytest.mark.parametrize("name", VIEWS)
