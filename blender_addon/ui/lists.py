@@ -48,6 +48,8 @@ def draw_options(layout: UILayout, fields: list[Any]) -> None:
 def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: int) -> None:
     """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do.
 
+    A note on what went well stays under its own row, however many jobs came after it.
+
     Args:
         layout: where.
         jobs: the rows, oldest first.
@@ -71,6 +73,8 @@ def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: 
             if job.job in takes:
                 row.operator("levitor.watch_take", text="", icon="PLAY").job = job.job
             row.operator("levitor.dismiss", text="", icon="X").task = job.task
+            if job.state == "done" and job.sentence:
+                draw_text(layout, job.sentence)
         else:
             row = layout.row(align=True)
             row.progress(factor=job.factor, type="BAR", text=f"{title}, {job.activity}")

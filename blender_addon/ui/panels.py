@@ -36,7 +36,7 @@ class _Tab:
 
 
 def draw_kind(layout: UILayout, kind: str) -> None:
-    """Draw the jobs of one kind, the time that is left, notes, and what a result waits for."""
+    """Draw the jobs of one kind, the time that is left, and what a result waits for."""
     link = pump.link()
     rows = link.rows(kind)
     takes = {take.job for _, take in sequencer.of_this_file(link.takes.values())}
@@ -46,8 +46,6 @@ def draw_kind(layout: UILayout, kind: str) -> None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
         if not job.final and (icon := pictures.icon_of(job)) is not None:
             layout.template_icon(icon_value=icon, scale=8.0)
-    if rows and rows[-1].state == "done" and rows[-1].sentence:
-        draw_text(layout, rows[-1].sentence)
     if link.holds(kind) and (hindrance := busy.hindrance()) is not None:
         reason, fix = hindrance
         draw_text(layout, f"A result waits, since {reason}. {fix}")

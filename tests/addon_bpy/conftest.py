@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.home import folder as home_folder
@@ -311,6 +312,30 @@ def last_job(addon, task=""):
     task = task or list(owner.jobs)[-1].task
     assert module(addon, "link.pump").pump_until(lambda: owner.jobs.get(task).final, WAIT)
     return owner.jobs.get(task)
+
+
+class Page:
+    """Stands for a layout, of which there is none without a window; keeps the words on it."""
+
+    def __init__(self):
+        self.words = []
+
+    def label(self, text="", icon="NONE"):
+        self.words.append(text)
+
+    def progress(self, text="", factor=0.0, type="RING"):
+        self.words.append(text)
+
+    def __getattr__(self, name):
+        inner = SimpleNamespace()
+        return lambda *_, **__: self if name in ("row", "column", "box") else inner
+
+
+def drawn(addon, panel):
+    """The words of a panel, in one line."""
+    page = Page()
+    getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
+    return " ".join(page.words)
 
 
 def make_film(path, frames) -> Path:

@@ -1,11 +1,9 @@
 """Results that wait for Object Mode, and what the panels say meanwhile."""
 
-from types import SimpleNamespace
-
 import bpy
 import pytest
 
-from .conftest import link, module
+from .conftest import drawn, link, module
 
 
 def edit_a_mesh():
@@ -64,30 +62,6 @@ def test_waiting_for_a_held_result_says_why_and_what_to_do(held, addon):
         link(addon).wait(held, 0.0)
     assert told.value.sentence == "The result is here, but Blender is not in Object Mode."
     assert told.value.fix == "Go back to Object Mode; it is placed then."
-
-
-class Page:
-    """Stands for a layout, of which there is none without a window; keeps the words on it."""
-
-    def __init__(self):
-        self.words = []
-
-    def label(self, text="", icon="NONE"):
-        self.words.append(text)
-
-    def progress(self, text="", factor=0.0, type="RING"):
-        self.words.append(text)
-
-    def __getattr__(self, name):
-        inner = SimpleNamespace()
-        return lambda *_, **__: self if name in ("row", "column", "box") else inner
-
-
-def drawn(addon, panel):
-    """The words of a panel, in one line."""
-    page = Page()
-    getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
-    return " ".join(page.words)
 
 
 def test_the_panel_of_the_held_result_says_what_it_waits_for(held, addon):

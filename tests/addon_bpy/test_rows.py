@@ -5,7 +5,7 @@ import re
 import bpy
 import pytest
 
-from .conftest import last_job, link, module, strips
+from .conftest import drawn, last_job, link, module, strips
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -76,3 +76,18 @@ def test_nothing_of_an_old_file_survives_but_what_still_runs_can_be_reached(
     bpy.ops.levitor.cancel(job=task)
     assert last_job(addon, task).state == "cancelled"
     assert rows(addon, "submit") == []
+
+
+def test_the_note_on_each_take_stays_under_its_own_row_when_later_ones_are_done(scene, addon):
+    jobs, owner = module(addon, "core.jobs"), link(addon)
+    opened = module(addon, "scene.busy").loads()
+    notes = {"seed 1": "'Dahlia' goes below the ground.", "seed 2": "", "seed 3": "'Rose' does."}
+    for task, note in notes.items():
+        owner.jobs.add(jobs.Job(task=task, kind="submit", label=task, opened=opened))
+        owner.jobs.take(jobs.TaskFinished(task=task, result=None, blobs={}, note=note))
+    said = drawn(addon, "LEVITOR_PT_render")
+    rows = [f"Render: {task}, done" for task in notes]
+    places = [said.index(words) for words in (rows[2], notes["seed 3"], rows[1], rows[0])]
+    assert places == sorted(places)
+    assert said.endswith(f"{rows[0]} {notes['seed 1']}")
+    assert all(said.count(note) == 1 for note in notes.values() if note)
