@@ -23,7 +23,7 @@ from .props_kinds import (
     StringProperty,
 )
 from .props_lift import LEVITOR_PG_click, LEVITOR_PG_instance, LEVITOR_PG_lift
-from .scene import ground, horizon, lifts, shapes
+from .scene import ground, horizon, lifts, places, shapes
 
 LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -88,7 +88,9 @@ class LEVITOR_PG_scene(PropertyGroup):
         description="Photo to lift into a point cloud",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=places.stamp,
     )
+    place: StringProperty(name="Place", description="Mark of the place its paths are written for")
     fov_from_photo: BoolProperty(
         name="From Photo",
         description="Take the field of view from the photo's file, or 50 degrees where it says "
@@ -129,6 +131,7 @@ class LEVITOR_PG_scene(PropertyGroup):
         description="Depth map to use instead of the backend's: 8 or 16-bit PNG, EXR or .npy",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=places.stamp,
     )
     nearer_is_larger: BoolProperty(
         name="Nearer Is Larger",

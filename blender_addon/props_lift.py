@@ -16,7 +16,7 @@ from .props_kinds import (
     IntProperty,
     StringProperty,
 )
-from .scene import ground, handles, horizon, lifts, relift, shapes
+from .scene import ground, handles, horizon, lifts, places, relift, shapes
 
 
 def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
@@ -135,7 +135,10 @@ class LEVITOR_PG_lift(PropertyGroup):
     """A lifted photo; lives on the collection that holds its objects."""
 
     uid: StringProperty(name="Identifier", description="Name of this lift, kept for ever")
-    photo: StringProperty(name="Photo", description="File the lift was made from")
+    photo: StringProperty(
+        name="Photo", description="File the lift was made from", update=places.stamp
+    )
+    place: StringProperty(name="Place", description="Mark of the place its path is written for")
     width: IntProperty(name="Width", description="Width of the lifted photo in pixels")
     height: IntProperty(name="Height", description="Height of the lifted photo in pixels")
     camera: PointerProperty(

@@ -133,7 +133,8 @@ class Job:
         task: the client's name for it.
         kind: ``lift``, ``segment``, ``submit`` or ``preview``.
         label: what the artist reads.
-        subject: what an error of this row is about besides its kind, such as the engine.
+        subject: what an error of this row is about besides its kind: the photo that was to be
+            lifted, the lift that was clicked on, the lift and the engine that was to render it.
         opened: how many files had been opened when it was asked for, or when it ended if what came
             of it is of use in any file.
         file: name of the file it was asked for in.

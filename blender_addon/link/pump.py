@@ -40,7 +40,7 @@ class Errand:
     Attributes:
         place: puts result and blobs into the file, or raises :class:`ShotError` having changed
             nothing. It returns what the artist should know all the same, if anything.
-        subject: what an error would be about besides the kind.
+        subject: what an error would be about besides the kind: it goes when that is done.
         any_file: whether the result is of use after another file was opened.
         loads: how many files had been opened when it was sent.
     """
@@ -48,7 +48,7 @@ class Errand:
     kind: str
     label: str
     place: Place
-    subject: str = ""
+    subject: str
     any_file: bool = False
     loads: int = field(default_factory=busy.loads)
 

@@ -187,6 +187,7 @@ class LEVITOR_OT_lift(Operator):
         errand = Errand(
             kind="lift",
             label=path.name,
+            subject=str(path),
             place=partial(
                 _place, asked=Asked.in_scene(scene), path=path, given=photo, wanted=message
             ),

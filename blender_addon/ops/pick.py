@@ -298,7 +298,7 @@ class LEVITOR_OT_pick(Operator):
             link.cancel(older)  # this request holds its clicks too
         asked, uid = lifts.Asked.in_scene(scene), collection.levitor.uid
         place = partial(_place, uid=uid, asked=asked, clicks=tuple(clicks), box=box)
-        errand = Errand(kind="segment", label=collection.name, place=place)
+        errand = Errand(kind="segment", label=collection.name, place=place, subject=uid)
         task = link.start(message, blobs | scene_blobs, errand)
         if not self.wait:
             return None

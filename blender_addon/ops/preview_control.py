@@ -95,7 +95,8 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         label = f"over the {preview.over}, {len(shot.moved_from_rest)} frames"
         for older in link.pending(KIND):
             link.cancel(older)  # it would be replaced at once
-        task = link.start(preview, blobs, Errand(kind=KIND, label=label, place=place))
+        errand = Errand(kind=KIND, label=label, place=place, subject=lift)
+        task = link.start(preview, blobs, errand)
         return link.wait(task, self.wait) if self.wait else None
 
 

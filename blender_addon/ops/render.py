@@ -138,7 +138,8 @@ class LEVITOR_OT_render(ShotSettings, Operator):
             asked=lifts.Asked.in_scene(scene),
         )
         label = f"{shot.engine}, seed {shot.seed}, {time.strftime('%H:%M')}"
-        errand = Errand(kind="submit", label=label, place=place, subject=shot.engine, any_file=True)
+        subject = f"{collection.levitor.uid} {shot.engine}"  # not the seed: any take of it mends
+        errand = Errand(kind="submit", label=label, place=place, subject=subject, any_file=True)
         task = link.start(messages.Submit(shot=shot), blobs, errand)
         if not self.wait:
             return None

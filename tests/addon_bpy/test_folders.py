@@ -96,10 +96,11 @@ def test_takes_of_an_unsaved_file_wait_and_land_beside_it_with_the_first_save(
     assert shown(addon) == [(f"//{folder}/take_job1.mp4", True)]
     landed = tmp_path / "project" / folder / "take_job1.mp4"
     assert link(addon).takes["job1"].path == landed
-    assert not take.path.exists()
+    assert take.path.is_file()  # undo may still lead to what names it
     shutil.move(tmp_path / "project", tmp_path / "moved")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "a.blend"))
     assert shown(addon) == [(f"//{folder}/take_job1.mp4", True)]
+    assert not take.path.exists()
 
 
 @pytest.mark.parametrize("chosen", ["", "//../renders"])
@@ -151,3 +152,64 @@ def test_a_fixed_takes_folder_is_left_alone(keep, addon, preferences, tmp_path):
     assert take.path.is_file()
     assert [there for _, there in shown(addon)] == [True]
     assert not (tmp_path / "project" / "levitor_takes").exists()
+
+
+def edit(name: str) -> None:
+    """An edit of the scene and of the lift, as one undo step."""
+    scene = bpy.context.scene
+    scene.levitor.near += 1.0
+    scene.frame_end += 1
+    if scene.levitor.lift is not None:
+        scene.levitor.lift.levitor.notes = name
+    bpy.ops.ed.undo_push(message=name)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_undo_past_the_first_save_keeps_the_takes(keep, addon, home, tmp_path, after):
+    take = keep()
+    bpy.ops.ed.undo_push(message="Place Take")
+    edit("before")
+    blend = tmp_path / "project" / "a.blend"
+    save(blend)
+    for _ in range(after):
+        edit("after")
+    for _ in range(1 + after):
+        bpy.ops.ed.undo()
+    assert shown(addon) == [("//levitor_takes/take_job1.mp4", True)]
+    bpy.ops.ed.redo()
+    assert shown(addon) == [("//levitor_takes/take_job1.mp4", True)]
+    bpy.ops.ed.undo()
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert shown(addon) == [("//levitor_takes/take_job1.mp4", True)]
+    assert not take.path.exists()
+
+
+def test_undo_past_two_saves_elsewhere_finds_photo_depth_map_and_takes(
+    stage, keep, addon, tmp_path
+):
+    save(tmp_path / "one" / "a.blend")
+    keep()
+    settings, lift = bpy.context.scene.levitor, bpy.context.scene.levitor.lift.levitor
+    settings.photo, settings.depth_path, lift.photo = "//x.jpg", "//depth.png", "//x.jpg"
+    bpy.ops.ed.undo_push(message="Choose")
+    edit("before")
+    save(tmp_path / "two" / "a.blend")
+    (tmp_path / "two" / "x.jpg").write_bytes(b"another photo of the same name")
+    save(tmp_path / "three" / "deep" / "a.blend")
+    edit("after")
+
+    def named():
+        settings = bpy.context.scene.levitor
+        return settings.photo, settings.depth_path, settings.lift.levitor.photo
+
+    turned = ("//../../one/x.jpg", "//../../one/depth.png", "//../../one/x.jpg")
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.undo, bpy.ops.ed.redo, bpy.ops.ed.undo):
+        step()
+        assert named() == turned
+        assert shown(addon) == [("//levitor_takes/take_job1.mp4", True)]
+    bpy.context.scene.levitor.photo = "//mine.jpg"
+    edit("chosen here")
+    edit("more")
+    bpy.ops.ed.undo()
+    assert named()[0] == "//mine.jpg"

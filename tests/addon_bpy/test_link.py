@@ -267,7 +267,7 @@ def test_of_25_jobs_that_ended_the_last_20_are_remembered(scene, addon):
     try:
         message = wire.messages.Lift(image=wire.content.blob_of(b"x", "image/png"))
         for _ in range(25):
-            errand = pump.Errand(kind="lift", label="x", place=lambda *_: None)
+            errand = pump.Errand(kind="lift", label="x", subject="x", place=lambda *_: None)
             task = owner.start(message, {}, errand)
             owner.cancel(task)
             pump.pump()

@@ -1,6 +1,7 @@
 """The rows of jobs that a real backend leaves in the panel."""
 
 import re
+import shutil
 
 import bpy
 import pytest
@@ -15,6 +16,24 @@ def no_rows(addon):
     """A table without the rows of earlier tests."""
     bpy.ops.levitor.dismiss()
     assert len(list(link(addon).jobs)) == len(link(addon).jobs.open)
+
+
+def write_grey(path):
+    """A photo of one grey."""
+    image = bpy.data.images.new("grey", 32, 32)
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    return path
+
+
+def lift_and_key_camera(photo):
+    """A lift of which a shot can be made: its camera moves."""
+    scene = bpy.context.scene
+    bpy.ops.levitor.lift(filepath=str(photo), wait=240.0)
+    scene.camera.keyframe_insert("location", frame=scene.frame_start)
+    scene.camera.location.x += 0.2
+    scene.camera.keyframe_insert("location", frame=scene.frame_end)
+    scene.frame_set(scene.frame_start)
 
 
 def rows(addon, kind):
@@ -39,11 +58,29 @@ def test_an_error_goes_when_its_cause_is_mended_or_it_is_dismissed(connected, ad
     first, second = link(addon).rows("lift")
     assert bpy.ops.levitor.dismiss(task=first.task) == {"FINISHED"}
     assert [job.task for job in link(addon).rows("lift")] == [second.task]
-    image = bpy.data.images.new("grey", 32, 32)
-    image.filepath_raw, image.file_format = str(tmp_path / "grey.png"), "PNG"
-    image.save()
-    bpy.ops.levitor.lift(filepath=str(tmp_path / "grey.png"), wait=240.0)
-    assert rows(addon, "lift") == ["done"]
+    grey = write_grey(tmp_path / "grey.png")
+    bpy.ops.levitor.lift(filepath=str(grey), wait=240.0)
+    assert rows(addon, "lift") == ["failed", "done"]  # another photo says nothing about this one
+    shutil.copy(grey, broken)
+    bpy.ops.levitor.lift(filepath=str(broken), wait=240.0)
+    assert rows(addon, "lift") == ["done", "done"]
+
+
+def test_a_failed_render_stays_until_the_same_lift_is_rendered_by_that_engine(
+    connected, addon, tmp_path
+):
+    first, second = (write_grey(tmp_path / f"{name}.png") for name in ("first", "second"))
+    lift_and_key_camera(first)
+    failing = connected.levitor.lift.name
+    with pytest.raises(RuntimeError):
+        bpy.ops.levitor.render(frames=2, options='{"softness": -1e9}', wait=240.0)
+    assert rows(addon, "submit") == ["failed"]
+    lift_and_key_camera(second)
+    bpy.ops.levitor.render(frames=2, wait=240.0)
+    assert rows(addon, "submit") == ["failed", "done"]
+    bpy.ops.levitor.choose_lift(lift=failing)
+    bpy.ops.levitor.render(frames=2, seed=7, wait=240.0)
+    assert rows(addon, "submit") == ["done", "done"]
 
 
 def test_what_is_under_way_cannot_be_dismissed(animated, addon):
