@@ -238,6 +238,7 @@ class LEVITOR_PG_scene(PropertyGroup):
 OWN = (
     (bpy.types.Object, lifts.REST, FloatVectorProperty(name="Rest", size=16)),
     (bpy.types.Mesh, shapes.FLATTEN, FloatProperty(name="Flatten")),
+    (bpy.types.Mesh, lifts.LIFT, StringProperty(name="Lift")),
 )
 """Custom properties on things that can be animated. Blender asks a property that is declared under
 a custom property's name whether that can be keyed; the value stays where it was, a double."""

@@ -49,6 +49,17 @@ def follow() -> None:
     trouble = _trouble(scene, scene.levitor.lift)
 
 
+def said() -> str:
+    """What the artist should know of the instances, or that nobody looks after them any more."""
+    if failure := pump.failure(follow):
+        return (
+            f"What is deleted by hand does not heal any more, since that failed: {failure}. "
+            "Disable and enable LeviTor in the preferences to have it again; Blender's console "
+            "says more."
+        )
+    return trouble
+
+
 def _trouble(scene: Any, collection: Any) -> str:
     try:
         lifts.present(scene, collection)

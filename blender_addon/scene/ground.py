@@ -63,7 +63,7 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
     kind = flat_scene.BACKDROP if kind == flat_scene.BACKDROP else flat_scene.GROUND
     if (kind, horizon) == (photo.kind, photo.horizon):
         return ""
-    lifts.present(scene, collection)
+    _check_points(scene, collection)
     after = Photo(
         height=photo.height,
         width=photo.width,
@@ -107,6 +107,13 @@ def picked_depth(lift: Any, photo: Photo, pixel: Array, chosen: Array) -> float 
     if not (photo.kind and lift.upright and chosen.any()):
         return None
     return _standing(photo, pixel[chosen])
+
+
+def _check_points(scene: Scene, collection: Collection) -> None:
+    """Raise :class:`ShotError` where an instance has no points: its handle would rest nowhere."""
+    lifts.present(scene, collection)
+    if not all(len(item.points.data.vertices) for item in collection.levitor.instances):
+        lifts.clouds_of(scene, collection)  # says it as a shot does
 
 
 def _standing(photo: Photo, pixel: Array) -> float:

@@ -54,6 +54,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
         mesh = cloud.make(name, mine, offset=rest[:3, 3])
         made.append(mesh)
         cloud.set_floats(mesh, cloud.LIFTED, taken.depth)
+        mesh[lifts.LIFT] = lift.uid
         ob = bpy.data.objects.new(name, mesh)
         made.append(ob)
         handle = _empty(f"{name} Handle", rest, np.ptp(mine.position, axis=0))

@@ -21,6 +21,11 @@ from .changes import Changes
 BACKGROUND = "LeviTor Background"
 REST = "levitor_rest"
 """Custom property of a handle: where it rests, 16 numbers, row by row."""
+LIFT = "levitor_lift"
+"""Custom property of an instance's mesh: the uid of its lift, which outlives every object."""
+GUARDED = "levitor_guarded"
+"""Custom property of a lift whose background was made unselectable once; from then on, whether it
+is stays the artist's choice."""
 KIND, HORIZON = "levitor_scene_kind", "levitor_horizon"
 """Custom properties of a lift; a lift of before 1.2 of the protocol has none."""
 DELETED = "Undo its deletion, or remove the instance from the list."
@@ -54,7 +59,7 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         made.append(background)
         display.show(background, 1.0 / float(photo.intrinsics[0, 0]))
         lock(background)
-        background.hide_select = True  # a click or a box over the photo means what is before it
+        guard(collection, background)
         collection["levitor_intrinsics"] = [float(v) for v in photo.intrinsics.ravel()]
         collection["levitor_near"], collection["levitor_far"] = photo.near, photo.far
         collection[KIND], collection[HORIZON] = photo.kind, photo.horizon
@@ -93,6 +98,13 @@ def _note(lift: Any, sentence: str) -> None:
 def lock(ob: Object) -> None:
     """Guard points against being moved by accident; their handle moves them."""
     ob.lock_location = ob.lock_rotation = ob.lock_scale = (True, True, True)
+
+
+def guard(collection: Collection, background: Object) -> None:
+    """Once per lift, let no click or box take the background: it means what is before it."""
+    if not collection.get(GUARDED, False):
+        background.hide_select = True
+        collection[GUARDED] = True
 
 
 def active(scene: Scene) -> Collection:

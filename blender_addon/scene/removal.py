@@ -14,6 +14,7 @@ import numpy as np
 from bpy.types import Collection, Mesh, Object, Scene
 
 from ..core import lift as pure
+from ..core.coords import Array
 from ..core.lift import Cloud
 from ..link.wire import ShotError
 from . import cloud, lifts, linked, shapes, view
@@ -122,22 +123,35 @@ def _objects_of(collection: Collection) -> list[Object | None]:
 
 
 def _orphans(collection: Collection) -> list[Mesh]:
-    """Meshes with the lift's missing pixels, left behind where a script removed their objects."""
+    """Meshes with the lift's missing pixels, left behind where a script removed their objects.
+
+    A mesh says which lift it is of, since another photo of that size has the same numbers. One of
+    an older LeviTor does not: it is taken only where no other could be meant for its pixels.
+    """
     lift = collection.levitor
     size = lift.width * lift.height
     held = np.zeros(size, bool)
     for ob in (lift.background, *(item.points for item in lift.instances)):
         if ob is not None and (pixel := cloud.pixels_of(ob.data)) is not None:
             held[pixel] = True
-    found = []
+    found, unsigned = list[Mesh](), list[tuple[Mesh, Array]]()
     for mesh in bpy.data.meshes:
         pixel = cloud.pixels_of(mesh) if mesh.users == 0 else None
         if pixel is None or not len(pixel) or pixel.min() < 0 or pixel.max() >= size:
             continue
-        if not held[pixel].any():
+        if held[pixel].any():
+            continue
+        owner = mesh.get(lifts.LIFT, "")
+        if not owner:
+            unsigned.append((mesh, pixel))
+        elif owner == lift.uid:
             held[pixel] = True
             found.append(mesh)
-    return found
+    unsigned = [(mesh, pixel) for mesh, pixel in unsigned if not held[pixel].any()]
+    claims = np.zeros(size, np.int32)
+    for _, pixel in unsigned:
+        claims[pixel] += 1
+    return found + [mesh for mesh, pixel in unsigned if claims[pixel].max() == 1]
 
 
 def _give_back(scene: Scene, collection: Collection, indices: Sequence[int]) -> tuple[int, bool]:

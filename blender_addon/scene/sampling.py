@@ -197,7 +197,8 @@ def _put_back(scene: Scene, layer: ViewLayer) -> Iterator[None]:
         yield
     finally:
         scene.frame_set(frame, subframe=part)
-        changed = [channel for channel in before if _value(*channel[:3]) != channel[3]]
+        # What went while the scene was played has no place to be put back to.
+        changed = [one for one in before if _value(*one[:3]) not in (None, one[3])]
         for owner, path, index, value in changed:
             _set(owner, path, index, value)
         if changed:
@@ -213,11 +214,13 @@ def _channels(layer: ViewLayer) -> Iterator[tuple[ID, str, int, Any]]:
 
 
 def _value(owner: ID, path: str, index: int) -> Any:
+    """A number or a text; None where a stray curve names nothing that could be keyed."""
     try:
-        value = owner.path_resolve(path)
-    except ValueError:
-        return None  # keys of something that is gone
-    return value if isinstance(value, str | float | int) else value[index]
+        whole = owner.path_resolve(path)
+        value = whole if isinstance(whole, str | float | int) else whole[index]
+    except (ValueError, TypeError, LookupError):
+        return None  # something that is gone, is no array or ends before this index
+    return value if isinstance(value, str | float | int) else None
 
 
 _LAST = re.compile(r'(?:\["((?:\\.|[^"\\])*)"\]|(?:^|\.)(\w+))$')

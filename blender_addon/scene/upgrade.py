@@ -7,15 +7,18 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import keys, lifts
+from . import keys, lifts, linked
 
 
 @persistent
 def _opened(*_: Any) -> None:
     for collection in bpy.data.collections:
-        for item in collection.levitor.instances:
+        lift = collection.levitor
+        for item in lift.instances:
             if item.handle is not None:
                 _rest_unkeyed(item.handle)
+        if lift.background is not None and not linked.is_foreign(collection):
+            lifts.guard(collection, lift.background)
 
 
 def _rest_unkeyed(handle: Any) -> None:

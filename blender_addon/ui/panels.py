@@ -201,10 +201,10 @@ class LEVITOR_PT_instances(_Tab, Panel):
                 "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
             )
             remove = row.operator("levitor.remove_instance", text="", icon="TRASH")
-            if mend.trouble:
+            if trouble := mend.said():
                 column = layout.column()
                 column.alert = True
-                draw_text(column, mend.trouble)
+                draw_text(column, trouble)
             if 0 <= lift.active_instance < len(lift.instances):
                 chosen = lift.instances[lift.active_instance]
                 remove.instance = chosen.name

@@ -220,6 +220,24 @@ def test_a_horizon_without_ground_below_is_refused_and_nothing_changes(stage, ho
     assert stage.cloud.read(lift.background).depth[0] == ground_rows(stage, 0.2)[0]
 
 
+def test_an_instance_whose_points_were_all_deleted_is_told_by_button_and_field(stage):
+    lift, _ = lifted(stage)
+    for ob in bpy.context.selected_objects:
+        ob.select_set(False)
+    bpy.context.view_layer.objects.active = lift.instances[0].points
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.mesh.delete(type="VERT")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    before = contents()
+    sentence = "100 of the photo's 3072 points were deleted"
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.levitor.set_scene(scene_kind="BACKDROP")
+    lift.scene_kind = "BACKDROP"
+    assert sentence in lift.scene_said
+    assert (contents(), lift.scene_kind) == (before, "GROUND")
+
+
 def test_a_depth_of_its_own_has_no_scene_to_choose(stage):
     lift = stage.lift().levitor
     lift.depth_model = "depth-anything-v2-small"

@@ -108,3 +108,26 @@ def test_an_old_file_whose_rest_was_keyed_opens_with_the_same_rest_and_without_i
     bpy.context.scene.frame_set(5)
     assert (stage.lifts.rest_of(again) == moved).all()
     assert not (moved == rest).all()
+
+
+def test_the_background_of_an_old_file_is_made_unselectable_once_and_a_later_choice_stays(
+    stage, handle, tmp_path
+):
+    path = os.fspath(tmp_path / "old.blend")
+    lift = bpy.context.scene.levitor.lift
+    lift.levitor.background.hide_select = False  # as in the version that wrote such files
+    del lift[stage.lifts.GUARDED]
+    for selectable in (False, True):
+        bpy.ops.wm.save_as_mainfile(filepath=path)
+        bpy.ops.wm.open_mainfile(filepath=path)
+        background = bpy.context.scene.levitor.lift.levitor.background
+        assert background.hide_select is not selectable
+        background.hide_select = False
+
+
+def test_a_background_that_was_made_selectable_since_it_was_lifted_stays_so(handle, tmp_path):
+    path = os.fspath(tmp_path / "new.blend")
+    bpy.context.scene.levitor.lift.levitor.background.hide_select = False
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert not bpy.context.scene.levitor.lift.levitor.background.hide_select

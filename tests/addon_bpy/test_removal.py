@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from .conftest import contents, module
+from .test_held import drawn
 
 FIELDS = ("position", "colour", "pixel", "depth", "segment")
 
@@ -216,6 +217,68 @@ def test_two_that_a_script_removed_heal_together(picked):
     assert look(picked) == ""
     assert points(picked) == picked.untouched
     assert len(lift().instances) == 0
+
+
+@pytest.fixture
+def two_photos(stage):
+    """Two photos of one size, each with an instance at the same place, whose points a script took.
+
+    The first one is worked on; the second one's mesh comes before it in the file.
+    """
+    found = []
+    for name in ("first", "second"):
+        collection = stage.lift(name=name)
+        if name == "second":  # the same random bytes otherwise
+            grey = stage.cloud.read(lift().background)
+            grey.colour[:] = 0.25
+            lift().background.data = stage.cloud.make("LeviTor Background", grey)
+        found.append((collection, points(stage)))
+        stage.instance("Z" if name == "first" else "A")
+    for collection, _ in found:
+        bpy.data.objects.remove(collection.levitor.instances[0].points)
+    bpy.context.scene.levitor.lift = found[0][0]
+    return found
+
+
+def test_an_instance_of_one_of_two_photos_gets_its_own_pixels_back(stage, two_photos):
+    for collection, untouched in two_photos:
+        bpy.context.scene.levitor.lift = collection
+        module(stage.addon, "scene.removal").heal(bpy.context.scene)
+        assert points(stage) == untouched
+        assert len(lift().instances) == 0
+
+
+def test_where_older_meshes_do_not_say_of_which_photo_they_are_none_is_guessed(stage, two_photos):
+    for mesh in bpy.data.meshes:
+        if stage.lifts.LIFT in mesh:
+            del mesh[stage.lifts.LIFT]
+    (first, untouched), _ = two_photos
+    removal = module(stage.addon, "scene.removal")
+    assert removal.heal(bpy.context.scene) == ""
+    assert len(lift().instances) == 1
+    bpy.data.meshes.remove(bpy.data.meshes["A"])
+    assert "'Z' was deleted; 100 pixels are back" in removal.heal(bpy.context.scene)
+    assert first == bpy.context.scene.levitor.lift
+    assert points(stage) == untouched
+
+
+def test_the_sidebar_says_when_nothing_heals_any_more(picked, addon):
+    pump, mend = module(addon, "link.pump"), module(addon, "ops.mend")
+    assert "heal" not in drawn(addon, "LEVITOR_PT_instances")
+    edits = module(addon, "scene.edits")
+    try:
+        del bpy.context.scene.levitor.lift["levitor_intrinsics"]  # as no code of ours would
+        delete(lift().instances["Box"].handle)
+        bpy.context.view_layer.update()
+        assert pump.pump_until(lambda: edits.count(mend.QUIET_SECONDS) is not None, 10)
+        pump.beat()
+        said = drawn(addon, "LEVITOR_PT_instances")
+        assert "does not heal any more" in said
+        assert "levitor_intrinsics" in said
+    finally:
+        mend.stop()
+        mend.start()
+    assert mend.said() == ""
 
 
 def test_pixels_whose_mesh_is_gone_are_told_and_the_entry_can_be_removed(picked, capfd):

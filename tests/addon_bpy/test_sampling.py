@@ -131,6 +131,29 @@ def test_playing_that_fails_puts_the_frame_back(stage, handle):
     assert scene.frame_current == 4
 
 
+@pytest.mark.parametrize(
+    ("path", "index"),
+    [
+        pytest.param("location", 7, id="past the end"),
+        pytest.param("parent", 0, id="of no object"),
+        pytest.param("matrix_world", 1, id="of a row"),
+        pytest.param("gone", 0, id="of nothing"),
+    ],
+)
+def test_a_stray_curve_of_any_object_does_not_keep_the_scene_from_being_played(
+    stage, handle, path, index
+):
+    scene, other = bpy.context.scene, add("Other")
+    scene_property(scene, handle, scene.camera)
+    key(other, "location", (0, 0, 0), (1, 1, 1))
+    curve = next(module(stage.addon, "scene.keys").curves(other, "location"))
+    curve.data_path, curve.array_index = path, index
+    matrices, _, _ = module(stage.addon, "scene.sampling").sample(
+        scene, [handle], scene.camera, TIMES
+    )
+    assert np.abs(matrices - matrices[0]).max() > 0.01
+
+
 def test_the_scene_is_not_played_without_leave_and_the_reason_is_named(stage, handle):
     scene = bpy.context.scene
     rigid_body(scene, handle, scene.camera)
