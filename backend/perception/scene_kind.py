@@ -98,7 +98,7 @@ class Choice:
         """A note for the artist."""
         return (
             f"Scene: Auto took {self.kind.capitalize()}, since {self.reason}. "
-            "If that is wrong, change Scene."
+            "If that is wrong, choose the other Scene (on the command line, --scene)."
         )
 
 

@@ -7,7 +7,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import sequencer
+from ..scene import sequencer, watch
 from .common import Outcome, reported
 
 
@@ -46,4 +46,5 @@ class LEVITOR_OT_place_take(Operator):
                 f"There are: {', '.join(takes)}.",
             )
         strip = sequencer.place(takes[job])
+        watch.show_all_channels()
         return f"Placed {strip.name} on channel {strip.channel}."

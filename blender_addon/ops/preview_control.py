@@ -15,7 +15,7 @@ from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
 from ..props import PREVIEW_OVER, PREVIEW_SHOW
-from ..scene import lifts, previews, sequencer
+from ..scene import lifts, previews, sequencer, watch
 from .common import Outcome, fill_from_scene, meet, reported
 from .render import SETTINGS, ShotSettings
 
@@ -123,6 +123,7 @@ def _arrive(
         asked_in=asked,
     )
     strip = previews.place(preview, muted=live)
+    watch.show_all_channels()
     if not live:  # an undo is to take back the artist's last edit, not the preview of it
         bpy.ops.ed.undo_push(message="Preview Control")
     where = f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."

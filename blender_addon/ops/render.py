@@ -18,7 +18,7 @@ from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
-from ..scene import busy, files, lifts, notices, options, sequencer, shots
+from ..scene import busy, files, lifts, notices, options, sequencer, shots, watch
 from .common import Outcome, fill_from_scene, meet, reported
 
 SETTINGS = ("engine", "seed", "frames", "anchors")
@@ -214,6 +214,7 @@ def _arrive(
     if scene.levitor.place_automatically:
         try:
             sequencer.place(take)
+            watch.show_all_channels()
         except ShotError as error:
             return f"Kept as {path}. {error.sentence} {error.fix}".strip()
         bpy.ops.ed.undo_push(message="Place Take")

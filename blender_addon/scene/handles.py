@@ -36,7 +36,9 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
     depth = cloud.floats(background.data, cloud.PICK_DEPTH)
     chosen = np.zeros(total, bool) if pick is None else pick > 0.5
     if depth is None or not chosen.any():
-        raise ShotError("nothing_picked", "No pixel of the photo is picked.", "Pick one first.")
+        raise ShotError(
+            "nothing_picked", "No pixel of the photo is picked.", "Pick something first."
+        )
     if chosen.all():
         raise ShotError(
             "all_picked",

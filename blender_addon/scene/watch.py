@@ -185,6 +185,17 @@ def _finish(workspace: str, scene: str, channel: int, left: list[int]) -> float 
     return None
 
 
+def show_all_channels() -> None:
+    """Let every sequencer show all its strips again: what has just landed is to be seen.
+
+    Watching a take shows what lies up to its channel, and nothing above.
+    """
+    for screen in bpy.data.screens:
+        for area in screen.areas:
+            if area.type == "SEQUENCE_EDITOR":
+                area.spaces.active.display_channel = 0
+
+
 def _frame(window: Window, area: Area, channel: int) -> None:
     """Let a sequencer show its whole picture, and the strip in its timeline."""
     space = area.spaces.active

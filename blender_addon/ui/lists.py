@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
+import blf
+import bpy
 from bpy.types import Context, UILayout, UIList
 
 from ..core.jobs import Job
@@ -13,6 +15,10 @@ from ..scene.notices import Notice
 
 KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
+LETTERS = 44
+"""Of a line, where there is no window to measure it in."""
+MARGIN = 70
+"""Pixels of a sidebar without text: its tabs, the panel's and a box's edges, at a scale of 1."""
 
 
 class LEVITOR_UL_instances(UIList):
@@ -94,16 +100,29 @@ def draw_notices(layout: UILayout, found: list[Notice]) -> None:
                 setattr(button, name, value)
 
 
-def draw_text(layout: UILayout, text: str, width: int = 44) -> None:
-    """Draw a sentence over as many lines as the sidebar needs."""
+def draw_text(layout: UILayout, text: str) -> None:
+    """Draw a sentence over as many lines as the sidebar needs, at the width that it has now."""
     column = layout.column(align=True)
     column.scale_y = 0.8
+    fits = _fitting()
     line = ""
     for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
+        if line and not fits(f"{line} {word}"):
             column.label(text=line)
             line = word
         else:
             line = f"{line} {word}".strip()
     if line:
         column.label(text=line)
+
+
+def _fitting() -> Callable[[str], bool]:
+    """Whether a line of text fits into the sidebar; by letters where nothing is drawn."""
+    region = bpy.context.region
+    if bpy.app.background or region is None:
+        return lambda line: len(line) <= LETTERS
+    preferences = bpy.context.preferences
+    scale = preferences.system.ui_scale
+    blf.size(0, preferences.ui_styles[0].widget.points * scale)
+    room = region.width - MARGIN * scale
+    return lambda line: blf.dimensions(0, line)[0] <= room

@@ -37,6 +37,17 @@ def test_a_preview_lies_over_the_take_on_exactly_the_shots_frames(animated, addo
     assert "channel 2" in job.sentence
 
 
+def test_what_has_landed_is_seen_where_only_a_watched_take_was_shown(animated):
+    area = max(bpy.context.screen.areas, key=lambda one: one.width * one.height)
+    before, area.type = area.type, "SEQUENCE_EDITOR"
+    try:
+        area.spaces.active.display_channel = 1  # as after Watch Take: what lies above is not shown
+        bpy.ops.levitor.preview_control(over="PHOTO", frames=2, wait=240.0)
+        assert area.spaces.active.display_channel == 0
+    finally:
+        area.type = before
+
+
 def test_each_preview_replaces_the_one_before_and_files_do_not_pile_up(animated, addon, home):
     for count in (2, 3, 4, 5):
         bpy.ops.levitor.preview_control(over="PHOTO", frames=count, wait=240.0)

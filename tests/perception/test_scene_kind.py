@@ -119,7 +119,9 @@ def test_auto_says_which_it_took_and_why():
     found = lifted(photo("sklearn", "flower.jpg"), "auto", far=30.0)
     (note,) = found.notes
     assert note.startswith("Scene: Auto took Backdrop, since ")
-    assert note.endswith(" If that is wrong, change Scene.")
+    assert note.endswith(
+        " If that is wrong, choose the other Scene (on the command line, --scene)."
+    )
     assert (found.lift.kind, found.depth_model, found.upright) == ("backdrop", info.BACKDROP, True)
     assert set(found.lift.depth.unique().tolist()) == {30.0}
 

@@ -6,7 +6,7 @@ from protocol.messages import EngineOption
 SPEC = EngineSpec(
     name="draft",
     label="Draft",
-    help="Moves the photo's own pixels with exact occlusion; no weights, any size, any length.",
+    help="Moves the photo's own pixels with exact occlusion; no weights, any size.",
     stochastic=False,
     options=(
         EngineOption(
