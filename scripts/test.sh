@@ -6,8 +6,9 @@
 #                                   first three. Each Blender has a process and an environment of
 #                                   its own, made on demand.
 #
-# What follows `plain` runs two suites at a time: they mostly wait for processes that they start.
-# The first of two is seen as it runs, the second, which writes into build/, when that has ended.
+# Two suites run at a time, since those of servers and Blender leave a core free: the first Blender
+# beside plain and server, the other two beside each other. One of two is seen as it runs, the
+# other, which writes into build/, when that has ended.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,6 +51,18 @@ shown() { # suite: runs it where it can be seen
     timed "$1" || failed+=("$1")
 }
 
+begin_beside() { # suite: runs it where it cannot be seen yet
+    timed "$1" >"build/test-$1.log" 2>&1 &
+    beside=($!)
+}
+
+end_beside() { # suite: shows what it has written, and what it still writes
+    echo "== $1: $(title "$1"); it began earlier"
+    tail -n +1 -f --pid="${beside[0]}" "build/test-$1.log"
+    wait "${beside[0]}" || failed+=("$1")
+    beside=()
+}
+
 suites=()
 for suite in "$@"; do
     case $suite in
@@ -66,22 +79,21 @@ for suite in "$@"; do
     esac
 done
 
-# It keeps two cores busy by itself.
-if [ "${suites[0]-}" = plain ]; then
-    shown plain
-    suites=("${suites[@]:1}")
-fi
 mkdir -p build
+# The first Blender is one process and as long as the others together, so it begins with them.
+if [ "${suites[*]:0:2}" = "plain server" ] && [ ${#suites[@]} -gt 2 ]; then
+    begin_beside "${suites[2]}"
+    shown plain
+    shown server
+    end_beside "${suites[2]}"
+    suites=("${suites[@]:3}")
+fi
 while [ ${#suites[@]} -gt 1 ]; do
     first=${suites[0]} second=${suites[1]}
     suites=("${suites[@]:2}")
-    timed "$second" >"build/test-$second.log" 2>&1 &
-    beside=($!)
+    begin_beside "$second"
     shown "$first"
-    echo "== $second: $(title "$second"); it began together with $first"
-    tail -n +1 -f --pid="${beside[0]}" "build/test-$second.log"
-    wait "${beside[0]}" || failed+=("$second")
-    beside=()
+    end_beside "$second"
 done
 for suite in "${suites[@]}"; do shown "$suite"; done
 
