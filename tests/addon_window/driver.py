@@ -127,6 +127,19 @@ class Blender:
 
         wait_until(found_below, 120, f"a button that calls {command}")
 
+    def press_pick(self) -> None:
+        """Click Pick until picking is on: a busy machine now and then loses a click."""
+        running = "[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]"
+        for left in (2, 1, 0):
+            self.point_at_button("bpy.ops.levitor.pick(", self.open_tab("LeviTor"))
+            subprocess.run(["xdotool", "click", "1"], check=True)
+            try:
+                self.wait(running)
+                return
+            except RuntimeError:
+                if not left:
+                    raise
+
     def rests_on(self, command: str, x: int, y: int) -> bool:
         # Blender looks for the button under the pointer when it moves, hence two steps.
         move_pointer(x - 3, y)
@@ -235,11 +248,8 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
 
 def pick_by_mouse(blender: Blender, folder: Path, facts: dict) -> None:
     """Click Pick, drag a box around the flower, take a click away, leave with Esc."""
-    sidebar = blender.open_tab("LeviTor")
-    blender.point_at_button("bpy.ops.levitor.pick(", sidebar)
-    subprocess.run(["xdotool", "click", "1"], check=True)
+    blender.press_pick()
     lift = "bpy.context.scene.levitor.lift.levitor"
-    blender.wait("[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
     left, top, right, bottom = facts["frame"]
 
     def at(x: float, y: float) -> tuple[int, int]:
@@ -267,10 +277,7 @@ def pick_by_mouse(blender: Blender, folder: Path, facts: dict) -> None:
 def cycle_by_keys(blender: Blender, folder: Path, facts: dict) -> None:
     """Click where a network answers with several masks, and go through them with Tab."""
     blender.run("bpy.context.scene.levitor.click_model = 'auto'")
-    sidebar = blender.open_tab("LeviTor")
-    blender.point_at_button("bpy.ops.levitor.pick(", sidebar)
-    subprocess.run(["xdotool", "click", "1"], check=True)
-    blender.wait("[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]")
+    blender.press_pick()
     lift = "bpy.context.scene.levitor.lift.levitor"
     left, top, right, bottom = facts["frame"]
     key = blender.value(f"{lift}.pick")
