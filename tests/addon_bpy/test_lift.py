@@ -338,3 +338,19 @@ def test_a_picture_rendered_through_the_camera_is_the_photo(stage, addon, tmp_pa
     # The photo is noise and a pixel's one ray goes anywhere within it, so some meet a neighbour.
     assert (error < 1).mean() > 0.8
     assert scene.view_settings.view_transform == "Standard"
+
+
+def test_solid_views_are_switched_to_show_the_points_colours_and_it_is_said(scene, addon):
+    area = max(bpy.context.screen.areas, key=lambda one: one.width * one.height)
+    before, area.type = area.type, "VIEW_3D"
+    try:
+        shading = area.spaces.active.shading
+        shading.type = "SOLID"
+        said = module(addon, "scene.view").show_colours([shading])
+        assert shading.type == "MATERIAL"
+        assert said.startswith("The 3D view is in Material Preview now, since Solid shows points")
+        shading.type = "RENDERED"  # which shows them: it stays, without a word
+        assert module(addon, "scene.view").show_colours([shading]) == ""
+        assert shading.type == "RENDERED"
+    finally:
+        area.type = before

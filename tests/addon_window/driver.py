@@ -225,6 +225,7 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     sidebar = blender.open_tab("LeviTor")
     blender.point_at_button("bpy.ops.levitor.lift(", sidebar)
     facts["before"] = screenshot(folder / "before.png")
+    facts["shading_before"] = blender.value("view3d()[3].shading.type")
     objects = blender.value("len(bpy.data.objects)")
     start = time.monotonic()
     subprocess.run(["xdotool", "click", "1"], check=True)
@@ -238,6 +239,7 @@ def lift_by_mouse(blender: Blender, plan: dict, folder: Path, facts: dict) -> No
     facts["depth_model"] = blender.value(f"{lift}.depth_model")
     facts["camera"] = blender.value(f"bpy.context.scene.camera == {lift}.camera")
     facts["looking"] = blender.value("view3d()[3].region_3d.view_perspective")
+    facts["shading"] = blender.value("view3d()[3].shading.type")
     facts["frame"] = frame = ast.literal_eval(blender.run(CAMERA_FRAME))
     after = folder / "after.png"
     # Blender compiles shaders first, which takes a software renderer a while: grey until then.
@@ -316,11 +318,13 @@ def main() -> int:
         pick_by_mouse(blender, folder, facts)
         cycle_by_keys(blender, folder, facts)
         from handling import move_and_delete, take_clicks_back  # which import this module
+        from losing import lose_backend
         from watching import watch_by_mouse
 
         take_clicks_back(blender, folder, facts)
         move_and_delete(blender, folder, facts)
         watch_by_mouse(blender, plan, folder, facts)
+        lose_backend(blender, folder, facts)
     except Exception as error:  # noqa: BLE001 - told in full to the test outside, which fails
         facts["error"] = f"{type(error).__name__}: {error}"
         if blender is not None:

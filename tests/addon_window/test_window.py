@@ -26,26 +26,51 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "window"
 HERE = Path(__file__).parent
 
+KILL, RESTART = "kill_server", "restart_server"
+"""Files by which the driver, which is inside the root, asks for what it cannot do itself."""
+
 pytestmark = [pytest.mark.window, pytest.mark.timeout(1260)]
+
+
+class Server:
+    """A ``levitor serve`` of its own, which can be killed and started again at the same address."""
+
+    def __init__(self, state: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        weights = tiny.make_tiny_sam(state.parent / f"{state.name}-sam")
+        command = [sys.executable, "-m", "backend", "serve", "--port", str(self.port)]
+        self.command = [*command, "--state", str(state), "--weights", f"sam-vit-base={weights}"]
+        self.start()
+
+    def start(self) -> None:
+        with (RESULTS / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for_listener(self.process, self.port)
+
+    def obey(self, share: Path) -> None:
+        """Do what the driver asks for by a file."""
+        if (share / KILL).exists():
+            (share / KILL).unlink()
+            self.process.kill()
+            self.process.wait(30)
+        if (share / RESTART).exists():
+            (share / RESTART).unlink()
+            self.start()
 
 
 @contextmanager
 def server(state: Path):
-    """Endpoint of a ``levitor serve`` of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    weights = tiny.make_tiny_sam(state.parent / f"{state.name}-sam")
-    command = [sys.executable, "-m", "backend", "serve", "--port", str(port), "--state", str(state)]
-    command += ["--weights", f"sam-vit-base={weights}"]
-    with (RESULTS / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            wait_for_listener(process, port)
-            yield f"tcp://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
+    one = Server(state)
+    try:
+        yield one
+    finally:
+        one.process.terminate()
+        one.process.wait(30)
 
 
 def wait_for_listener(process: subprocess.Popen, port: int, limit: float = 60.0) -> None:
@@ -66,22 +91,25 @@ def seen(tmp_path_factory) -> dict:
     share = tmp_path_factory.mktemp("share")
     tools = Path(os.environ["LEVITOR_SHARED_TOOLS"]) / "blender_window"
     shutil.copytree(tools, share / "blw")
-    for name in ("driver.py", "handling.py", "horizon_line.py", "watching.py"):
+    for name in ("driver.py", "handling.py", "horizon_line.py", "losing.py", "watching.py"):
         shutil.copy(HERE / name, share)
     package = build_addon.build(share, "cp312-abi3")
     photo = cv2.resize(load_sample_image("flower.jpg"), (240, 160), interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(share / "flower.jpg"), photo[:, :, ::-1])
 
-    with server(tmp_path_factory.mktemp("state")) as endpoint:
+    with server(tmp_path_factory.mktemp("state")) as backend:
         inside = {"zip": package.name, "photo": "flower.jpg"}
         plan = {name: f"/share/{value}" for name, value in inside.items()}
-        (share / "plan.json").write_text(json.dumps(plan | {"endpoint": endpoint}))
+        (share / "plan.json").write_text(json.dumps(plan | {"endpoint": backend.endpoint}))
         command = [os.environ["LEVITOR_WINDOW"], "blw", "timeout", "1200", "python3"]
-        subprocess.run(
+        with subprocess.Popen(
             [*command, "/share/driver.py", "/share/plan.json"],
             env=os.environ | {"BLW_SHARE": str(share)},
-            check=True,
-        )
+        ) as driver:
+            while driver.poll() is None:
+                backend.obey(share)
+                time.sleep(0.05)
+        assert driver.returncode == 0
     for path in share.iterdir():
         if path.suffix in {".png", ".jpg", ".log", ".json"}:
             shutil.copy(path, RESULTS)
@@ -194,6 +222,19 @@ def test_watch_take_shows_the_take_from_its_start_and_plays_it(seen, time):
 def test_watch_take_adds_a_workspace_once_and_uses_it_again(seen):
     assert seen["added_workspaces"] == seen["added_workspaces_again"] == 1
     assert seen["watching"]["workspace"] == seen["watching_again"]["workspace"]
+
+
+def test_a_view_in_solid_shading_shows_the_points_colours_after_a_lift(seen):
+    assert (seen["shading_before"], seen["shading"]) == ("SOLID", "MATERIAL")
+
+
+def test_a_render_whose_server_dies_reads_lost_and_then_what_became_of_it(seen):
+    activity, seconds_left, sentence = seen["lost_row"]
+    assert (activity, seconds_left) == ("lost", None)
+    assert sentence
+    state, told = seen["row_after_return"]
+    assert state == "failed"
+    assert told
 
 
 def test_nothing_went_wrong_in_blender_on_the_way(seen):
