@@ -32,9 +32,9 @@ title() {
 tests_of() {
     case $1 in
     plain)
-        .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy
+        $behind .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy
         ;;
-    server) .venv/bin/python -m pytest -q tests/server ;;
+    server) $behind .venv/bin/python -m pytest -q -n 2 --dist loadfile tests/server ;;
     blender*) ".venv-$1/bin/python" -m pytest -q -p no:cacheprovider tests/addon_bpy ;;
     esac
 }
@@ -80,12 +80,16 @@ for suite in "$@"; do
 done
 
 mkdir -p build
-# The first Blender is one process and as long as the others together, so it begins with them.
+# The first Blender is one process and as long as the others together, so it begins with them, and
+# goes before them.
+behind=
 if [ "${suites[*]:0:2}" = "plain server" ] && [ ${#suites[@]} -gt 2 ]; then
     begin_beside "${suites[2]}"
-    shown plain
+    behind="nice -n 5"
     shown server
+    shown plain
     end_beside "${suites[2]}"
+    behind=
     suites=("${suites[@]:3}")
 fi
 while [ ${#suites[@]} -gt 1 ]; do
