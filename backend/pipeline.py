@@ -43,7 +43,7 @@ BY_DEFAULT, GIVEN = "default", "given"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftOptions:
-    """What the artist says of her photo; see ``protocol.messages.Lift``.
+    """What the artist says of her photo; see ``protocol.messages.LiftRequest``.
 
     Attributes:
         horizontal_fov: degrees.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from protocol.content import unpack_shot
 from protocol.errors import ProtocolError, ShotError
-from protocol.messages import Shot
+from protocol.messages import ShotMessage
 
 
-def read_shot(path: Path) -> tuple[Shot, dict[str, bytes]]:
+def read_shot(path: Path) -> tuple[ShotMessage, dict[str, bytes]]:
     """The shot in a file, and the blobs it refers to by hash.
 
     Raises:

@@ -25,7 +25,7 @@ from .props_kinds import (
 from .props_lift import LEVITOR_PG_click, LEVITOR_PG_instance, LEVITOR_PG_lift
 from .scene import ground, horizon, lifts, places, shapes
 
-LIFT = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
+LIFT = messages.LiftRequest(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
 LIMITS = messages.Limits()
 PREVIEW_OVER = (

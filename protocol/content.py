@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from . import arrays, codec
 from .arrays import Array
 from .errors import ProtocolError
-from .messages import ArrayBlob, Blob, Shot, Submit
+from .messages import ArrayBlob, Blob, RenderRequest, ShotMessage
 from .version import VERSION
 
 Bytes = bytes | memoryview
 SHOT_MAGIC = b"LEVITOR SHOT 1\n"
-ALWAYS_HASHED = {Shot: frozenset({"seed", "anchors", "options"})}
+ALWAYS_HASHED = {ShotMessage: frozenset({"seed", "anchors", "options"})}
 """Fields that have a default and were hashed with it in 1.0; there are to be no more of them."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COUNT = struct.Struct("<I")
@@ -51,27 +51,29 @@ def array_of(ref: ArrayBlob, data: Bytes) -> Array:
     return arrays.view(data, ref.dtype, ref.shape, "blob")
 
 
-def blobs_of(shot: Shot) -> tuple[ArrayBlob, ...]:
+def blobs_of(shot: ShotMessage) -> tuple[ArrayBlob, ...]:
     """The blobs a shot refers to: image, depth and instance map."""
     return shot.scene.image, shot.scene.depth, shot.instance_map
 
 
-def shot_hash(shot: Shot) -> str:
+def shot_hash(shot: ShotMessage) -> str:
     """The content hash of a shot: equal shots give equal hashes on every machine.
 
     A minor version must not rename every shot there is. So its number is not hashed, nor is any
     field that has its default: a field that a later minor adds changes no hash until it is used.
     """
     digest = hashlib.sha256()
-    for frame in codec.encode(Submit(shot=shot), version=(VERSION[0], 0), defaults=ALWAYS_HASHED):
+    for frame in codec.encode(
+        RenderRequest(shot=shot), version=(VERSION[0], 0), defaults=ALWAYS_HASHED
+    ):
         digest.update(_LENGTH.pack(len(frame)))
         digest.update(frame)
     return digest.hexdigest()
 
 
-def pack_shot(shot: Shot, blobs: Mapping[str, Bytes]) -> bytes:
+def pack_shot(shot: ShotMessage, blobs: Mapping[str, Bytes]) -> bytes:
     """A ``.shot`` file: the submit message's frames, then the blobs it refers to."""
-    frames: list[Bytes] = list(codec.encode(Submit(shot=shot)))
+    frames: list[Bytes] = list(codec.encode(RenderRequest(shot=shot)))
     wanted = {ref.sha256 for ref in blobs_of(shot)}
     if absent := wanted - set(blobs):
         raise ProtocolError("shot_file", f"{len(absent)} of the shot's blobs are not at hand.")
@@ -81,7 +83,7 @@ def pack_shot(shot: Shot, blobs: Mapping[str, Bytes]) -> bytes:
     return b"".join(parts)
 
 
-def unpack_shot(data: bytes) -> tuple[Shot, dict[str, bytes]]:
+def unpack_shot(data: bytes) -> tuple[ShotMessage, dict[str, bytes]]:
     """What :func:`pack_shot` packed: the shot and its blobs by hash, all checked."""
     if not data.startswith(SHOT_MAGIC):
         raise ProtocolError("shot_file", "this is not a .shot file of version 1.")
@@ -104,7 +106,7 @@ def unpack_shot(data: bytes) -> tuple[Shot, dict[str, bytes]]:
     if len(parts) != frame_count + blob_count:
         raise ProtocolError("shot_file", "the .shot file ends too early.")
     message = codec.decode(parts[:frame_count]).message
-    if not isinstance(message, Submit):
+    if not isinstance(message, RenderRequest):
         raise ProtocolError("shot_file", "the .shot file holds no shot.")
     blobs = {sha256(part): part for part in parts[frame_count:]}
     for ref in blobs_of(message.shot):

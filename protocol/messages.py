@@ -132,7 +132,7 @@ class PerceptionInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DepthMap:
+class DepthMapFile:
     """A depth map the artist brings along: 8/16-bit PNG, 32-bit EXR or .npy, of any size."""
 
     file: Blob
@@ -183,7 +183,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
+class ShotMessage:
     """All an engine needs to make one take; also what a ``.shot`` file holds.
 
     Attributes:
@@ -334,7 +334,7 @@ class BlobData:
 
 @message("lift")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lift:
+class LiftRequest:
     """Request: turn a photo into a scene.
 
     Attributes:
@@ -358,7 +358,7 @@ class Lift:
     horizon: float = 0.35
     near: float = 2.0
     far: float = 20.0
-    depth: DepthMap | None = None
+    depth: DepthMapFile | None = None
     max_side: int = 1280
     depth_model: str = "auto"
     segment_model: str = "auto"
@@ -369,7 +369,7 @@ class Lift:
 
 @message("segment")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class SegmentRequest:
     """Request: find the pixels that the artist means.
 
     Attributes:
@@ -395,15 +395,15 @@ class Segment:
 
 @message("submit")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submit:
+class RenderRequest:
     """Request: render a shot."""
 
-    shot: Shot
+    shot: ShotMessage
 
 
 @message("preview", minor=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class PreviewRequest:
     """Request: show what an engine would be told of a shot; its engine and seed play no part.
 
     Attributes:
@@ -413,7 +413,7 @@ class Preview:
         depth: show the depth in a second picture to the right.
     """
 
-    shot: Shot
+    shot: ShotMessage
     over: Literal["draft", "photo"] = "draft"
     masks: bool = True
     points: bool = True
@@ -597,5 +597,7 @@ class Previewed:
     notes: tuple[str, ...] = ()
 
 
-JOB_REQUESTS: frozenset[type[Any]] = frozenset({Lift, Segment, Submit, Preview})
+JOB_REQUESTS: frozenset[type[Any]] = frozenset(
+    {LiftRequest, SegmentRequest, RenderRequest, PreviewRequest}
+)
 RESULTS: frozenset[type[Any]] = frozenset({Lifted, Segmented, Rendered, Previewed})

@@ -13,14 +13,14 @@ import numpy as np
 
 from .arrays import Array
 from .errors import ShotError
-from .messages import Instance, Limits, Shot
+from .messages import Instance, Limits, ShotMessage
 
 MIN_SIDE = 2
 STILL = 1e-4
 """Largest change of a matrix entry that counts as standing still (scene units, or none)."""
 
 
-def problems(shot: Shot, limits: Limits | None = None) -> list[ShotError]:
+def problems(shot: ShotMessage, limits: Limits | None = None) -> list[ShotError]:
     """Everything that is wrong with ``shot``, the most basic first; empty when it can be rendered.
 
     Later rules are only asked once the earlier ones hold, since they build on them.
@@ -32,7 +32,7 @@ def problems(shot: Shot, limits: Limits | None = None) -> list[ShotError]:
     return []
 
 
-def _shape_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+def _shape_rules(shot: ShotMessage, limits: Limits) -> Iterator[ShotError]:
     frames, moving = shot.moved_from_rest.shape[:2]
     if frames < 2:
         yield ShotError(
@@ -143,7 +143,7 @@ def _instance_rules(
             )
 
 
-def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+def _number_rules(shot: ShotMessage, limits: Limits) -> Iterator[ShotError]:
     del limits
     for index in range(shot.moved_from_rest.shape[1]):
         name, matrices = shot.instances[index].name, shot.moved_from_rest[:, index]
@@ -198,7 +198,7 @@ def _number_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
         )
 
 
-def _form_rules(shot: Shot) -> Iterator[ShotError]:
+def _form_rules(shot: ShotMessage) -> Iterator[ShotError]:
     far = shot.scene.far
     for item in shot.instances:
         if not 0.0 <= item.flatten <= 1.0:
@@ -217,7 +217,7 @@ def _form_rules(shot: Shot) -> Iterator[ShotError]:
             )
 
 
-def _motion_rules(shot: Shot, limits: Limits) -> Iterator[ShotError]:
+def _motion_rules(shot: ShotMessage, limits: Limits) -> Iterator[ShotError]:
     del limits
     moved = np.abs(shot.moved_from_rest - np.eye(4)).max((2, 3))
     camera = np.abs(shot.camera_from_world - np.eye(4)).max((1, 2))
@@ -285,17 +285,17 @@ def _similar(matrices: Array) -> Array:
     return even & affine & (np.linalg.det(linear) > 0)
 
 
-def _unit(shot: Shot) -> Array:
+def _unit(shot: ShotMessage) -> Array:
     return shot.scene.intrinsics / shot.scene.intrinsics[0, 0]
 
 
-def _carried(shot: Shot, index: int) -> Array:
+def _carried(shot: ShotMessage, index: int) -> Array:
     """(F, 3) world positions of a moving instance's handle."""
     handle = np.array([*shot.instances[index].handle, 1.0])
     return (shot.moved_from_rest[:, index] @ handle)[:, :3]
 
 
-def _in_camera(shot: Shot, world: Array) -> Array:
+def _in_camera(shot: ShotMessage, world: Array) -> Array:
     rotation, translation = shot.camera_from_world[:, :3, :3], shot.camera_from_world[:, :3, 3]
     return np.einsum("fij,fj->fi", rotation, world) + translation
 
@@ -305,7 +305,7 @@ def _first(flags: Array) -> int | None:
     return int(hits[0]) if hits.size else None
 
 
-def _when(shot: Shot, frame: int) -> str:
+def _when(shot: ShotMessage, frame: int) -> str:
     """The Blender frame of sample ``frame``, in words."""
     count = shot.moved_from_rest.shape[0]
     at = shot.frame_start + frame * (shot.frame_end - shot.frame_start) / max(count - 1, 1)

@@ -13,7 +13,7 @@ PARTS = ("masks", "points", "depth")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("control", help="show the control of a .shot file as a video")
-    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
+    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save ShotMessage writes it")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
     parser.add_argument("--engine", help="another engine than the shot's, with its defaults")
     parser.add_argument(
@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.progress import progress_bar
     from backend.server.handlers import points_a_frame, preview_video, start
     from backend.shotfile import read_shot
-    from protocol.messages import Preview
+    from protocol.messages import PreviewRequest
 
     start(machine.machine_of(args).resources)
     check_outputs([args.out], [args.shot])
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
         shot = replace(shot, engine=args.engine, options={})
-    wanted = Preview(
+    wanted = PreviewRequest(
         shot=replace(shot, anchors=shot.anchors and not args.no_anchors),
         over=args.over,
         **{part: not getattr(args, f"no_{part}") for part in PARTS},

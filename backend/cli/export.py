@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(
     folder: Path,
     args: argparse.Namespace,
-    message: messages.Shot,
+    message: messages.ShotMessage,
     shot: Shot,
     masks: MaskSequence,
 ) -> tuple[str, ...]:

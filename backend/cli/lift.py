@@ -92,13 +92,13 @@ def run(args: argparse.Namespace) -> int:
     files = [path.read_bytes() for path in inputs]
     blobs = [content.blob_of(each, "application/octet-stream") for each in files]
     data = {blob.sha256: each for blob, each in zip(blobs, files, strict=True)}
-    message = messages.Lift(
+    message = messages.LiftRequest(
         image=blobs[0],
         horizontal_fov=args.fov,
         horizon=args.horizon,
         near=args.near,
         far=args.far,
-        depth=messages.DepthMap(file=blobs[1], nearer_is_larger=not args.farther_is_larger)
+        depth=messages.DepthMapFile(file=blobs[1], nearer_is_larger=not args.farther_is_larger)
         if args.depth_map is not None
         else None,
         max_side=args.max_side,

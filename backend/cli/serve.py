@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backend.cli import machine
 
 if TYPE_CHECKING:
-    from backend.server.settings import Settings
+    from backend.server.settings import ServerSettings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.config import checked_stall_seconds, data_folder
     from backend.engines.registry import infos, spec_of
     from backend.perception.info import perception_infos
-    from backend.server.settings import STALL_SECONDS, Settings
+    from backend.server.settings import STALL_SECONDS, ServerSettings
 
     if not 0 <= args.port <= 65535:
         print(f"levitor: the port is {args.port}; choose 0 to 65535.", file=sys.stderr)
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if told.device.startswith("cuda"):
         _check_device(told.device)
     return serve(
-        Settings(
+        ServerSettings(
             state=(args.state or data_folder()).expanduser().resolve(),
             port=args.port,
             engines=infos(),
@@ -89,7 +89,7 @@ def _check_device(device: str) -> None:
         raise ShotError("device", sentence)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: ServerSettings) -> int:
     """Run a server in this process until SIGTERM or Ctrl-C; returns the exit code."""
     import logging
     import signal

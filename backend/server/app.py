@@ -28,7 +28,7 @@ from .background import Background
 from .blobs import Blobs
 from .desk import Desk
 from .internal import internal
-from .settings import HOST, Settings
+from .settings import HOST, ServerSettings
 from .store import TROUBLE, Store
 from .supervisor import Supervisor
 from .uploads import Uploads
@@ -68,7 +68,7 @@ class Server:
         StoreTooNewError: the state folder was written by a newer server.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)

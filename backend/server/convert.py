@@ -24,7 +24,7 @@ def array(ref: messages.ArrayBlob, get: GetBlob) -> Array:
     return array_of(ref, get(ref.sha256))
 
 
-def shot_from_message(shot: messages.Shot, get: GetBlob) -> contracts.Shot:
+def shot_from_message(shot: messages.ShotMessage, get: GetBlob) -> contracts.Shot:
     """The shot to render; read-only wire arrays are copied into tensors.
 
     Raises:

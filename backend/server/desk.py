@@ -21,7 +21,7 @@ from . import frames, jobs
 from .blobs import Blobs
 from .internal import internal
 from .jobs import ROLES, Job
-from .settings import Settings
+from .settings import ServerSettings
 from .spool import Spool
 from .store import TROUBLE, Store, trouble
 from .supervisor import Event, Finished, GaveUp, Stepped, Stopped, Supervisor
@@ -44,7 +44,7 @@ class Desk:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, blobs: Blobs, workers: Supervisor, push: Push
+        self, settings: ServerSettings, store: Store, blobs: Blobs, workers: Supervisor, push: Push
     ) -> None:
         self._settings = settings
         self._store = store

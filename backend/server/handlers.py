@@ -83,7 +83,10 @@ def fit() -> bool:
 
 
 def run(
-    message: messages.Lift | messages.Segment | messages.Submit | messages.Preview,
+    message: messages.LiftRequest
+    | messages.SegmentRequest
+    | messages.RenderRequest
+    | messages.PreviewRequest,
     *,
     job: str,
     blobs: Blobs,
@@ -96,17 +99,19 @@ def run(
         Cancelled: ``on_step`` said so.
     """
     match message:
-        case messages.Lift():
+        case messages.LiftRequest():
             return lift(message, job, blobs, on_step)
-        case messages.Segment():
+        case messages.SegmentRequest():
             return segment(message, job, blobs, on_step)
-        case messages.Submit():
+        case messages.RenderRequest():
             return render(message.shot, job, blobs, on_step)
-        case messages.Preview():
+        case messages.PreviewRequest():
             return preview(message, job, blobs, on_step)
 
 
-def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Lifted:
+def lift(
+    message: messages.LiftRequest, job: str, blobs: Blobs, on_step: OnPhase
+) -> messages.Lifted:
     """Photo file in, scene out."""
     pixels, lifted = lift_photo(message, blobs.get, on_step)
     return messages.Lifted(
@@ -130,7 +135,7 @@ def lift(message: messages.Lift, job: str, blobs: Blobs, on_step: OnPhase) -> me
 
 
 def lift_photo(
-    message: messages.Lift, get: convert.GetBlob, on_step: OnPhase
+    message: messages.LiftRequest, get: convert.GetBlob, on_step: OnPhase
 ) -> tuple[Array, pipeline.Lifted]:
     """A photo's pixels, uint8 (H, W, 3), and what they became; the command line calls it too."""
     if not MIN_SIDE <= message.max_side <= MAX_SIDE:
@@ -185,7 +190,7 @@ def lift_photo(
 
 
 def segment(
-    message: messages.Segment, job: str, blobs: Blobs, on_step: OnPhase
+    message: messages.SegmentRequest, job: str, blobs: Blobs, on_step: OnPhase
 ) -> messages.Segmented:
     """Clicks in, masks out."""
     on_step("segment", 0, 1)
@@ -224,7 +229,9 @@ def segment(
     )
 
 
-def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> messages.Rendered:
+def render(
+    shot: messages.ShotMessage, job: str, blobs: Blobs, on_step: OnPhase
+) -> messages.Rendered:
     """Shot in, video out; on the way a picture of it now and then, where the engine has one."""
     looked, picture = 0.0, None
 
@@ -258,7 +265,7 @@ def render(shot: messages.Shot, job: str, blobs: Blobs, on_step: OnPhase) -> mes
 
 
 def render_video(
-    shot: messages.Shot,
+    shot: messages.ShotMessage,
     get: convert.GetBlob,
     on_step: OnPhase,
     on_preview: OnPreview = lambda make: None,
@@ -277,7 +284,7 @@ def render_video(
 
 
 def preview(
-    message: messages.Preview, job: str, blobs: Blobs, on_step: OnPhase
+    message: messages.PreviewRequest, job: str, blobs: Blobs, on_step: OnPhase
 ) -> messages.Previewed:
     """Shot in, its control as a video out."""
     video, shown, notes = preview_video(message, blobs.get, on_step)
@@ -297,7 +304,7 @@ def preview(
 
 
 def preview_video(
-    message: messages.Preview, get: convert.GetBlob, on_step: OnPhase
+    message: messages.PreviewRequest, get: convert.GetBlob, on_step: OnPhase
 ) -> tuple[bytes, contracts.Frames, tuple[str, ...]]:
     """A shot's control as MP4 bytes, its frames and notes; the command line calls it too."""
     shot = message.shot
@@ -316,7 +323,7 @@ def preview_video(
     return video, frames, told
 
 
-def _hidden(shot: messages.Shot, ours: contracts.Shot) -> tuple[str, ...]:
+def _hidden(shot: messages.ShotMessage, ours: contracts.Shot) -> tuple[str, ...]:
     """What the artist should know of things that go below the ground or behind the backdrop."""
     times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
     names = [item.name for item in shot.instances]
@@ -328,7 +335,7 @@ def points_a_frame(frames: contracts.Frames) -> float:
     return frames.points_a_frame if isinstance(frames, ControlFrames) else 0.0
 
 
-def _length(shot: messages.Shot) -> int:
+def _length(shot: messages.ShotMessage) -> int:
     """Frames of the take's video: one a Blender frame of the shot's range."""
     return shot.frame_end - shot.frame_start + 1
 

@@ -23,7 +23,7 @@ def _nobody() -> tuple[PerceptionInfo, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ServerSettings:
     """How a server runs; every duration in seconds.
 
     Attributes:

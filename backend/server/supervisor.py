@@ -25,7 +25,7 @@ from backend.engines.base import QUIET_PHASES
 from protocol import messages
 
 from .jobs import ROLES, Role, State
-from .settings import HOST, Settings
+from .settings import HOST, ServerSettings
 from .worker import ENDPOINT, TOKEN
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class _Worker:
 class Supervisor:
     """One worker process a role."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: ServerSettings) -> None:
         self._settings = settings
         self._workers: dict[Role, _Worker] = {}
         self._deaths: dict[Role, int] = dict.fromkeys(ROLES, 0)

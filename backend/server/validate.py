@@ -34,13 +34,15 @@ def refusal(
     """
     try:
         match message:
-            case messages.Submit(shot=shot):
+            case messages.RenderRequest(shot=shot):
                 _check_shot(shot, engines, limits)
                 if (lack := lacks(shot.engine)) is not None:
                     raise lack
-            case messages.Preview(shot=shot):  # a control is made without the engine's weights
+            case messages.PreviewRequest(
+                shot=shot
+            ):  # a control is made without the engine's weights
                 _check_shot(shot, engines, limits)
-            case messages.Segment():
+            case messages.SegmentRequest():
                 _check_scene(message.scene, limits)
                 _check_clicks(message)
                 _check_previous(message.previous)
@@ -59,11 +61,11 @@ def refusal(
 
 def _references(message: Any) -> tuple[Reference, ...]:
     match message:
-        case messages.Submit(shot=shot) | messages.Preview(shot=shot):
+        case messages.RenderRequest(shot=shot) | messages.PreviewRequest(shot=shot):
             return content.blobs_of(shot)
-        case messages.Segment(scene=scene, mask=mask, previous=previous):
+        case messages.SegmentRequest(scene=scene, mask=mask, previous=previous):
             return (scene.image, scene.depth, *(one for one in (mask, previous) if one))
-        case messages.Lift(image=image, depth=depth):
+        case messages.LiftRequest(image=image, depth=depth):
             return (image, *((depth.file,) if depth else ()))
         case _:
             return ()
@@ -121,7 +123,7 @@ def _plane(
     return reference.shape[0], reference.shape[1]
 
 
-def _check_shot(shot: messages.Shot, engines: Sequence[EngineInfo], limits: Limits) -> None:
+def _check_shot(shot: messages.ShotMessage, engines: Sequence[EngineInfo], limits: Limits) -> None:
     for problem in rules.problems(shot, limits):
         raise problem
     _check_scene(shot.scene, limits)
@@ -140,7 +142,7 @@ def _check_shot(shot: messages.Shot, engines: Sequence[EngineInfo], limits: Limi
     base.completed(engine, shot.options)
 
 
-def _check_clicks(pick: messages.Segment) -> None:
+def _check_clicks(pick: messages.SegmentRequest) -> None:
     if len(pick.points) > MAX_CLICKS:
         raise ShotError(
             "clicks",

@@ -93,7 +93,7 @@ def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: A
         if line.cancelled(job):
             raise Cancelled
 
-    hasty = isinstance(message, messages.Segment)
+    hasty = isinstance(message, messages.SegmentRequest)
     try:
         result = handlers.run(message, job=job, blobs=blobs, on_step=on_step)
         if not hasty:

@@ -29,7 +29,7 @@ OnStep = Callable[[int, int], None]
 
 
 def files(
-    shot: messages.Shot,
+    shot: messages.ShotMessage,
     blobs: Mapping[str, bytes],
     kind: str,
     on_step: OnStep,

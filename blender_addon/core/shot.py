@@ -145,7 +145,7 @@ def build(
     cameras: Array,
     lenses: Sequence[Lens],
     take: Take,
-) -> tuple[messages.Shot, dict[str, bytes]]:
+) -> tuple[messages.ShotMessage, dict[str, bytes]]:
     """The shot and its blobs; whether it can be rendered is for ``rules.problems`` to say.
 
     Args:
@@ -174,7 +174,7 @@ def build(
     else:
         moved = np.zeros((count, 0, 4, 4))
     lens = np.stack([coords.intrinsics_of(one, photo.width, photo.height) for one in lenses])
-    shot = messages.Shot(
+    shot = messages.ShotMessage(
         scene=scene,
         instance_map=ids,
         instances=tuple(
@@ -208,7 +208,7 @@ def strayed(item: Picked, tolerance: float = 1e-4) -> int | None:
     return int(np.flatnonzero(off)[0]) if off.any() else None
 
 
-def last_motion(shot: messages.Shot) -> int:
+def last_motion(shot: messages.ShotMessage) -> int:
     """The Blender frame from which on nothing moves any more; the last one where that never is."""
     lens = shot.intrinsics / shot.scene.intrinsics[0, 0]
     off = [

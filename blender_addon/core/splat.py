@@ -55,7 +55,7 @@ class Points:
         return (*range(1, self.moving + 1), *self.static)
 
 
-def points_of(shot: messages.Shot, blobs: Mapping[str, bytes]) -> Points:
+def points_of(shot: messages.ShotMessage, blobs: Mapping[str, bytes]) -> Points:
     """The points of a shot and where they go; its blobs are found by their hashes."""
     depth, ids = (
         content.array_of(ref, blobs[ref.sha256]) for ref in (shot.scene.depth, shot.instance_map)

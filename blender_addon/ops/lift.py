@@ -165,12 +165,12 @@ class LEVITOR_OT_lift(Operator):
         blobs, depth = {image.sha256: data}, None
         if self.depth_path:
             data, media, _ = files.read(self.depth_path, "depth map", limit)
-            depth = messages.DepthMap(
+            depth = messages.DepthMapFile(
                 file=content.blob_of(data, media), nearer_is_larger=self.nearer_is_larger
             )
             blobs[depth.file.sha256] = data
         connect_lazily(context)
-        message = messages.Lift(
+        message = messages.LiftRequest(
             image=image,
             horizontal_fov=self.horizontal_fov,
             horizon=self.horizon,
@@ -213,7 +213,7 @@ def _place(
     asked: Asked,
     path: Path,
     given: str,
-    wanted: messages.Lift,
+    wanted: messages.LiftRequest,
 ) -> str:
     scene = asked.itself()
     if scene is None:
@@ -256,7 +256,7 @@ def _kind(result: messages.Lifted) -> Literal["", "ground", "backdrop"]:
     return result.scene.kind or ("ground" if result.upright else "")
 
 
-def _older(result: messages.Lifted, wanted: messages.Lift) -> list[str]:
+def _older(result: messages.Lifted, wanted: messages.LiftRequest) -> list[str]:
     if not result.upright or result.scene.kind or wanted.scene_kind == flat_scene.GROUND:
         return []
     return [

@@ -284,7 +284,7 @@ class LEVITOR_OT_pick(Operator):
             blobs[refined[0].sha256] = refined[1]
         whole, scene_blobs = shots.scene_of(scene, collection)
         connect_lazily(context)
-        message = messages.Segment(
+        message = messages.SegmentRequest(
             scene=whole,
             points=np.array([click[:2] for click in clicks], np.float64).reshape(-1, 2),
             positive=np.array([click[2] for click in clicks], np.uint8),

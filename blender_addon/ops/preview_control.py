@@ -65,7 +65,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         fill_from_scene(self, scene.levitor, SETTINGS)
         fill_from_scene(self, scene.levitor, ("over", "show"), "preview_")
         meet(context, self.wait)
-        link.check(messages.Preview)
+        link.check(messages.PreviewRequest)
         if not self.show:
             raise ShotError(
                 "show", "The preview is to show nothing.", "Choose masks, points or depth."
@@ -73,7 +73,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         shot, blobs = self.read_shot(context, may_play=not self.live)
         collection = lifts.active(scene)
         lift = collection.levitor.uid
-        preview = messages.Preview(
+        preview = messages.PreviewRequest(
             shot=shot,
             over="photo" if self.over == "PHOTO" else "draft",
             masks="MASKS" in self.show,
@@ -107,7 +107,7 @@ def _arrive(
     live: bool,
     lift: str,
     photo: str,
-    shot: messages.Shot,
+    shot: messages.ShotMessage,
     asked: lifts.Asked,
 ) -> str:
     """Keep the video and put it in the former one's place; returns where it is."""

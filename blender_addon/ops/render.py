@@ -69,7 +69,7 @@ class ShotSettings:
 
     def read_shot(
         self, context: Context, *, may_play: bool = True
-    ) -> tuple[messages.Shot, dict[str, bytes]]:
+    ) -> tuple[messages.ShotMessage, dict[str, bytes]]:
         """The shot and its blobs; raises :class:`ShotError` for what cannot be rendered.
 
         Args:
@@ -140,7 +140,7 @@ class LEVITOR_OT_render(ShotSettings, Operator):
         label = f"{shot.engine}, seed {shot.seed}, {time.strftime('%H:%M')}"
         subject = f"{collection.levitor.uid} {shot.engine}"  # not the seed: any take of it mends
         errand = Errand(kind="submit", label=label, place=place, subject=subject, any_file=True)
-        task = link.start(messages.Submit(shot=shot), blobs, errand)
+        task = link.start(messages.RenderRequest(shot=shot), blobs, errand)
         if not self.wait:
             return None
         note = link.wait(task, self.wait)
@@ -173,7 +173,7 @@ def _arrive(
     *,
     lift: str,
     photo: str,
-    shot: messages.Shot,
+    shot: messages.ShotMessage,
     folder: Path,
     loads: int,
     asked: lifts.Asked,

@@ -43,7 +43,7 @@ class Notice:
 _latest: dict[int, list[Notice]] = {}
 
 
-def note(scene: Scene, shot: messages.Shot) -> list[Notice]:
+def note(scene: Scene, shot: messages.ShotMessage) -> list[Notice]:
     """Find what there is to say of ``shot``, which was just read from ``scene``, and keep it."""
     found = [*_still_end(scene, shot), *_other_size(scene), *_out_of_sight(scene)]
     _latest[scene.session_uid] = found
@@ -60,7 +60,7 @@ def forget() -> None:
     _latest.clear()
 
 
-def _still_end(scene: Scene, shot: messages.Shot) -> list[Notice]:
+def _still_end(scene: Scene, shot: messages.ShotMessage) -> list[Notice]:
     start, end, last = shot.frame_start, shot.frame_end, pure.last_motion(shot)
     if end - last <= max(1, _STILL_SHARE * (end - start)):
         return []

@@ -14,7 +14,7 @@ from . import camera, intact, lifts, removal, sampling, shapes
 
 def read(
     scene: Scene, take: Take, count: int, limits: messages.Limits, *, may_play: bool = True
-) -> tuple[messages.Shot, dict[str, bytes]]:
+) -> tuple[messages.ShotMessage, dict[str, bytes]]:
     """Sample the scene at ``count`` times and build the shot with its blobs.
 
     Args:

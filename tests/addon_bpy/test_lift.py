@@ -219,7 +219,7 @@ def test_a_blender_without_the_view_standard_lifts_all_the_same(stage, addon, mo
 
 def test_settings_offer_what_the_backend_takes_and_the_operators_default(stage, addon):
     messages = module(addon, "link.wire").messages
-    lift = messages.Lift(image=messages.Blob(sha256="", size=0, media=""))
+    lift = messages.LiftRequest(image=messages.Blob(sha256="", size=0, media=""))
     settings = bpy.context.scene.levitor.bl_rna.properties
     operator = bpy.ops.levitor.lift.get_rna_type().properties
     for name in ("horizon", "near", "far", "max_side", "depth_size"):

@@ -265,7 +265,7 @@ def test_of_25_jobs_that_ended_the_last_20_are_remembered(scene, addon):
     wire = module(addon, "link.wire")
     owner.connect(f"tcp://127.0.0.1:{free_port()}")
     try:
-        message = wire.messages.Lift(image=wire.content.blob_of(b"x", "image/png"))
+        message = wire.messages.LiftRequest(image=wire.content.blob_of(b"x", "image/png"))
         for _ in range(25):
             errand = pump.Errand(kind="lift", label="x", subject="x", place=lambda *_: None)
             task = owner.start(message, {}, errand)

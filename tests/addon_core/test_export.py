@@ -223,5 +223,5 @@ def test_an_id_picture_is_read_by_pillow_to_the_bit():
 
 
 def test_a_message_names_no_format_that_is_not_there():
-    assert isinstance(SHOTS["a disc keeps its size"][0], messages.Shot)
+    assert isinstance(SHOTS["a disc keeps its size"][0], messages.ShotMessage)
     assert export.FORMATS == command.FORMATS

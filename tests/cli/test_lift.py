@@ -228,7 +228,7 @@ def test_the_cloud_is_the_same_as_the_one_that_a_worker_sends(photo):
         get = staticmethod(lambda key: data)
         put = staticmethod(lambda each: kept.__setitem__(content.blob_of(each, "").sha256, each))
 
-    message = messages.Lift(
+    message = messages.LiftRequest(
         image=content.blob_of(data, "image/png"), horizontal_fov=0.0, depth_size=56
     )
     reply = handlers.run(message, job="j", blobs=Blobs, on_step=lambda *step: None)

@@ -16,7 +16,7 @@ from backend.cli.main import main
 from backend.images.depth_map import decode_depth_map
 from backend.server.handlers import preview_video, render_video
 from protocol import content
-from protocol.messages import Instance, Preview, Scene, Shot
+from protocol.messages import Instance, PreviewRequest, Scene, ShotMessage
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 4
 
@@ -36,7 +36,7 @@ def a_shot(depth=5.0, map_id=1, segment=False, **changes):
     k = np.array([[40.0, 0, 24], [0, 40.0, 16], [0, 0, 1]])
     moved = np.tile(np.eye(4), (FRAMES, 1, 1, 1))
     moved[:, 0, 0, 3] = np.linspace(0, 0.5, FRAMES)
-    shot = Shot(
+    shot = ShotMessage(
         **{
             "scene": Scene(image=refs[0], depth=refs[1], intrinsics=k, near=2.0, far=20.0),
             "instance_map": refs[2],
@@ -153,7 +153,7 @@ def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     out = tmp_path / "control.mp4"
     assert main(["control", str(shot_file(**POINTED)), "-o", str(out), "--no-depth"]) == 0
     shot, blobs = a_shot(**POINTED)
-    wanted = Preview(shot=shot, depth=False)
+    wanted = PreviewRequest(shot=shot, depth=False)
     video, shown, _ = preview_video(wanted, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
     assert shown.shape == (FRAMES, 3, 64, 96)

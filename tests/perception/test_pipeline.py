@@ -59,7 +59,7 @@ def worker(weights, tmp_path, monkeypatch):
 def lifted(blobs):
     data = photos.flower()
     blobs.put(data)
-    message = messages.Lift(image=blob_of(data, "image/jpeg"), max_side=640)
+    message = messages.LiftRequest(image=blob_of(data, "image/jpeg"), max_side=640)
     return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
 
 
@@ -78,7 +78,7 @@ def test_a_lift_uses_the_networks_that_are_here_and_says_which(worker):
 
 def clicked(blobs, scene, **more):
     points, positive = CLICK
-    message = messages.Segment(scene=scene, points=points, positive=positive, **more)
+    message = messages.SegmentRequest(scene=scene, points=points, positive=positive, **more)
     return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
 
 

@@ -1,4 +1,4 @@
-"""Run a real server whose workers are scripted; its command line is the test's Settings."""
+"""Run a real server whose workers are scripted; its command line is the test's ServerSettings."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 def settings(arguments=None):
     """What a server is told by a command line."""
-    from backend.server.settings import Settings
+    from backend.server.settings import ServerSettings
     from protocol.errors import ShotError
     from protocol.messages import EngineInfo, EngineOption, Limits
 
@@ -59,7 +59,7 @@ def settings(arguments=None):
             return None
         return ShotError("weights", f"There is no {given.needs.name}.", "Fetch it.")
 
-    return Settings(
+    return ServerSettings(
         state=given.state,
         port=given.port,
         engines=(engine,),

@@ -86,7 +86,7 @@ def run(message, *, job, blobs, on_step):
 
 
 def _script(message, blobs):
-    if isinstance(message, messages.Submit | messages.Preview):
+    if isinstance(message, messages.RenderRequest | messages.PreviewRequest):
         return message.shot.options
     return json.loads(blobs.get(message.image.sha256)) if hasattr(message, "image") else {}
 
@@ -130,7 +130,7 @@ def _end(how):
 
 
 def _result(message, job, blobs):
-    if isinstance(message, messages.Submit):
+    if isinstance(message, messages.RenderRequest):
         # Larger than a chunk, so that the download takes several, the last one short.
         video = b"video" * 500_000
         blobs.put(video)
@@ -145,7 +145,7 @@ def _result(message, job, blobs):
             seed=message.shot.seed,
             shot=content.shot_hash(message.shot),
         )
-    if isinstance(message, messages.Preview):
+    if isinstance(message, messages.PreviewRequest):
         video = b"preview"
         blobs.put(video)
         return messages.Previewed(

@@ -182,7 +182,7 @@ class Peer:
     def submit(self, request=None, **script):
         for data in SHOT_BLOBS.values():
             self.upload(data)
-        return self.ask(messages.Submit(shot=scripted_shot(**script)), request)
+        return self.ask(messages.RenderRequest(shot=scripted_shot(**script)), request)
 
     def until(self, found, what):
         """The first push, past or coming, for which ``found`` is true."""
@@ -245,7 +245,7 @@ class Artist:
 
     def render(self, **script):
         return self._row(
-            self.client.start(messages.Submit(shot=scripted_shot(**script)), SHOT_BLOBS)
+            self.client.start(messages.RenderRequest(shot=scripted_shot(**script)), SHOT_BLOBS)
         )
 
     def _row(self, task):
@@ -255,7 +255,7 @@ class Artist:
     def lift(self, **script):
         data = json.dumps(script).encode()
         image = content.blob_of(data, "application/json")
-        return self.client.start(messages.Lift(image=image), {image.sha256: data})
+        return self.client.start(messages.LiftRequest(image=image), {image.sha256: data})
 
 
 def _shot():
@@ -266,7 +266,7 @@ def _shot():
     lens = np.array([[4.0, 0.0, 2.0], [0.0, 4.0, 2.0], [0.0, 0.0, 1.0]])
     moved = np.tile(np.eye(4), (2, 1, 1, 1))
     moved[1, 0, 0, 3] = 1.0
-    shot = messages.Shot(
+    shot = messages.ShotMessage(
         scene=messages.Scene(image=image, depth=depth, intrinsics=lens, near=1.0, far=9.0),
         instance_map=ids,
         instances=(messages.Instance(id=1, name="A", moving=True, handle=(0.0, 0.0, 5.0)),),

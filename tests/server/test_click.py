@@ -52,7 +52,7 @@ def lifted(server):
     """The end of a lift; automatic segments by colour, since they are of no interest here."""
     one, data = Artist(server.endpoint), photo()
     image = content.blob_of(data, "image/png")
-    ask = messages.Lift(image=image, depth_model="offline", segment_model="offline")
+    ask = messages.LiftRequest(image=image, depth_model="offline", segment_model="offline")
     task = one.client.start(ask, {image.sha256: data})
     one.until(lambda: one.of(task, TaskFinished), "the lift", 4 * PATIENCE)  # its worker starts
     one.client.close()
@@ -67,7 +67,7 @@ def click(artist, lifted, *points, previous=None, **more):
         ref, data = content.array_blob_of(previous)
         blobs[ref.sha256] = data
         ref = dataclasses.replace(ref, **more.pop("said", {}))
-    pick = messages.Segment(
+    pick = messages.SegmentRequest(
         scene=lifted.result.scene,
         points=np.array(points or [(48.0, 36.0)]),
         positive=np.ones(max(1, len(points)), np.uint8),

@@ -53,7 +53,7 @@ def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, artist):
 def test_an_unchanged_photo_is_not_sent_again(shared_server, artist):
     one = artist(shared_server)
     assert isinstance(one.until_end(one.render()), TaskFinished)
-    task = one.client.start(messages.Submit(shot=scripted_shot()), {})
+    task = one.client.start(messages.RenderRequest(shot=scripted_shot()), {})
     assert isinstance(one.until_end(task), TaskFinished)
 
 
@@ -61,7 +61,7 @@ def test_a_blob_larger_than_the_credit_arrives_whole(shared_server, artist):
     one = artist(shared_server)
     data = b'{"steps": 1, "ran": ""' + b" " * 1_000_000 + b"}"  # 16 chunks of 64 KiB, 4 at a time
     image = content.blob_of(data, "application/json")
-    task = one.client.start(messages.Lift(image=image), {image.sha256: data})
+    task = one.client.start(messages.LiftRequest(image=image), {image.sha256: data})
     end = one.until_end(task)
     assert isinstance(end, TaskFinished)
     assert set(end.blobs) == {
@@ -83,7 +83,7 @@ def test_a_failure_arrives_as_a_sentence_and_a_fix(shared_server, artist):
 
 def test_bytes_that_are_nowhere_fail_the_task_with_what_to_do(make_server, artist):
     one = artist(make_server())
-    end = one.until_end(one.client.start(messages.Submit(shot=scripted_shot()), {}))
+    end = one.until_end(one.client.start(messages.RenderRequest(shot=scripted_shot()), {}))
     assert (end.code, end.fix) == ("missing_blobs", "Lift the photo again.")
 
 
@@ -233,7 +233,7 @@ def test_a_task_cancelled_before_its_job_has_a_name_does_not_run_on(shared_serve
     one = artist(shared_server, client_id="early")
     one.until_phase("connected")
     assert isinstance(one.until_end(one.render()), TaskFinished)  # all its blobs are there now
-    task = one.client.start(messages.Submit(shot=scripted_shot(steps=0)), {})
+    task = one.client.start(messages.RenderRequest(shot=scripted_shot(steps=0)), {})
     one.client.cancel(task)
     one.until_event(task, TaskCancelled)
     connect(shared_server, "early")
@@ -269,7 +269,7 @@ def test_a_server_that_knows_no_previews_is_told_to_be_too_old_and_gets_none(art
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         port = router.bind_to_random_port("tcp://127.0.0.1")
         one = artist(f"tcp://127.0.0.1:{port}")
-        preview = one.client.start(messages.Preview(shot=scripted_shot()), SHOT_BLOBS)
+        preview = one.client.start(messages.PreviewRequest(shot=scripted_shot()), SHOT_BLOBS)
         peer, hello = router.recv_multipart()
         assert b'"hello"' in hello
         router.send_multipart([peer, *protocol.encode(welcome, version=(1, 0))])
@@ -297,7 +297,7 @@ def test_whatever_a_server_sends_poll_does_not_raise(artist):
         messages.Progress(job="", seq=1 << 40, phase="", done=-1, total=0),
         messages.BlobStatus(sha256="no hash", received=-1, complete=True),
         messages.Error(code="", sentence=""),
-        messages.Submit(shot=shot),
+        messages.RenderRequest(shot=shot),
         messages.Rendered(
             job="j", video=blob, frames=0, height=0, width=0, fps=0.0, engine="", seed=0, shot=""
         ),

@@ -123,7 +123,7 @@ def test_a_result_that_cannot_be_stored_waits_and_is_handed_over_when_it_can(wai
 
 def test_new_jobs_are_refused_with_the_reason_until_the_store_is_back(waiting, disk):
     _, peer, _ = waiting
-    refused = peer.ask(messages.Submit(shot=scripted_shot()), "refused")
+    refused = peer.ask(messages.RenderRequest(shot=scripted_shot()), "refused")
     assert (refused.code, bool(refused.fix)) == (disk.code, True)
     assert peer.ask(messages.Ping()) == messages.Pong()
     disk.end()

@@ -144,7 +144,9 @@ def test_a_worker_whose_device_failed_ends_by_itself(tmp_path):
         ) as worker:
             address = loop.recv_multipart()[0]
             script = scripted_shot(steps=1, end="illegal_access")
-            loop.send_multipart([address, *protocol.encode(messages.Submit(shot=script), id="j")])
+            loop.send_multipart(
+                [address, *protocol.encode(messages.RenderRequest(shot=script), id="j")]
+            )
             assert worker.wait(PATIENCE) == DEVICE_LOST
         kinds = [type(protocol.decode(loop.recv_multipart()[2:]).message) for _ in range(3)]
         assert kinds == [messages.Progress, messages.Refusal, messages.State]

@@ -46,7 +46,7 @@ def test_the_same_request_id_of_another_client_is_another_request(shared_server,
 
 def test_a_missing_blob_is_named_and_the_same_request_works_after_its_upload(make_server, connect):
     peer = connect(make_server())
-    reply = peer.ask(messages.Submit(shot=scripted_shot()), "r1")
+    reply = peer.ask(messages.RenderRequest(shot=scripted_shot()), "r1")
     assert reply.code == "missing_blobs"
     assert set(reply.missing) == {ref.sha256 for ref in content.blobs_of(SHOT)}
     accepted = peer.submit(request="r1")
@@ -74,12 +74,12 @@ def test_an_option_the_engine_does_not_take_is_refused_before_queueing(
 
 def test_an_unknown_engine_is_refused_with_those_there_are(shared_server, connect):
     shot = dataclasses.replace(SHOT, engine="dream")
-    reply = connect(shared_server).ask(messages.Submit(shot=shot))
+    reply = connect(shared_server).ask(messages.RenderRequest(shot=shot))
     assert (reply.code, reply.fix) == ("engine", "Choose one of: scripted.")
 
 
 def pick_of(*points, box=None):
-    return messages.Segment(
+    return messages.SegmentRequest(
         scene=SHOT.scene,
         points=np.array(points, np.float64).reshape(-1, 2),
         positive=np.ones(len(points), np.uint8),
@@ -117,14 +117,14 @@ def test_a_shot_with_more_pixels_in_all_than_the_server_takes_is_refused(make_se
 def test_a_file_of_another_size_than_the_shot_says_is_refused_with_both(shared_server, connect):
     peer = connect(shared_server)
     image = dataclasses.replace(peer.upload(b"12345"), size=6)
-    reply = peer.ask(messages.Lift(image=image))
+    reply = peer.ask(messages.LiftRequest(image=image))
     assert (reply.code, reply.fix) == ("field", "Lift the photo again.")
     assert "6 bytes, but it has 5" in reply.sentence
 
 
 def test_a_shot_in_which_nothing_moves_is_refused_before_queueing(shared_server, connect):
     still = dataclasses.replace(SHOT, moved_from_rest=SHOT.moved_from_rest[[0, 0]])
-    assert connect(shared_server).ask(messages.Submit(shot=still)).code == "nothing_moves"
+    assert connect(shared_server).ask(messages.RenderRequest(shot=still)).code == "nothing_moves"
 
 
 def test_a_full_queue_takes_no_more(make_server, connect):
@@ -207,7 +207,7 @@ def test_picking_goes_on_while_a_render_runs(shared_server, connect):
     render = peer.submit(steps=0).job
     peer.until_running(render)
     image = peer.upload(b'{"steps": 2}')
-    lift = peer.ask(messages.Lift(image=image)).job
+    lift = peer.ask(messages.LiftRequest(image=image)).job
     peer.until_state(lift, "done")
     assert peer.ask(messages.GetState(job=render)).state == "running"
     peer.ask(messages.Cancel(job=render))
@@ -242,7 +242,7 @@ def test_a_preview_does_not_wait_behind_a_render(shared_server, connect):
     peer = connect(shared_server)
     render = peer.submit(steps=0)
     peer.until_running(render.job)
-    shown = peer.ask(messages.Preview(shot=scripted_shot()))
+    shown = peer.ask(messages.PreviewRequest(shot=scripted_shot()))
     assert shown.place == 0
     peer.until_state(shown.job, "done")
     assert peer.ask(messages.GetState(job=render.job)).state == "running"
@@ -257,7 +257,7 @@ def test_a_preview_stops_when_it_is_told_and_the_render_beside_it_goes_on(
 ):
     peer, go = connect(shared_server), tmp_path / "go"
     render = peer.submit(until=str(go))
-    shown = peer.ask(messages.Preview(shot=scripted_shot(steps=0)))
+    shown = peer.ask(messages.PreviewRequest(shot=scripted_shot(steps=0)))
     peer.until_running(shown.job)
     peer.ask(messages.Cancel(job=shown.job))
     peer.until_state(shown.job, "cancelled")
@@ -277,7 +277,7 @@ def test_a_preview_of_a_bad_shot_gets_the_sentence_a_submit_gets(shared_server, 
         dataclasses.replace(SHOT, engine="dream"),
         dataclasses.replace(SHOT, instance_map=dataclasses.replace(SHOT.instance_map, sha256="x")),
     ):
-        submitted = peer.ask(messages.Submit(shot=wrong))
-        previewed = peer.ask(messages.Preview(shot=wrong))
+        submitted = peer.ask(messages.RenderRequest(shot=wrong))
+        previewed = peer.ask(messages.PreviewRequest(shot=wrong))
         assert isinstance(previewed, messages.Error)
         assert previewed == submitted

@@ -70,7 +70,7 @@ def a_shot(frames=FRAMES, **options):
     lens = np.array([[80.0, 0.0, 48.0], [0.0, 80.0, 32.0], [0.0, 0.0, 1.0]])
     moved = np.tile(np.eye(4), (frames, 1, 1, 1))
     moved[:, 0, 0, 3] = np.linspace(0.0, 1 / 3, frames)
-    shot = messages.Shot(
+    shot = messages.ShotMessage(
         scene=messages.Scene(
             image=parts[0][0], depth=parts[1][0], intrinsics=lens, near=2.0, far=12.0
         ),
@@ -90,7 +90,7 @@ def a_shot(frames=FRAMES, **options):
 
 def start(artist, **told):
     shot, blobs = a_shot(**told)
-    return shot, artist.client.start(messages.Submit(shot=shot), blobs)
+    return shot, artist.client.start(messages.RenderRequest(shot=shot), blobs)
 
 
 def steps_of(artist, task):

@@ -77,7 +77,7 @@ def test_whatever_raises_in_the_loop_clients_are_answered_and_later_jobs_run(
     assert pong == messages.Pong() or pong.code == "internal"
 
     def ends():
-        reply = peer.ask_until_answered(messages.Submit(shot=scripted_shot()), silence=0.3)
+        reply = peer.ask_until_answered(messages.RenderRequest(shot=scripted_shot()), silence=0.3)
         if isinstance(reply, messages.Error):
             assert reply.code == "internal"
             return False
@@ -105,7 +105,7 @@ def test_an_option_whose_name_is_no_text_or_very_long_is_refused_and_the_server_
     server = make_server()
     peer = connect(server)
     peer.submit()
-    frames = protocol.encode(messages.Submit(shot=scripted_shot()), id="r1")
+    frames = protocol.encode(messages.RenderRequest(shot=scripted_shot()), id="r1")
     header = json.loads(frames[0])
     header["body"]["shot"]["options"] = {name: [1] if len(name) > 9 else 1}
     peer.socket.send_multipart([json.dumps(header).encode(), *frames[1:]])
@@ -146,7 +146,7 @@ def test_a_place_of_weights_that_no_disk_or_text_can_be_leaves_the_server_answer
         levitor = next(e for e in peer.welcome.engines if e.name == "levitor")
         assert levitor.missing
         assert told in levitor.missing
-        refused = peer.ask(messages.Submit(shot=dataclasses.replace(SHOT, engine="levitor")))
+        refused = peer.ask(messages.RenderRequest(shot=dataclasses.replace(SHOT, engine="levitor")))
         assert isinstance(refused, messages.Error)
         assert told in refused.sentence
         assert peer.ask(messages.Ping()) == messages.Pong()

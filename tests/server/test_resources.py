@@ -15,14 +15,14 @@ def test_an_engine_without_its_weights_is_listed_with_why_and_refused_at_once(
     assert said.name == "scripted"
     assert said.missing == "There is no weights.bin. `levitor doctor` says what to fetch."
     # Nothing was uploaded, so nothing need be for it to be refused
-    answer = peer.ask(messages.Submit(shot=scripted_shot()), "r1")
+    answer = peer.ask(messages.RenderRequest(shot=scripted_shot()), "r1")
     assert (answer.code, answer.sentence, answer.fix) == (
         "weights",
         "There is no weights.bin.",
         "Fetch it.",
     )
     # A control is made without weights: only its blobs are missing
-    assert peer.ask(messages.Preview(shot=scripted_shot())).code == "missing_blobs"
+    assert peer.ask(messages.PreviewRequest(shot=scripted_shot())).code == "missing_blobs"
 
     weights.touch()
     assert isinstance(peer.submit("r1"), messages.Accepted)  # the same request, no new server
@@ -53,7 +53,7 @@ def test_a_worker_whose_settings_were_broken_meanwhile_says_so_in_the_log(
     peer = connect(server)
     for data in SHOT_BLOBS.values():
         peer.upload(data)
-    accepted = peer.ask(messages.Submit(shot=scripted_shot()))
+    accepted = peer.ask(messages.RenderRequest(shot=scripted_shot()))
     peer.until_state(accepted.job, "failed")
     assert "There is no device 'tpu'" in server.log()
     assert "Traceback" not in server.log()

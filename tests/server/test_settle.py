@@ -35,13 +35,15 @@ def do(message, blobs, order):
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
-    do(messages.Submit(shot=scripted_shot()), Blobs(tmp_path, settles=True), order)
+    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path, settles=True), order)
     assert order == ["disk"] * 4 + ["done"]  # two files, and the two folders they lie in
 
 
 def test_a_click_is_told_first_and_its_files_are_there(tmp_path, order):
     scene = scripted_shot().scene
-    click = messages.Segment(scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8))
+    click = messages.SegmentRequest(
+        scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
+    )
     blobs = Blobs(tmp_path, settles=True)
     do(click, blobs, order)
     assert order == ["done"] + ["disk"] * 4
@@ -54,11 +56,13 @@ def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monk
 
     order, scene = [], scripted_shot().scene
     monkeypatch.setattr(os, "fsync", full)
-    click = messages.Segment(scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8))
+    click = messages.SegmentRequest(
+        scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
+    )
     do(click, Blobs(tmp_path, settles=True), order)
     assert order == ["done"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    do(messages.Submit(shot=scripted_shot()), Blobs(tmp_path / "new", settles=True), order)
+    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path / "new", settles=True), order)
     assert order == ["done", "failed"]
 
 

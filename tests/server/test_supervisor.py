@@ -4,7 +4,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from backend.server.settings import Settings
+from backend.server.settings import ServerSettings
 from backend.server.supervisor import GaveUp, Supervisor
 from protocol.messages import Limits
 from tests.server.support import PATIENCE
@@ -16,7 +16,7 @@ MILLISECONDS = int(PATIENCE * 1000)
 def supervisor(tmp_path):
     """One whose workers no system can start: their command line has 4 MB."""
     context = zmq.Context()
-    settings = Settings(
+    settings = ServerSettings(
         state=tmp_path, handlers="x" * 4_000_000, limits=Limits(frame_bytes=1000, chunk_bytes=100)
     )
     one = Supervisor(context, settings)

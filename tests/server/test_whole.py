@@ -52,7 +52,7 @@ def photo():
 
 def lift(artist, data):
     image = content.blob_of(data, "image/png")
-    task = artist.client.start(messages.Lift(image=image), {image.sha256: data})
+    task = artist.client.start(messages.LiftRequest(image=image), {image.sha256: data})
     return artist.until_end(task)
 
 
@@ -64,7 +64,7 @@ def shot_of(lifted, frames=FRAMES):
     ids, data = content.array_blob_of(labels)
     moved = np.tile(np.eye(4), (frames, 1, 1, 1))
     moved[:, 0, 0, 3] = np.linspace(0.0, 0.5, frames)
-    shot = messages.Shot(
+    shot = messages.ShotMessage(
         scene=scene,
         instance_map=ids,
         instances=(messages.Instance(id=1, name="Square", moving=True, handle=(0.0, 0.0, 4.0)),),
@@ -84,7 +84,7 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
     assert isinstance(lifted, TaskFinished)
     assert lifted.result.scene.depth.shape == (64, 96)
 
-    pick = messages.Segment(
+    pick = messages.SegmentRequest(
         scene=lifted.result.scene,
         points=np.array([[48.0, 36.0]]),
         positive=np.array([1], np.uint8),
@@ -96,7 +96,7 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
     assert mask[4, 4] == 0
 
     shot, blobs = shot_of(lifted)
-    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
     take = artist.until_end(task)
     assert isinstance(take, TaskFinished)
     assert (take.result.frames, take.result.height, take.result.width) == (FRAMES, 64, 96)
@@ -107,7 +107,7 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
 def test_a_draft_is_cancelled_and_the_next_one_works(server, artist):
     lifted = lift(artist, photo())
     shot, blobs = shot_of(lifted, frames=200)
-    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
     artist.until(
         lambda: any(e.phase not in ("upload", "download") for e in artist.of(task, TaskProgress)),
         "a step",
@@ -118,7 +118,7 @@ def test_a_draft_is_cancelled_and_the_next_one_works(server, artist):
     assert isinstance(artist.until_end(task), TaskCancelled)
     assert workers_of(server) == workers  # the draft stopped by itself: nobody was ended for it
     shot, blobs = shot_of(lifted, frames=2)
-    task = artist.client.start(messages.Submit(shot=shot), blobs)
+    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
     assert isinstance(artist.until_end(task), TaskFinished)
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_photo_fails_with_a_sentence(artist):
 def test_an_engine_option_out_of_range_is_refused_by_name(artist):
     shot, blobs = shot_of(lift(artist, photo()))
     shot = dataclasses.replace(shot, options={"softness": 1e9})
-    end = artist.until_end(artist.client.start(messages.Submit(shot=shot), blobs))
+    end = artist.until_end(artist.client.start(messages.RenderRequest(shot=shot), blobs))
     assert (end.code, "softness" in end.sentence) == ("option", True)
 
 
@@ -141,7 +141,7 @@ def test_a_preview_has_the_very_bytes_that_the_command_line_writes(artist, tmp_p
     options = {"width": 96, "height": 64}
     shot = dataclasses.replace(shot, engine="levitor", options=options)
     for over in ("draft", "photo"):
-        task = artist.client.start(messages.Preview(shot=shot, over=over), blobs)
+        task = artist.client.start(messages.PreviewRequest(shot=shot, over=over), blobs)
         end = artist.until_end(task)
         assert isinstance(end, TaskFinished)
         result = end.result
@@ -166,13 +166,13 @@ def test_a_preview_comes_while_long_drafts_are_being_rendered(artist):
     """Behind the drafts it would come when the last of them is done."""
     lifted = lift(artist, photo())
     shot, blobs = shot_of(lifted, frames=512)
-    renders = [artist.client.start(messages.Submit(shot=shot), blobs) for _ in range(8)]
+    renders = [artist.client.start(messages.RenderRequest(shot=shot), blobs) for _ in range(8)]
     artist.until(
         lambda: any(e.phase == "draft" for e in artist.of(renders[0], TaskProgress)),
         "a drafted frame",
     )
     shot, blobs = shot_of(lifted, frames=2)
-    shown = artist.until_end(artist.client.start(messages.Preview(shot=shot), blobs))
+    shown = artist.until_end(artist.client.start(messages.PreviewRequest(shot=shot), blobs))
     assert isinstance(shown, TaskFinished)
     assert not artist.of(renders[-1], TaskFinished, TaskFailed)
     for render in reversed(renders):
@@ -184,7 +184,7 @@ def test_a_preview_comes_while_long_drafts_are_being_rendered(artist):
 def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, artist):
     shot, blobs = shot_of(lift(artist, photo()), frames=400)
     workers = workers_of(server)
-    task = artist.client.start(messages.Preview(shot=shot, over="photo"), blobs)
+    task = artist.client.start(messages.PreviewRequest(shot=shot, over="photo"), blobs)
     artist.until(
         lambda: any(e.phase == "control" for e in artist.of(task, TaskProgress)), "a splatted frame"
     )
@@ -226,7 +226,7 @@ def test_the_limit_of_silence_reaches_the_server(tmp_path):
         one = Artist(process.stdout.readline().split()[-1])
         try:
             shot, blobs = shot_of(lift(one, photo()), frames=400)
-            task = one.client.start(messages.Submit(shot=shot), blobs)
+            task = one.client.start(messages.RenderRequest(shot=shot), blobs)
             one.until(lambda: any(e.phase == "draft" for e in one.of(task, TaskProgress)), "a step")
             os.kill(workers_of(process)["render"], signal.SIGSTOP)
             failed = one.until_end(task)

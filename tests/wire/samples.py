@@ -17,7 +17,7 @@ from protocol.messages import (
     BlobPut,
     BlobStatus,
     Cancel,
-    DepthMap,
+    DepthMapFile,
     EngineInfo,
     EngineOption,
     Error,
@@ -25,23 +25,23 @@ from protocol.messages import (
     GetState,
     Hello,
     Instance,
-    Lift,
     Lifted,
+    LiftRequest,
     Limits,
     PerceptionInfo,
     Ping,
     Pong,
-    Preview,
     Previewed,
+    PreviewRequest,
     Progress,
     Refusal,
     Rendered,
+    RenderRequest,
     Scene,
-    Segment,
     Segmented,
-    Shot,
+    SegmentRequest,
+    ShotMessage,
     State,
-    Submit,
     Welcome,
 )
 
@@ -74,7 +74,7 @@ def moved(frames: int = FRAMES) -> np.ndarray[Any, Any]:
     return matrices
 
 
-def shot(**changes: Any) -> Shot:
+def shot(**changes: Any) -> ShotMessage:
     """A good shot, with what a test wants changed."""
     given: dict[str, Any] = {
         "scene": SCENE,
@@ -99,7 +99,7 @@ def shot(**changes: Any) -> Shot:
         "seed": 7,
         "options": {"softness": 1.0},
     }
-    return Shot(**(given | changes))
+    return ShotMessage(**(given | changes))
 
 
 OPTION = EngineOption(name="softness", label="Edge", help="Width", default=1.0, low=0.0, high=4.0)
@@ -125,10 +125,10 @@ SAMPLES: dict[str, Any] = {
     "blob_status": BlobStatus(sha256=HASH, received=5, complete=True),
     "blob_get": BlobGet(sha256=HASH, offset=0, length=3),
     "blob_data": BlobData(sha256=HASH, offset=0, size=3, data=np.array([9, 8, 7], np.uint8)),
-    "lift": Lift(
+    "lift": LiftRequest(
         image=PHOTO,
         horizontal_fov=0.0,
-        depth=DepthMap(file=PHOTO),
+        depth=DepthMapFile(file=PHOTO),
         focal=(8.0, 8.0, 3.0, 2.0),
         depth_model="depth-anything-v2-small",
         segment_model="offline",
@@ -136,7 +136,7 @@ SAMPLES: dict[str, Any] = {
         clean_edges=False,
         scene_kind="auto",
     ),
-    "segment": Segment(
+    "segment": SegmentRequest(
         scene=SCENE,
         points=np.array([[1.5, 2.5], [3.0, 1.0]]),
         positive=np.array([1, 0], np.uint8),
@@ -145,8 +145,8 @@ SAMPLES: dict[str, Any] = {
         previous=LOGITS,
         segment_model="sam-vit-base",
     ),
-    "submit": Submit(shot=shot()),
-    "preview": Preview(shot=shot(), over="photo", depth=False),
+    "submit": RenderRequest(shot=shot()),
+    "preview": PreviewRequest(shot=shot(), over="photo", depth=False),
     "accepted": Accepted(job="j1", place=0),
     "get_state": GetState(job="j1"),
     "fetch": Fetch(job="j1"),

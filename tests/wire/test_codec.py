@@ -20,7 +20,7 @@ from protocol.messages import (
     Hello,
     Ping,
     Progress,
-    Segment,
+    SegmentRequest,
 )
 from tests.wire.golden import FOLDER, pack, unpack
 from tests.wire.samples import SAMPLES, SCENE
@@ -262,13 +262,13 @@ def test_a_header_that_nobody_would_read_is_not_sent():
 
 def test_named_axes_must_agree_within_a_message():
     with pytest.raises(ProtocolError, match=r"positive must have shape \(K=2\), got \(3,\)"):
-        encode(Segment(scene=SCENE, points=np.zeros((2, 2)), positive=np.zeros(3, np.uint8)))
+        encode(SegmentRequest(scene=SCENE, points=np.zeros((2, 2)), positive=np.zeros(3, np.uint8)))
 
 
 def test_the_sender_is_held_to_the_schema_too():
     with pytest.raises(ProtocolError, match="points must be float64, got float32"):
         encode(
-            Segment(
+            SegmentRequest(
                 scene=SCENE, points=np.zeros((1, 2), np.float32), positive=np.zeros(1, np.uint8)
             )
         )
@@ -286,7 +286,7 @@ def test_arrays_that_arrive_cannot_be_written_to():
 
 def test_a_big_endian_or_strided_array_travels_by_value():
     base = np.arange(12, dtype=">f8").reshape(6, 2)[::2]
-    message = Segment(scene=SCENE, points=base, positive=np.ones(3, np.uint8))
+    message = SegmentRequest(scene=SCENE, points=base, positive=np.ones(3, np.uint8))
     np.testing.assert_array_equal(decode(encode(message)).message.points, [[0, 1], [4, 5], [8, 9]])
 
 

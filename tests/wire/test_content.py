@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from protocol import ProtocolError, content, encode
-from protocol.messages import Submit
+from protocol.messages import RenderRequest
 from tests.wire.samples import BLOBS, IDS, moved, shot
 
 
@@ -48,7 +48,7 @@ def test_equal_shots_have_equal_hashes_and_any_change_changes_them():
 def test_a_shots_hash_is_that_of_the_frames_that_the_specification_names():
     """Of what 1.0 did not know, a field that is used is hashed, and one at its default is not."""
     used = shot(instances=(replace(shot().instances[0], flatten=0.5, thickness=0.0),))
-    header, *arrays = encode(Submit(shot=used), version=(1, 0))
+    header, *arrays = encode(RenderRequest(shot=used), version=(1, 0))
     body = json.loads(header)
     assert body["body"]["shot"]["instances"][0].pop("thickness") == 0.0
     assert body["body"]["shot"]["scene"].pop("kind") == ""
