@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.resources import MEMORY
-from backend.weights_table import weights_of
+from backend.weights.table import weights_of
 from protocol.errors import ShotError
 
 FILE = "levitor.toml"

@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Measure rung by rung; 1 if none fitted."""
     from backend.cli.outputs import check_outputs
-    from backend.media import write_atomically
+    from backend.files.atomic import write_atomically
 
     if args.json:
         check_outputs([args.json], [])

@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> int:
     """Render the masks, cluster the points, write the video; as a server does it for Blender."""
     from dataclasses import replace
 
-    from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
+    from backend.files.atomic import write_atomically
+    from backend.files.shot import read_shot
     from backend.server.handlers import points_a_frame, preview_video, start
-    from backend.shotfile import read_shot
     from protocol.messages import PreviewRequest
 
     start(machine.machine_of(args).resources)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with progress_bar() as on_step:
         video, frames, notes = preview_video(wanted, blobs.__getitem__, on_step)
-    media.write_atomically(args.out, video)
+    write_atomically(args.out, video)
     points = points_a_frame(frames)
     print(
         f"{args.out}: {shot.frame_end - shot.frame_start + 1} frames, "

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.contact_sheet import contact_sheet
     from backend.cli.outputs import check_outputs
     from backend.engines import registry
-    from backend.media import write_atomically
+    from backend.files.atomic import write_atomically
     from protocol.errors import ShotError
 
     registry.spec_of(args.engine)
@@ -176,11 +176,12 @@ def _make(
     show: Any,
 ) -> Made:
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
-    from backend import media
     from backend.control.preview import Look, look_at_masks
+    from backend.files.atomic import write_atomically
+    from backend.files.shot import read_shot
+    from backend.files.video import encode_video
     from backend.server import convert
     from backend.server.handlers import render_video, start
-    from backend.shotfile import read_shot
     from backend.sources import shot_masks
 
     began = time.monotonic()
@@ -202,7 +203,7 @@ def _make(
     result = _in_blender(blender, plan_file, out / f"{name}_blender.log", name, show)
     plan_file.unlink()
     take = Path(result["take"]).read_bytes()
-    media.write_atomically(paths["take"], take)
+    write_atomically(paths["take"], take)
 
     show(0.85, f"{name}: the same shot without Blender")
     shot, blobs = read_shot(paths["shot"])
@@ -212,7 +213,7 @@ def _make(
         raise _failed(f"{paths['shot']} alone gives another video than the server", "")
     masks = shot_masks(convert.shot_from_message(shot, blobs.__getitem__))
     preview = look_at_masks(masks, Look())
-    media.write_atomically(paths["control"], media.encode_video(preview, FPS, FRAMES))
+    write_atomically(paths["control"], encode_video(preview, FPS, FRAMES))
     properties = result["properties"]
     return Made(
         name=name,

@@ -57,8 +57,8 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
     """
     from backend.cli.weights import facts_of
     from backend.perception.info import perception_infos
-    from backend.weights import Search
-    from backend.weights_table import TABLE
+    from backend.weights.search import Search
+    from backend.weights.table import TABLE
 
     broken: list[str] = []
     torch = _torch(broken)
@@ -106,7 +106,7 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
 def advice(found: dict[str, Any]) -> list[str]:
     """What the user should know first: a paragraph each, commands on lines of their own."""
     from backend.perception.info import DEPTH, FIRST_DEPTH, FIRST_SEGMENTS, SEGMENTS
-    from backend.weights_table import human
+    from backend.weights.table import human
 
     rows = {row["name"]: row for row in found["weights"]}
     ready = {name for name, row in rows.items() if row["state"] == "ready"}
@@ -140,7 +140,7 @@ def advice(found: dict[str, Any]) -> list[str]:
 
 
 def _for_engine(engine: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    from backend.weights_table import human
+    from backend.weights.table import human
 
     size = human(sum(row["size"] for row in rows))
     licences = "\n".join(
@@ -152,7 +152,7 @@ def _for_engine(engine: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def _on_device(engine: dict[str, Any], found: dict[str, Any]) -> str:
-    from backend.weights_table import human
+    from backend.weights.table import human
 
     takes, label = engine["takes"], engine["label"]
     what = f"a take of {engine['frames'] or SVD_FRAMES} frames of {SVD_SIDES[0]} x {SVD_SIDES[1]}"
@@ -204,7 +204,7 @@ def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
 def report(found: dict[str, Any]) -> list[str]:
     """The lines that a person reads."""
     from backend.cli.weights import table
-    from backend.weights_table import human
+    from backend.weights.table import human
 
     width = min(100, shutil.get_terminal_size((100, 24)).columns)
     lines: list[str] = []

@@ -52,8 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Write the folder, whole or not at all."""
     from backend.cli.progress import progress_bar
+    from backend.files.shot import read_shot
     from backend.server import convert
-    from backend.shotfile import read_shot
     from backend.sources import shot_masks
     from protocol.errors import ShotError
     from protocol.rules import problems
@@ -147,7 +147,7 @@ def _write_tracks(
     from PIL import Image
 
     from backend.control.tracks import shot_tracks
-    from backend.media import to_uint8
+    from backend.files.video import to_uint8
 
     camera = shot.lift.camera
     frame = tracks.frame_of(

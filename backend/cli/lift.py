@@ -71,9 +71,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Lift and write; nothing is written when something is wrong."""
-    from backend import media, scenefile
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
+    from backend.files.atomic import write_atomically
+    from backend.files.scene import npz, ply
     from backend.geometry.camera import unproject
     from backend.server.handlers import lift_photo, start
     from protocol import content, messages
@@ -118,13 +119,13 @@ def run(args: argparse.Namespace) -> int:
         if path.suffix.lower() == ".ply":
             camera = lifted.lift.camera
             points = unproject(lifted.lift.depth, camera.intrinsics).numpy()
-            written.append(scenefile.ply(points, pixels, lifted.segments, f"LeviTor, {about}"))
+            written.append(ply(points, pixels, lifted.segments, f"LeviTor, {about}"))
         else:
-            written.append(scenefile.npz(_arrays(pixels, lifted)))
+            written.append(npz(_arrays(pixels, lifted)))
     seconds = time.monotonic() - began
     height, width = pixels.shape[:2]
     for path, each in zip(args.out, written, strict=True):
-        media.write_atomically(path, each)
+        write_atomically(path, each)
         print(
             f"{path}: {width} x {height} points, {len(each) / 1e6:.2f} MB, {about}, {seconds:.1f} s"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backend.resources import Resources
-    from backend.weights import Search
+    from backend.weights.search import Search
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def machine_of(args: argparse.Namespace) -> Machine:
         ShotError: an option or the file is wrong.
     """
     from backend.config import checked_device, checked_memory
-    from backend.weights import Search
+    from backend.weights.search import Search
 
     search = Search.here(args.weights)
     return Machine(

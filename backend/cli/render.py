@@ -24,14 +24,15 @@ def run(args: argparse.Namespace) -> int:
     """Render and write; nothing is written when something is wrong."""
     from dataclasses import replace
 
-    from backend import media
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.control.preview import Look, look_at_masks
     from backend.engines.registry import spec_of
+    from backend.files.atomic import write_atomically
+    from backend.files.shot import read_shot
+    from backend.files.video import encode_video
     from backend.server.convert import shot_from_message
     from backend.server.handlers import render_video, start
-    from backend.shotfile import read_shot
     from backend.sources import shot_masks
 
     told = machine.machine_of(args)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
                 on_frame=lambda *step: on_step("control", *step),
             )
             preview = look_at_masks(masks, Look())
-    media.write_atomically(args.out, video)
+    write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]
     frames = shot.frame_end - shot.frame_start + 1
     print(
@@ -64,6 +65,6 @@ def run(args: argparse.Namespace) -> int:
     for note in take.notes:
         print(note)
     if args.control is not None:
-        media.write_atomically(args.control, media.encode_video(preview, shot.fps, frames))
+        write_atomically(args.control, encode_video(preview, shot.fps, frames))
         print(f"{args.control}: instance ids and depth")
     return 0

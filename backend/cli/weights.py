@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.weights import Search
-    from backend.weights_table import Weights
+    from backend.weights.search import Search
+    from backend.weights.table import WeightSet
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; 1 where weights are not here or a checksum is wrong."""
-    from backend.weights import Search
+    from backend.weights.search import Search
 
     search = Search.here()
     match args.action:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def facts_of(weights: Weights, search: Search, device: str) -> dict[str, Any]:
+def facts_of(weights: WeightSet, search: Search, device: str) -> dict[str, Any]:
     """What is known of one set of weights here, as JSON takes it."""
     found = search.find(weights.name)
     state = "missing" if found is None else "incomplete" if found.missing else "ready"
@@ -71,7 +71,7 @@ def facts_of(weights: Weights, search: Search, device: str) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Weights as lines for people: a row each, then what every licence asks or forbids."""
-    from backend.weights_table import human
+    from backend.weights.table import human
 
     dtype = rows[0]["dtype"]
     lines = [f"{'':10} {'name':<24} {'fetch':>7}  {'in ' + dtype:>10}  licence"]
@@ -89,7 +89,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _list(search: Search, *, as_json: bool, check: bool) -> int:
-    from backend.weights_table import TABLE
+    from backend.weights.table import TABLE
 
     rows = [facts_of(weights, search, "cpu") for weights in TABLE]
     wrong = [row for row in rows if check and not _whole(row)]
@@ -106,8 +106,8 @@ def _whole(row: dict[str, Any]) -> bool:
     """Whether files are what was fetched or released, as far as that is known; says what is not."""
     import hashlib
 
-    from backend.weights_record import known_files, wrong_files
-    from backend.weights_table import weights_of
+    from backend.weights.record import known_files, wrong_files
+    from backend.weights.table import weights_of
 
     weights = weights_of(row["name"])
     if row["path"] is None:
@@ -133,8 +133,8 @@ def _whole(row: dict[str, Any]) -> bool:
 
 
 def _fetch(search: Search, args: argparse.Namespace) -> None:
-    from backend.weights_fetch import check_room, fetch
-    from backend.weights_table import human, weights_of
+    from backend.weights.fetch import check_room, fetch
+    from backend.weights.table import human, weights_of
     from protocol.errors import ShotError
 
     to: Path | None = args.to

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from backend import exif
+from backend.files import exif
 from backend.images import tiff
 from backend.images.opening import as_sentence, check_size, is_heif, open_image
 from protocol.errors import ShotError
@@ -60,7 +60,7 @@ class Raster:
     orientation: int = 1
     profile: bytes | None = None
     info: dict[str, Any]
-    lens: exif.Lens | None = None
+    lens: exif.ExifLens | None = None
     coloured_by_palette: bool = False
     inverted: bool = False
     notes: tuple[str, ...] = ()
@@ -319,7 +319,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _lens(image: Image.Image, size: tuple[int, int]) -> exif.Lens | None:
+def _lens(image: Image.Image, size: tuple[int, int]) -> exif.ExifLens | None:
     """What the photo's EXIF data say of its lens; nothing where these are damaged."""
     try:
         with as_sentence("EXIF data"):

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from backend import contracts, device, media, pipeline
+from backend import contracts, device, pipeline
 from backend.control import hidden
 from backend.control.preview import ControlFrames, Look
 from backend.engines import registry
 from backend.engines.base import LOADING, Engine, whole_notes
+from backend.files.video import encode_video
 from backend.geometry.camera import UNKNOWN_FOV
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
@@ -277,7 +278,7 @@ def render_video(
     told = _hidden(shot, ours)
     take = pipeline.render(ours, engine, on_step, on_preview)
     take = replace(take, notes=(*told, *take.notes))
-    video = media.encode_video(
+    video = encode_video(
         take.frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
     )
     return video, take
@@ -317,9 +318,7 @@ def preview_video(
     if message.points and not points_a_frame(frames):
         label = registry.spec_of(shot.engine).label
         told += (f"{label} is told no control points; choose another engine to see its own.",)
-    video = media.encode_video(
-        frames, shot.fps, _length(shot), lambda *step: on_step("video", *step)
-    )
+    video = encode_video(frames, shot.fps, _length(shot), lambda *step: on_step("video", *step))
     return video, frames, told
 
 

@@ -32,7 +32,7 @@ import zmq
 import protocol
 from backend.cancelled import Cancelled
 from backend.resources import Resources, is_broken_device, is_out_of_memory
-from backend.weights import Search
+from backend.weights.search import Search
 from protocol import ShotError, messages
 
 from .blobs import Blobs, disk_error

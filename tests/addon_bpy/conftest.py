@@ -341,9 +341,11 @@ def drawn(addon, panel):
 def make_film(path, frames) -> Path:
     """Encode uint8 frames (F, H, W, 3), as the backend encodes a take."""
     code = (
-        "import sys, numpy as np, torch; from pathlib import Path; from backend import media\n"
+        "import sys, numpy as np, torch\n"
+        "from pathlib import Path\n"
+        "from backend.files import video\n"
         "frames = torch.from_numpy(np.load(sys.argv[1])).movedim(-1, 1).float() / 255\n"
-        "Path(sys.argv[2]).write_bytes(media.encode_video(frames, 24.0))"
+        "Path(sys.argv[2]).write_bytes(video.encode_video(frames, 24.0))"
     )
     np.save(path.with_suffix(".npy"), frames)
     command = [backend_python(), "-c", code, str(path.with_suffix(".npy")), str(path)]

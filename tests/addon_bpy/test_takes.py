@@ -67,9 +67,9 @@ def test_a_take_spans_exactly_its_frames_and_says_what_it_was_made_from(take):
 MAKE = """
 import sys
 import torch
-from backend import media
+from backend.files import video
 frames = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-open(sys.argv[1], "wb").write(media.encode_video(frames, float(sys.argv[2]), length=480))
+open(sys.argv[1], "wb").write(video.encode_video(frames, float(sys.argv[2]), length=480))
 """
 
 

@@ -54,8 +54,9 @@ def openmp() -> str:
 
 
 def draft_rows() -> list[tuple[str, float, str, str]]:
-    from backend import media, pipeline
+    from backend import pipeline
     from backend.engines import registry
+    from backend.files import video
     from backend.sources import shot_masks
     from tests.benchmarks.scene import shot
 
@@ -69,7 +70,7 @@ def draft_rows() -> list[tuple[str, float, str, str]]:
         rows.append((f"id and depth maps of that shot, {name}", masks, "s", ""))
     frames = pipeline.render(subject, engine, quiet).frames
     rows.append(
-        ("encode 16 frames as H.264", seconds(lambda: media.encode_video(frames, 24)), "s", "")
+        ("encode 16 frames as H.264", seconds(lambda: video.encode_video(frames, 24)), "s", "")
     )
     return rows
 

@@ -10,7 +10,7 @@ from backend.cli import doctor
 from backend.cli.main import main
 from backend.engines.base import EngineSpec
 from backend.engines.registry import specs
-from backend.weights_table import TABLE
+from backend.weights.table import TABLE
 from tests.weights.layouts import fill
 
 VIDEO = EngineSpec(

@@ -9,8 +9,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from backend.cli.main import main
+from backend.files.scene import POINT
 from backend.perception import tiny
-from backend.scenefile import POINT
 from backend.server import handlers
 
 HEIGHT, WIDTH = 60, 80

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from backend.cli.main import main
-from backend.weights_record import read_record
-from backend.weights_table import TABLE, weights_of
+from backend.weights.record import read_record
+from backend.weights.table import TABLE, weights_of
 from tests.weights import hub
 from tests.weights.layouts import fill, write
 

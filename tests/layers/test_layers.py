@@ -77,11 +77,11 @@ def test_every_zone_is_lived_in():
         ("blender_addon/core/shot.py", "from ..scene import cloud", "blender_addon.scene.cloud"),
         ("blender_addon/link/client.py", "import bpy", "bpy"),
         ("blender_addon/ops/lift.py", "import zmq", "zmq"),
-        ("blender_addon/ops/lift.py", "from ...backend import media", "backend.media"),
+        ("blender_addon/ops/lift.py", "from ...backend import pipeline", "backend.pipeline"),
     ],
 )
 def test_a_planted_import_is_found(path, source, name):
-    modules = {"backend.contracts", "backend.engines.base", "backend.media", "backend.pipeline"}
+    modules = {"backend.contracts", "backend.engines.base", "backend.pipeline"}
     found = broken_imports(path, source, ZONES, modules | {"blender_addon.scene.cloud"})
     assert len(found) == 1
     assert found[0].endswith(f"may not import {name}")

@@ -15,7 +15,8 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from backend import media
+from backend.files.atomic import write_atomically
+from backend.files.video import encode_video, repeated, to_uint8
 
 
 def decoded(video):
@@ -28,17 +29,17 @@ def decoded(video):
 def test_a_video_is_h264_of_the_right_length_and_looks_like_its_frames():
     smooth = torch.linspace(0, 1, 64).expand(5, 3, 48, 64).clone()
     smooth *= torch.linspace(0.5, 1.0, 5)[:, None, None, None]
-    frames, rate, codec = decoded(media.encode_video(smooth, 24.0))
+    frames, rate, codec = decoded(encode_video(smooth, 24.0))
     assert (len(frames), rate, codec) == (5, 24, "h264")
     for shown, wanted in zip(frames, smooth, strict=True):
-        assert np.abs(shown.astype(int) - media.to_uint8(wanted)).mean() < 3
+        assert np.abs(shown.astype(int) - to_uint8(wanted)).mean() < 3
 
 
 def test_colours_come_back_as_they_were():
     """Strong colours tell the matrices apart: BT.601 would shift them by up to 30."""
     colours = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.1], [0.1, 0.1, 0.8], [0.9, 0.8, 0.2]])
     picture = colours.T[:, None].repeat_interleave(16, 2).repeat(1, 32, 1)
-    video = media.encode_video(picture.expand(3, -1, -1, -1), 24.0)
+    video = encode_video(picture.expand(3, -1, -1, -1), 24.0)
     with av.open(io.BytesIO(video)) as container:
         frame = next(container.decode(video=0))
         assert frame.colorspace == 1
@@ -49,10 +50,10 @@ def test_colours_come_back_as_they_were():
 
 
 def test_a_longer_video_repeats_its_frames_evenly():
-    assert media.repeated(3, 9) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert media.repeated(4, 4) == [0, 1, 2, 3]
-    assert media.repeated(5, 2) == [0, 4]
-    frames, rate, _ = decoded(media.encode_video(torch.rand(3, 3, 32, 32), 24.0, length=9))
+    assert repeated(3, 9) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert repeated(4, 4) == [0, 1, 2, 3]
+    assert repeated(5, 2) == [0, 4]
+    frames, rate, _ = decoded(encode_video(torch.rand(3, 3, 32, 32), 24.0, length=9))
     assert (len(frames), rate) == (9, 24)
 
 
@@ -77,7 +78,7 @@ def test_a_longer_video_repeats_its_frames_evenly():
     ],
 )
 def test_the_file_has_the_exact_rate_that_is_meant(fps, rate):
-    video = media.encode_video(torch.rand(2, 3, 32, 32), fps, length=100)
+    video = encode_video(torch.rand(2, 3, 32, 32), fps, length=100)
     with av.open(io.BytesIO(video)) as container:
         stream = container.streams.video[0]
         assert (stream.average_rate, stream.base_rate, stream.guessed_rate) == (rate,) * 3
@@ -87,7 +88,7 @@ def test_the_file_has_the_exact_rate_that_is_meant(fps, rate):
 
 def test_the_same_frames_give_the_same_bytes():
     frames = torch.rand(4, 3, 32, 48, generator=torch.Generator().manual_seed(0))
-    assert media.encode_video(frames, 24.0) == media.encode_video(frames, 24.0)
+    assert encode_video(frames, 24.0) == encode_video(frames, 24.0)
 
 
 def test_what_lies_in_unwritten_memory_changes_no_byte_of_a_video(tmp_path):
@@ -97,9 +98,9 @@ def test_what_lies_in_unwritten_memory_changes_no_byte_of_a_video(tmp_path):
     torch.save(torch.stack(parts), tmp_path / "frames.pt")
     code = (
         "import hashlib, sys, torch\n"
-        "from backend import media\n"
+        "from backend.files.video import encode_video\n"
         "frames = torch.load(sys.argv[1], weights_only=True)\n"
-        "print(hashlib.sha256(media.encode_video(frames, 8.0)).hexdigest())\n"
+        "print(hashlib.sha256(encode_video(frames, 8.0)).hexdigest())\n"
     )
     found = {
         subprocess.run(
@@ -116,10 +117,10 @@ def test_what_lies_in_unwritten_memory_changes_no_byte_of_a_video(tmp_path):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "take.mp4"
-    media.write_atomically(path, b"first")
-    media.write_atomically(path, b"second")
+    write_atomically(path, b"first")
+    write_atomically(path, b"second")
     assert path.read_bytes() == b"second"
     with pytest.raises(TypeError):
-        media.write_atomically(path, "not bytes")
+        write_atomically(path, "not bytes")
     assert path.read_bytes() == b"second"
     assert [item.name for item in path.parent.iterdir()] == ["take.mp4"]

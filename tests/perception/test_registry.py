@@ -7,7 +7,7 @@ import pytest
 from backend.perception import info, registry
 from backend.perception.registry import Loaded
 from backend.resources import Resources, no_weights
-from backend.weights import Search
+from backend.weights.search import Search
 from protocol.errors import ShotError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.weights_table import Weights, weights_of
+from backend.weights.table import WeightSet, weights_of
 
 
 def fill(folder: Path, name: str, *, leave_out: str = "", alternative: int = 0) -> Path:
@@ -22,7 +22,7 @@ def write(file: Path, content: bytes = b"numbers") -> Path:
     return file
 
 
-def in_hub_cache(cache: Path, weights: Weights, commit: str = "c0ffee") -> Path:
+def in_hub_cache(cache: Path, weights: WeightSet, commit: str = "c0ffee") -> Path:
     """Fill a snapshot as the hub's library does; returns its folder."""
     folder = cache / f"models--{weights.hub.replace('/', '--')}"
     write(folder / "refs" / "main", commit.encode())

@@ -3,8 +3,8 @@
 import pytest
 
 from backend.config import Config
-from backend.weights import Search, parse_options, variable_of
-from backend.weights_table import NAMES, TABLE, weights_of
+from backend.weights.search import Search, parse_options, variable_of
+from backend.weights.table import NAMES, TABLE, weights_of
 from protocol.errors import ShotError
 from tests.weights.layouts import fill, in_hub_cache, write
 

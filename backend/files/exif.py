@@ -18,7 +18,7 @@ _MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lens:
+class ExifLens:
     """A lens as a photo's file describes it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Lens:
     film: float
 
 
-def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> Lens | None:
+def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> ExifLens | None:
     """The lens that took a photo, where its file says enough.
 
     Two ways are known, and the first that gives a number is taken:
@@ -68,7 +68,7 @@ def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> Lens | N
     # Beyond this the file is wrong, or its lens is none that a pinhole describes
     if not LEAST_FOV <= fov_from_focal(focal, long_side) <= MOST_FOV:
         return None
-    return Lens(focal=focal, film=film)
+    return ExifLens(focal=focal, film=film)
 
 
 def colour_space_of(image: Image.Image) -> str:

@@ -1,11 +1,8 @@
-"""Frames -> video files, and files that are written whole or not at all."""
+"""Frames -> video files."""
 
 from __future__ import annotations
 
 import io
-import os
-import tempfile
-from pathlib import Path
 
 import av
 import numpy as np
@@ -67,20 +64,3 @@ def repeated(count: int, length: int) -> list[int]:
 def to_uint8(image: Tensor) -> npt.NDArray[np.uint8]:
     """uint8 (H, W, 3) from ``(3, H, W)`` float in [0, 1]; exact for what came from 8 bits."""
     return (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).contiguous().cpu().numpy()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is never seen half written, not even after the power fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as handle:
-        temporary = Path(handle.name)
-        try:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    # Closed by now: Windows does not rename an open file
-    temporary.chmod(0o644)
-    temporary.replace(path)

@@ -36,7 +36,7 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
+class WeightSet:
     """One set of weights.
 
     Attributes:
@@ -94,7 +94,7 @@ def _either(folder: str, name: str, ending: str = ".safetensors") -> tuple[str, 
     return (f"{folder}/{name}.fp16{ending}", f"{folder}/{name}{ending}")
 
 
-_SVD = Weights(
+_SVD = WeightSet(
     name="svd-xt",
     label="Stable Video Diffusion XT",
     task="video",
@@ -117,7 +117,7 @@ _SVD = Weights(
     terms="free below 1 million US dollars of yearly revenue, commercial users register with"
     " Stability AI; above that a paid licence",
 )
-_LEVITOR = Weights(
+_LEVITOR = WeightSet(
     name="levitor",
     label="LeviTor",
     task="video",
@@ -163,11 +163,11 @@ def _depth(
     sha256: str,
     revision: str,
     sums: Mapping[str, tuple[int, str]] | None = None,
-) -> Weights:
+) -> WeightSet:
     free = size == "small"
     file = f"depth_anything_v2_vit{letter}.pth"
     hub = f"depth-anything/Depth-Anything-V2-{size.capitalize()}"
-    return Weights(
+    return WeightSet(
         name=f"depth-anything-v2-{size}",
         label=f"Depth Anything V2 {size.capitalize()}",
         task="depth",
@@ -190,8 +190,10 @@ def _depth(
     )
 
 
-def _sam(size: str, file: str, bytes_: int, parameters: int, sha256: str, revision: str) -> Weights:
-    return Weights(
+def _sam(
+    size: str, file: str, bytes_: int, parameters: int, sha256: str, revision: str
+) -> WeightSet:
+    return WeightSet(
         name=f"sam-vit-{size}",
         label=f"Segment Anything {size.capitalize()}",
         task="segments",
@@ -218,8 +220,8 @@ def _sam2(
     parameters: int,
     revision: str,
     sums: Mapping[str, tuple[int, str]] | None = None,
-) -> Weights:
-    return Weights(
+) -> WeightSet:
+    return WeightSet(
         name=f"sam2.1-hiera-{size}",
         label=f"Segment Anything 2.1 {size.replace('-', ' ').title()}",
         task="segments",
@@ -235,7 +237,7 @@ def _sam2(
     )
 
 
-TABLE: tuple[Weights, ...] = (
+TABLE: tuple[WeightSet, ...] = (
     _SVD,
     _LEVITOR,
     _depth(
@@ -316,7 +318,7 @@ TABLE: tuple[Weights, ...] = (
 NAMES: tuple[str, ...] = tuple(weights.name for weights in TABLE)
 
 
-def weights_of(name: str) -> Weights:
+def weights_of(name: str) -> WeightSet:
     """The row of the table called ``name``.
 
     Raises:

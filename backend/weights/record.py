@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.weights_table import Weights
+from backend.weights.table import WeightSet
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def wrong_files(folder: Path, files: Mapping[str, File]) -> dict[str, str]:
     return found
 
 
-def known_files(weights: Weights, folder: Path) -> dict[str, File]:
+def known_files(weights: WeightSet, folder: Path) -> dict[str, File]:
     """What the files of a folder must be: by its record, else by what the table knows of them."""
     record = read_record(folder)
     if record is not None:

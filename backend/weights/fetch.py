@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from backend.weights import Search, missing_files
-from backend.weights_record import File, Record, read_record, write_record, wrong_files
-from backend.weights_table import Weights, human
+from backend.weights.record import File, Record, read_record, write_record, wrong_files
+from backend.weights.search import Search, missing_files
+from backend.weights.table import WeightSet, human
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _ON = ("1", "on", "yes", "true")
 
 
-def check_room(weights: Weights, folder: Path) -> None:
+def check_room(weights: WeightSet, folder: Path) -> None:
     """Refuse what the disk has no room for.
 
     Raises:
@@ -39,7 +39,7 @@ def check_room(weights: Weights, folder: Path) -> None:
         )
 
 
-def fetch(weights: Weights, folder: Path, search: Search, *, again: bool = False) -> Path:
+def fetch(weights: WeightSet, folder: Path, search: Search, *, again: bool = False) -> Path:
     """Fetch what is needed of a repository into ``folder``, with progress on the terminal.
 
     What is there stays and is gone on with, unless all is wanted ``again``. The revision is the
@@ -82,7 +82,7 @@ def fetch(weights: Weights, folder: Path, search: Search, *, again: bool = False
     return folder
 
 
-def _record_of(weights: Weights, folder: Path) -> Record:
+def _record_of(weights: WeightSet, folder: Path) -> Record:
     """What there is to fetch, as the hub lists it."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
@@ -107,7 +107,7 @@ def _record_of(weights: Weights, folder: Path) -> Record:
     return Record(hub=weights.hub, revision=revision, files={path: files[path] for path in wanted})
 
 
-def _check_against_table(weights: Weights, record: Record, search: Search) -> None:
+def _check_against_table(weights: WeightSet, record: Record, search: Search) -> None:
     for path, (size, sha256) in weights.sums.items():
         told = record.files.get(path)
         if told is not None and (told.size, told.sha256) != (size, sha256):
@@ -120,7 +120,7 @@ def _check_against_table(weights: Weights, record: Record, search: Search) -> No
 
 
 @contextlib.contextmanager
-def _asking_the_hub(weights: Weights, folder: Path, search: Search) -> Iterator[None]:
+def _asking_the_hub(weights: WeightSet, folder: Path, search: Search) -> Iterator[None]:
     """Turns what the hub's library raises into one sentence."""
     from huggingface_hub import errors as hub
 
@@ -168,7 +168,7 @@ def offline(environ: Mapping[str, str] = os.environ) -> bool:
     )
 
 
-def _failed(weights: Weights, why: str, search: Search) -> ShotError:
+def _failed(weights: WeightSet, why: str, search: Search) -> ShotError:
     sentence = f"'{weights.name}' could not be fetched: {why}."
     return ShotError("weights", sentence, search.by_hand(weights))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backend.config import Config, data_folder, read_config
 from backend.resources import NAMED_IN_VAIN
-from backend.weights_table import Weights, human, weights_of
+from backend.weights.table import WeightSet, human, weights_of
 from protocol.errors import ShotError
 
 _POINTER = b"version https://git-lfs"
@@ -24,7 +24,7 @@ _HEAVY = (".safetensors", ".bin", ".pth", ".pt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Weights, or a part of them, at a place.
+    """Weights, or a part of them, at a location.
 
     Attributes:
         path: the folder, or the original file.
@@ -44,7 +44,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Location:
     """Somewhere to look.
 
     Attributes:
@@ -108,7 +108,7 @@ class Search:
         """
         return cls(options=parse_options(given), config=read_config())
 
-    def places(self, name: str) -> tuple[Place, ...]:
+    def locations(self, name: str) -> tuple[Location, ...]:
         """Where weights are looked for, in order."""
         weights = weights_of(name)
         if name in self.options:
@@ -116,28 +116,28 @@ class Search:
         file = "levitor.toml" if self.config.file is None else str(self.config.file)
         if name in self.config.weights:
             return (_named(file, self.config.weights[name]),)
-        places: list[Place] = []
+        locations: list[Location] = []
         if self.config.folder is not None:
-            places.append(Place(where=file, path=self.config.folder))
+            locations.append(Location(where=file, path=self.config.folder))
         variable = variable_of(name)
         if own := self.environ.get(variable):
-            return (*places, _named(variable, _absolute(own)))
+            return (*locations, _named(variable, _absolute(own)))
         if folder := self.environ.get("LEVITOR_WEIGHTS"):
-            places.append(Place(where="LEVITOR_WEIGHTS", path=_absolute(folder)))
+            locations.append(Location(where="LEVITOR_WEIGHTS", path=_absolute(folder)))
         cache = hub_cache(self.environ)
         snapshots = _snapshots(weights, cache)
-        places += [Place(where=HUB_CACHE, path=path) for path in snapshots]
+        locations += [Location(where=HUB_CACHE, path=path) for path in snapshots]
         if not snapshots:
-            places.append(Place(where=HUB_CACHE, path=cache))
-        places.append(Place(where="the default folder", path=default_folder(self.environ)))
-        return tuple(places)
+            locations.append(Location(where=HUB_CACHE, path=cache))
+        locations.append(Location(where="the default folder", path=default_folder(self.environ)))
+        return tuple(locations)
 
     def find(self, name: str) -> Found | None:
         """The first place with all of it, else the first with a part of it, else None."""
         weights = weights_of(name)
         partly: Found | None = None
-        for place in self.places(name):
-            found = _in_place(weights, place)
+        for location in self.locations(name):
+            found = _at_location(weights, location)
             if found is not None and not found.missing:
                 return found
             partly = partly or found
@@ -184,29 +184,29 @@ class Search:
             return _absolute(folder)
         return default_folder(self.environ)
 
-    def _lack(self, weights: Weights, found: Found | None) -> ShotError:
+    def _lack(self, weights: WeightSet, found: Found | None) -> ShotError:
         name, called = weights.name, f"'{weights.name}' ({weights.label})"
-        places = self.places(name)
-        code = NAMED_IN_VAIN if places[-1].final else "weights"
+        locations = self.locations(name)
+        code = NAMED_IN_VAIN if locations[-1].final else "weights"
         if found is not None:
             more = len(found.missing) - 1
             files = f"{found.missing[0]}{f' and {more} more of its files' if more else ''}"
             sentence = f"The weights {called} at {found.path} ({found.where}) lack {files}."
-        elif places[-1].final:
-            sentence = f"The weights {called} are not at {places[-1]}."
+        elif locations[-1].final:
+            sentence = f"The weights {called} are not at {locations[-1]}."
         else:
-            looked = _and([str(place) for place in places])
+            looked = _and([str(location) for location in locations])
             sentence = f"The weights {called} are not on this computer; looked in {looked}."
         return ShotError(code, sentence, self.how_to_get(weights))
 
-    def how_to_get(self, weights: Weights) -> str:
+    def how_to_get(self, weights: WeightSet) -> str:
         """How to get weights, with size and licence."""
         return (
             f"`levitor weights fetch {weights.name}` gets them ({human(weights.size)}, licence "
             f"{weights.licence}: {weights.terms}). {self.by_hand(weights)}"
         )
 
-    def by_hand(self, weights: Weights) -> str:
+    def by_hand(self, weights: WeightSet) -> str:
         """The same without a connection here."""
         return (
             f"By hand: download {_parts(weights)} from {weights.page} into"
@@ -236,7 +236,7 @@ def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
     return _absolute(cache) / "huggingface" / "hub"
 
 
-def missing_files(weights: Weights, folder: Path) -> tuple[str, ...]:
+def missing_files(weights: WeightSet, folder: Path) -> tuple[str, ...]:
     """Files that ``folder`` lacks to be these weights; a pointer file is none."""
     return tuple(
         group[0] for group in weights.needs if not any(_is_there(folder / name) for name in group)
@@ -256,38 +256,38 @@ def _is_there(file: Path) -> bool:
         return False
 
 
-def _in_place(weights: Weights, place: Place) -> Found | None:
+def _at_location(weights: WeightSet, location: Location) -> Found | None:
     """The weights at a place: there itself, or under one of their names in it."""
     partly: Found | None = None
-    for path in _candidates(weights, place):
+    for path in _candidates(weights, location):
         if path.is_dir():
             missing = missing_files(weights, path)
         elif path.is_file() and weights.original is not None and path.suffix in (".pth", ".pt"):
             missing = () if _is_there(path) else (path.name,)
         else:
             continue
-        found = Found(name=weights.name, path=path, where=place.where, missing=missing)
+        found = Found(name=weights.name, path=path, where=location.where, missing=missing)
         if not missing:
             return found
         some = len(missing) < len(weights.needs)
-        if partly is None and (place.final or some or path != place.path):
+        if partly is None and (location.final or some or path != location.path):
             partly = found
     return partly
 
 
-def _candidates(weights: Weights, place: Place) -> Iterable[Path]:
+def _candidates(weights: WeightSet, location: Location) -> Iterable[Path]:
     """Paths that may be the weights, the likeliest first."""
-    yield place.path
+    yield location.path
     names = [weights.name, weights.hub.rpartition("/")[2], weights.hub, *weights.old]
     if weights.original is not None:
-        yield place.path / weights.original.file
-        yield from (place.path / name / weights.original.file for name in names)
-        yield place.path / "checkpoints" / weights.original.file
-    for folder in (place.path, place.path / "checkpoints"):
+        yield location.path / weights.original.file
+        yield from (location.path / name / weights.original.file for name in names)
+        yield location.path / "checkpoints" / weights.original.file
+    for folder in (location.path, location.path / "checkpoints"):
         yield from (folder / name for name in names)
 
 
-def _parts(weights: Weights) -> str:
+def _parts(weights: WeightSet) -> str:
     """What of its repository is needed, in words."""
     files = [group[0] for group in weights.needs]
     if all("/" in file for file in files):
@@ -296,7 +296,7 @@ def _parts(weights: Weights) -> str:
     return _and(files)
 
 
-def _snapshots(weights: Weights, cache: Path) -> list[Path]:
+def _snapshots(weights: WeightSet, cache: Path) -> list[Path]:
     """Folders of the hub's cache that hold a version of these weights, the current one first."""
     found: list[Path] = []
     hubs = [weights.hub]
@@ -313,8 +313,8 @@ def _snapshots(weights: Weights, cache: Path) -> list[Path]:
     return found
 
 
-def _named(where: str, path: Path) -> Place:
-    return Place(where=where, path=path, final=True)
+def _named(where: str, path: Path) -> Location:
+    return Location(where=where, path=path, final=True)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -1,0 +1,1 @@
+"""Files: videos, shots, lifted scenes, what photos say of their lens."""
