@@ -26,6 +26,7 @@ from backend.geometry.lift import depth_from_disparity, depth_from_map
 from backend.perception import info, offline, outline, scene_kind
 from backend.perception.base import Candidates
 from backend.perception.perceive import Perception, possible_masks
+from backend.pixels import image_from_pixels
 from backend.sources import ShotControl
 from protocol import flat_scene
 from protocol.errors import ShotError
@@ -284,11 +285,6 @@ def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
             on_phase("draft", index + 1, len(draft))
         under = torch.stack(frames)
     return signals.show(control, signal, replace(look, under=under))
-
-
-def image_from_pixels(pixels: Array) -> Tensor:
-    """``(3, H, W)`` float32 in [0, 1] from uint8 (H, W, 3)."""
-    return torch.from_numpy(np.array(pixels)).movedim(-1, 0).float() / 255.0
 
 
 def _given_depth(values: Array, options: LiftOptions) -> Tensor:

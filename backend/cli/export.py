@@ -51,9 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder, whole or not at all."""
+    from backend import convert
     from backend.cli.progress import progress_bar
     from backend.files.shot import read_shot
-    from backend.server import convert
     from backend.sources import shot_masks
     from protocol.errors import ShotError
     from protocol.rules import problems
@@ -147,7 +147,7 @@ def _write_tracks(
     from PIL import Image
 
     from backend.control.tracks import shot_tracks
-    from backend.files.video import to_uint8
+    from backend.pixels import pixels_from_image
 
     camera = shot.lift.camera
     frame = tracks.frame_of(
@@ -160,7 +160,7 @@ def _write_tracks(
         visible=followed.visible.cpu().numpy(),
         instance=followed.instance.cpu().numpy(),
     )
-    pixels = to_uint8(shot.lift.image)
+    pixels = pixels_from_image(shot.lift.image)
     for name, content in tracks.files(found, frame, pixels, names, about):
         if isinstance(content, bytes):
             (folder / name).write_bytes(content)

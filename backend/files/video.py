@@ -6,10 +6,10 @@ import io
 
 import av
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from backend.contracts import Frames, OnStep
+from backend.pixels import pixels_from_image
 from protocol.rates import frame_rate
 
 VIDEO_CRF = "15"
@@ -45,7 +45,7 @@ def encode_video(
         last, pixels = -1, np.empty(0, np.uint8)
         for done, index in enumerate(shown, 1):
             if index != last:
-                last, pixels = index, to_uint8(frames[index])
+                last, pixels = index, pixels_from_image(frames[index])
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
             container.mux(stream.encode(picture))
@@ -59,8 +59,3 @@ def repeated(count: int, length: int) -> list[int]:
     if length == 1 or count == 1:
         return [0] * length
     return [round(i * (count - 1) / (length - 1)) for i in range(length)]
-
-
-def to_uint8(image: Tensor) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, 3) from ``(3, H, W)`` float in [0, 1]; exact for what came from 8 bits."""
-    return (image.clamp(0, 1) * 255).round().byte().movedim(0, -1).contiguous().cpu().numpy()

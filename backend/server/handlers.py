@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from backend import contracts, device, pipeline
+from backend import contracts, convert, device, pipeline
 from backend.control import hidden
 from backend.control.preview import ControlFrames, Look
 from backend.engines import registry
@@ -27,7 +27,6 @@ from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
 from backend.pipeline import LiftOptions, OnPhase, OnPreview
 from backend.resources import Resources
-from backend.server import convert
 from protocol import content, flat_scene, messages
 from protocol.arrays import Array
 from protocol.errors import ShotError

@@ -14,6 +14,7 @@ BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf",
 
 RESOURCES = "backend.resources"
 NETWORKS = ("backend.autograd", "backend.networks")
+PIXELS = "backend.pixels"
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
 
@@ -103,6 +104,14 @@ ZONES = (
         own=("backend.cancelled", "backend.contracts"),
         banned=PURE,
     ),
+    Zone(name="pixels", files=("backend/pixels.py",), libraries=TENSORS, banned=PURE),
+    Zone(
+        name="messages to contracts",
+        files=("backend/convert.py",),
+        libraries=TENSORS,
+        own=(*VALUES, PIXELS, "protocol"),
+        banned=PURE,
+    ),
     Zone(
         name="the reference rasteriser",
         files=("backend/geometry/splat_pytorch3d.py",),
@@ -166,6 +175,7 @@ ZONES = (
         libraries=MODELS,
         own=(
             *VALUES,
+            PIXELS,
             RESOURCES,
             "backend.engines",
             "backend.perception",
@@ -183,7 +193,7 @@ ZONES = (
         name="videos",
         files=("backend/files/video.py",),
         libraries=TENSORS | {"av"},
-        own=("backend.contracts", "protocol"),
+        own=("backend.contracts", PIXELS, "protocol"),
         banned=PURE,
     ),
     Zone(
@@ -222,7 +232,7 @@ ZONES = (
     ),
     Zone(
         name="what the server's workers run",
-        files=("backend/server/handlers.py", "backend/server/convert.py"),
+        files=("backend/server/handlers.py",),
         libraries=TENSORS,
         own=("backend", "protocol"),
         banned=frozenset({"socket", "subprocess"}),

@@ -16,7 +16,8 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from backend.files.atomic import write_atomically
-from backend.files.video import encode_video, repeated, to_uint8
+from backend.files.video import encode_video, repeated
+from backend.pixels import pixels_from_image
 
 
 def decoded(video):
@@ -32,7 +33,7 @@ def test_a_video_is_h264_of_the_right_length_and_looks_like_its_frames():
     frames, rate, codec = decoded(encode_video(smooth, 24.0))
     assert (len(frames), rate, codec) == (5, 24, "h264")
     for shown, wanted in zip(frames, smooth, strict=True):
-        assert np.abs(shown.astype(int) - to_uint8(wanted)).mean() < 3
+        assert np.abs(shown.astype(int) - pixels_from_image(wanted)).mean() < 3
 
 
 def test_colours_come_back_as_they_were():

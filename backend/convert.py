@@ -9,7 +9,7 @@ import torch
 
 from backend import contracts
 from backend.geometry.shape import flattened
-from backend.pipeline import image_from_pixels
+from backend.pixels import image_from_pixels, pixels_from_image
 from protocol import messages
 from protocol.arrays import Array
 from protocol.content import array_of
@@ -71,8 +71,7 @@ def picture_of(frames: torch.Tensor) -> Array:
     """Four frames of a clip in a square, first to last: ``(F, 3, h, w)`` -> uint8 (2h, 2w, 3)."""
     at = torch.linspace(0, len(frames) - 1, 4).round().long()
     top, bottom = (torch.cat(list(pair), -1) for pair in frames[at].split(2))
-    pixels = torch.cat([top, bottom], -2).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(pixels.movedim(0, -1).cpu().numpy())
+    return pixels_from_image(torch.cat([top, bottom], -2))
 
 
 def _check_content(depth: Array, ids: Array, instances: Sequence[messages.Instance]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.server.convert import shot_from_message
+from backend.convert import shot_from_message
 from protocol import content
 from tests.wire.samples import BLOBS, SCENE, shot
 
