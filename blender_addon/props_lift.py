@@ -6,8 +6,7 @@ import bpy
 from bpy.props import CollectionProperty, PointerProperty
 from bpy.types import Context, PropertyGroup
 
-from .core import fov, names
-from .link.wire import ShotError
+from .core import fov
 from .props_kinds import (
     BoolProperty,
     EnumProperty,
@@ -16,28 +15,19 @@ from .props_kinds import (
     IntProperty,
     StringProperty,
 )
-from .scene import ground, handles, horizon, lifts, places, relift, shapes
+from .scene import ground, handles, lifts, places, relift, shapes
 
 
 def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
-    items = self.id_data.levitor.instances
-    others = [item.name for item in items if item != self]
-    if (unique := names.unique(self.name, others)) != self.name:
-        self.name = unique  # calls this again, with nothing left to do
+    handles.keep_name_unique(self)
 
 
 def _flatten(self: LEVITOR_PG_instance, context: Context) -> None:
-    try:
-        shapes.flatten(self.id_data, self)
-    except ShotError:  # a field cannot say why; it shows what the points show
-        self.flatten = shapes.flatten_of(self.points)
+    shapes.flatten_from_field(self)
 
 
 def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
-    if 0 <= self.active_instance < len(self.instances):
-        handle = self.instances[self.active_instance].handle
-        if handle is not None and not handles.is_chosen(context.scene, handle):
-            handles.select(context.scene, handle)
+    handles.select_listed(context.scene, self)
 
 
 class LEVITOR_PG_instance(PropertyGroup):
@@ -89,28 +79,19 @@ class LEVITOR_PG_click(PropertyGroup):
 
 
 def _fov(self: LEVITOR_PG_lift) -> float:
-    collection = self.id_data
-    if "levitor_intrinsics" not in collection:
-        return 0.0
-    return fov.degrees_of(lifts.photo_of(collection).intrinsics, self.width)
+    return relift.fov_of(self.id_data)
 
 
 def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
-    try:
-        collection = self.id_data
-        self.fov_said = relift.set_fov(lifts.scene_of(collection), collection, value)
-    except ShotError as error:  # a field has no other way to say it
-        self.fov_said = f"{error.sentence} {error.fix}".strip()
+    relift.set_fov_from_field(self.id_data, value)
 
 
 def _scene_kind(self: LEVITOR_PG_lift) -> int:
-    kind = lifts.photo_of(self.id_data).kind
-    return next((n for n, (name, *_) in enumerate(ground.KINDS) if name.lower() == kind), 0)
+    return ground.kind_of(self.id_data)
 
 
 def _set_scene_kind(self: LEVITOR_PG_lift, value: int) -> None:
-    now = lifts.photo_of(self.id_data)
-    _set_scene(self, ground.KINDS[value][0].lower(), now.horizon)
+    ground.set_from_field(self.id_data, kind=value)
 
 
 def _horizon(self: LEVITOR_PG_lift) -> float:
@@ -118,17 +99,7 @@ def _horizon(self: LEVITOR_PG_lift) -> float:
 
 
 def _set_horizon(self: LEVITOR_PG_lift, value: float) -> None:
-    _set_scene(self, lifts.photo_of(self.id_data).kind, horizon.typed(value))
-
-
-def _set_scene(self: LEVITOR_PG_lift, kind: str, height: float) -> None:
-    try:
-        collection = self.id_data
-        scene = lifts.scene_of(collection)
-        self.scene_said = ground.set_scene(scene, collection, kind, height)
-        horizon.show(scene)
-    except ShotError as error:  # a field has no other way to say it
-        self.scene_said = f"{error.sentence} {error.fix}".strip()
+    ground.set_from_field(self.id_data, height=value)
 
 
 class LEVITOR_PG_lift(PropertyGroup):

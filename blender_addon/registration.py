@@ -9,8 +9,20 @@ import bpy
 
 from . import prefs, props
 from .link import pump
-from .ops import OPERATORS, landing, live, mend
-from .scene import horizon, notices, overlay, picks, pictures, selection, upgrade
+from .ops import OPERATORS
+from .scene import (
+    deletion_watch,
+    horizon,
+    live_preview,
+    notices,
+    overlay,
+    panel_state,
+    picks,
+    pictures,
+    save_as,
+    selection,
+    upgrade,
+)
 from .ui import PANELS
 
 log = logging.getLogger(__name__)
@@ -24,12 +36,13 @@ def register() -> None:
         bpy.utils.register_class(cls)
     props.attach()
     pump.start()
-    live.start()
-    landing.start()
-    mend.start()
+    live_preview.start()
+    save_as.start()
+    deletion_watch.start()
     selection.start()
     overlay.start()
     upgrade.start()
+    panel_state.start()
 
 
 def unregister() -> None:
@@ -38,13 +51,14 @@ def unregister() -> None:
     What stayed behind would keep the extension from being enabled again until Blender is restarted.
     """
     steps = [
+        panel_state.stop,
         horizon.stop,
         upgrade.stop,
         overlay.stop,
         selection.stop,
-        mend.stop,
-        landing.stop,
-        live.stop,
+        deletion_watch.stop,
+        save_as.stop,
+        live_preview.stop,
         pump.stop,
         pictures.forget,
         picks.forget,

@@ -30,7 +30,7 @@ class VersionError(ProtocolError):
 
 
 class ShotError(Exception):
-    """Something the artist can mend.
+    """Something the artist can mend; its text, ``str(error)``, is sentence and fix together.
 
     Attributes:
         code: stable name of the problem, for programs.

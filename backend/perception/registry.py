@@ -119,7 +119,7 @@ def _choose(
             model = _at(name, path, resources, loaded, load)
         except ShotError as error:
             log.info("%s is here and cannot be used: %s", name, error)
-            notes.append(f"{error.sentence} {error.fix}".strip())
+            notes.append(str(error))
             continue
         return Chosen(model=model, notes=tuple(notes))
     return Chosen(model=without, notes=tuple(notes))

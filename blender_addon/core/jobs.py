@@ -171,6 +171,11 @@ class Job:
         return "lost" if self.lost else (self.phase or self.state).replace("_", " ")
 
     @property
+    def text(self) -> str:
+        """Sentence and fix as one text."""
+        return f"{self.sentence} {self.fix}".strip()
+
+    @property
     def final(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in FINAL

@@ -9,7 +9,7 @@ from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
 from ..scene import choice, lifts, linked
-from .common import Outcome, reported
+from .common import Outcome, allowed, reported
 
 _shown: list[tuple[str, str, str]] = []
 """Blender does not keep the texts of an enumeration that a function makes."""
@@ -37,10 +37,7 @@ class LEVITOR_OT_choose_lift(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """The file has a lift."""
-        if not choice.every():
-            cls.poll_message_set("Lift a photo first")
-            return False
-        return True
+        return allowed(cls, bool(choice.every()), "Lift a photo first")
 
     def execute(self, context: Context) -> Outcome:
         """Choose it."""
@@ -65,10 +62,11 @@ class LEVITOR_OT_make_lift_local(Operator):
     def poll(cls, context: Context) -> bool:
         """The lift comes from another file."""
         collection = context.scene.levitor.lift
-        if collection is None or not linked.is_foreign(collection):
-            cls.poll_message_set("The lift belongs to this file already")
-            return False
-        return True
+        return allowed(
+            cls,
+            collection is not None and linked.is_foreign(collection),
+            "The lift belongs to this file already",
+        )
 
     def execute(self, context: Context) -> Outcome:
         """Take it."""

@@ -18,11 +18,6 @@ MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
 """How long the backend has to answer: Blender stands still for it, longer only in scripts."""
 
 
-def say(error: ShotError) -> str:
-    """What is wrong and what to do, for a report."""
-    return f"{error.sentence} {error.fix}".strip()
-
-
 def reported(operator: Operator, action: Callable[[], str | None]) -> Outcome:
     """Do ``action`` and report its sentence, or what the artist can mend.
 
@@ -34,7 +29,7 @@ def reported(operator: Operator, action: Callable[[], str | None]) -> Outcome:
     try:
         sentence = action()
     except ShotError as error:
-        operator.report({"ERROR"}, say(error))
+        operator.report({"ERROR"}, str(error))
         return {"CANCELLED"}
     if sentence:
         operator.report({"INFO"}, sentence)
@@ -84,10 +79,28 @@ def fill_from_scene(
             setattr(operator, name, getattr(settings, prefix + name))
 
 
-def has_instances(operator: type[Operator], context: Context) -> bool:
-    """For ``poll``: whether the lift that is worked on has an instance."""
-    collection = context.scene.levitor.lift
-    if collection is None or not collection.levitor.instances:
-        operator.poll_message_set("Make an instance first")
-        return False
-    return True
+def allowed(operator: type[Any], ok: bool, otherwise: str) -> bool:
+    """For ``poll``: ``ok``; where it is not, the grey button's tooltip says ``otherwise``."""
+    if not ok:
+        operator.poll_message_set(otherwise)
+    return ok
+
+
+class NeedsLift:
+    """Of operators that need a lifted photo in the scene."""
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """A photo is lifted."""
+        return allowed(cls, context.scene.levitor.lift is not None, "Lift a photo first")
+
+
+class NeedsInstance:
+    """Of operators that need an instance of the lift that is worked on."""
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """There is an instance."""
+        collection = context.scene.levitor.lift
+        made = collection is not None and bool(collection.levitor.instances)
+        return allowed(cls, made, "Make an instance first")

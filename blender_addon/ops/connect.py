@@ -8,7 +8,7 @@ from bpy.types import Context, Operator
 from .. import prefs
 from ..link import pump
 from ..link.wire import ShotError
-from .common import Outcome, reported
+from .common import Outcome, allowed, reported
 
 
 class LEVITOR_OT_connect(Operator):
@@ -62,10 +62,7 @@ class LEVITOR_OT_disconnect(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """There is a connection."""
-        if pump.link().client is None:
-            cls.poll_message_set("There is no connection")
-            return False
-        return True
+        return allowed(cls, pump.link().client is not None, "There is no connection")
 
     def execute(self, context: Context) -> Outcome:
         """End the connection."""

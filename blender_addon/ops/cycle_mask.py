@@ -6,7 +6,7 @@ from bpy.props import IntProperty
 from bpy.types import Context, Operator
 
 from ..scene import lifts, picks
-from .common import Outcome, reported
+from .common import Outcome, allowed, reported
 
 
 class LEVITOR_OT_cycle_mask(Operator):
@@ -27,10 +27,9 @@ class LEVITOR_OT_cycle_mask(Operator):
     def poll(cls, context: Context) -> bool:
         """Something is picked."""
         collection = context.scene.levitor.lift
-        if collection is None or not collection.levitor.picked:
-            cls.poll_message_set("Pick something first")
-            return False
-        return True
+        return allowed(
+            cls, collection is not None and collection.levitor.picked > 0, "Pick something first"
+        )
 
     def execute(self, context: Context) -> Outcome:
         """Show it."""

@@ -8,13 +8,13 @@ from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
 from ..scene import handles, keys
-from .common import Outcome, has_instances, reported
+from .common import NeedsInstance, Outcome, reported
 
 _ENDLESS = 1e30
 """Blender makes the largest float32 of infinity."""
 
 
-class LEVITOR_OT_key_handle(Operator):
+class LEVITOR_OT_key_handle(NeedsInstance, Operator):
     """Key the handle's place, turn and size on this frame; the first frame stays the photo"""
 
     bl_idname = "levitor.key_handle"
@@ -51,11 +51,6 @@ class LEVITOR_OT_key_handle(Operator):
         default=1.0,
         options={"SKIP_SAVE"},
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """There is an instance."""
-        return has_instances(cls, context)
 
     def execute(self, context: Context) -> Outcome:
         """Key the handle."""

@@ -6,7 +6,7 @@ from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
 from ..scene import handles, lifts
-from .common import Outcome, fill_from_scene, reported
+from .common import Outcome, allowed, fill_from_scene, reported
 
 
 class LEVITOR_OT_make_instance(Operator):
@@ -32,10 +32,11 @@ class LEVITOR_OT_make_instance(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo and pick something in it first")
-            return False
-        return True
+        return allowed(
+            cls,
+            context.scene.levitor.lift is not None,
+            "Lift a photo and pick something in it first",
+        )
 
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Take what was not given from the scene."""

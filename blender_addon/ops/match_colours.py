@@ -7,23 +7,15 @@ from bpy.types import Context, Operator
 from ..link.wire import ShotError
 from ..scene import cloud, colours
 from ..scene.changes import Changes
-from .common import Outcome, reported
+from .common import NeedsLift, Outcome, reported
 
 
-class LEVITOR_OT_match_colours(Operator):
+class LEVITOR_OT_match_colours(NeedsLift, Operator):
     """Show the photo's own colours: a plain view of this scene, and points in the working space"""
 
     bl_idname = "levitor.match_colours"
     bl_label = "Match Colours"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")
-            return False
-        return True
 
     def execute(self, context: Context) -> Outcome:
         """Set the view, and bring the points of this scene's lifts into the working space."""

@@ -18,7 +18,7 @@ from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, content, messages
 from ..scene import camera, files, hud, lifts, linked, picks, rubber, shots, view
-from .common import Outcome, connect_lazily, reported, say
+from .common import NeedsLift, Outcome, connect_lazily, reported
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +31,7 @@ _ending = False
 """Whether the button was pressed again; the modal ends at its next event."""
 
 
-def is_on(context: Context) -> bool:
-    """Whether picking waits for clicks in any window, as Blender knows it."""
-    return any(
-        running.bl_idname == LEVITOR_OT_pick.__name__
-        for window in context.window_manager.windows
-        for running in window.modal_operators
-    )
-
-
-class LEVITOR_OT_pick(Operator):
+class LEVITOR_OT_pick(NeedsLift, Operator):
     """Pick something: click on it or drag a box around it, Alt or Ctrl click on what is not it"""
 
     bl_idname = "levitor.pick"
@@ -84,14 +75,6 @@ class LEVITOR_OT_pick(Operator):
         options={"SKIP_SAVE"},
     )
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")
-            return False
-        return True
-
     def execute(self, context: Context) -> Outcome:
         """Send the clicks; with a wait, show the mask."""
         return reported(
@@ -104,13 +87,13 @@ class LEVITOR_OT_pick(Operator):
         if any(self.properties.is_property_set(name) for name in given):
             return self.execute(context)
         global _ending
-        if is_on(context):
+        if picks.is_waiting(context):
             _ending = True
             return {"CANCELLED"}
         try:
             lift = _at_rest(context)
         except ShotError as error:
-            self.report({"ERROR"}, say(error))
+            self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         _ending = False
         self._before, self._begun, self._sent = lift.pick, _state(lift), _NOTHING
@@ -167,7 +150,7 @@ class LEVITOR_OT_pick(Operator):
         try:
             self._released(context, band)
         except ShotError as error:
-            self.report({"WARNING"}, say(error))
+            self.report({"WARNING"}, str(error))
         return {"RUNNING_MODAL"}
 
     def _other_mask(self, context: Context, event: Event) -> Outcome:

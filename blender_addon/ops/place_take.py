@@ -8,7 +8,7 @@ from bpy.types import Context, Operator
 from ..link import pump
 from ..link.wire import ShotError
 from ..scene import sequencer, watch
-from .common import Outcome, reported
+from .common import Outcome, allowed, reported
 
 
 class LEVITOR_OT_place_take(Operator):
@@ -27,10 +27,11 @@ class LEVITOR_OT_place_take(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """A take of this file was rendered."""
-        if not sequencer.of_this_file(pump.link().takes.values()):
-            cls.poll_message_set("Nothing of this file was rendered since Blender was started")
-            return False
-        return True
+        return allowed(
+            cls,
+            bool(sequencer.of_this_file(pump.link().takes.values())),
+            "Nothing of this file was rendered since Blender was started",
+        )
 
     def execute(self, context: Context) -> Outcome:
         """Place the take."""

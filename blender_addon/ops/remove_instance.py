@@ -6,10 +6,10 @@ from bpy.props import StringProperty
 from bpy.types import Context, Operator
 
 from ..scene import handles, lifts, removal
-from .common import Outcome, has_instances, reported
+from .common import NeedsInstance, Outcome, reported
 
 
-class LEVITOR_OT_remove_instance(Operator):
+class LEVITOR_OT_remove_instance(NeedsInstance, Operator):
     """Delete the instance with its handle and keys; its pixels return to the background"""
 
     bl_idname = "levitor.remove_instance"
@@ -21,11 +21,6 @@ class LEVITOR_OT_remove_instance(Operator):
         description="Name of the instance; empty is the selected one, or the one of the list",
         options={"SKIP_SAVE"},
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """There is an instance."""
-        return has_instances(cls, context)
 
     def execute(self, context: Context) -> Outcome:
         """Remove it."""

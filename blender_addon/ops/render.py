@@ -19,12 +19,12 @@ from ..link import pump
 from ..link.pump import Errand
 from ..link.wire import ShotError, messages
 from ..scene import busy, files, lifts, notices, options, sequencer, shots, watch
-from .common import Outcome, fill_from_scene, meet, reported
+from .common import NeedsLift, Outcome, fill_from_scene, meet, reported
 
 SETTINGS = ("engine", "seed", "frames", "anchors")
 
 
-class ShotSettings:
+class ShotSettings(NeedsLift):
     """Arguments of operators that build a shot."""
 
     properties: Any  # Operator has it
@@ -58,14 +58,6 @@ class ShotSettings:
         description="Settings of the engine as a JSON object; without it, those of the panel",
         options={"SKIP_SAVE"},
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")  # pyright: ignore[reportAttributeAccessIssue]
-            return False
-        return True
 
     def read_shot(
         self, context: Context, *, may_play: bool = True
@@ -216,6 +208,6 @@ def _arrive(
             sequencer.place(take)
             watch.show_all_channels()
         except ShotError as error:
-            return f"Kept as {path}. {error.sentence} {error.fix}".strip()
+            return f"Kept as {path}. {error}"
         bpy.ops.ed.undo_push(message="Place Take")
     return "\n".join(filter(None, (moved, *result.notes)))

@@ -6,10 +6,10 @@ from bpy.props import BoolProperty, StringProperty
 from bpy.types import Context, Operator
 
 from ..scene import camera, handles, lifts, options
-from .common import Outcome, has_instances, reported
+from .common import NeedsInstance, NeedsLift, Outcome, allowed, reported
 
 
-class LEVITOR_OT_reset_handle(Operator):
+class LEVITOR_OT_reset_handle(NeedsInstance, Operator):
     """Put the handle back to rest; where it is keyed, it is keyed at rest on this frame"""
 
     bl_idname = "levitor.reset_handle"
@@ -28,11 +28,6 @@ class LEVITOR_OT_reset_handle(Operator):
         options={"SKIP_SAVE"},
     )
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """There is an instance."""
-        return has_instances(cls, context)
-
     def execute(self, context: Context) -> Outcome:
         """Put it back."""
         return reported(self, lambda: self._reset(context))
@@ -46,20 +41,12 @@ class LEVITOR_OT_reset_handle(Operator):
         return f"'{handle.name}' is at rest at frame {scene.frame_current}."
 
 
-class LEVITOR_OT_reset_camera(Operator):
+class LEVITOR_OT_reset_camera(NeedsLift, Operator):
     """Look through the photo's camera, put back to where it took the photo, lens and size too"""
 
     bl_idname = "levitor.reset_camera"
     bl_label = "Reset Camera"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")
-            return False
-        return True
 
     def execute(self, context: Context) -> Outcome:
         """Put it back."""
@@ -83,10 +70,11 @@ class LEVITOR_OT_reset_options(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """The engine has options."""
-        if not options.of_engine(context.scene, context.scene.levitor.engine):
-            cls.poll_message_set("This engine has no options, or the backend has not said which")
-            return False
-        return True
+        return allowed(
+            cls,
+            bool(options.of_engine(context.scene, context.scene.levitor.engine)),
+            "This engine has no options, or the backend has not said which",
+        )
 
     def execute(self, context: Context) -> Outcome:
         """Set them."""

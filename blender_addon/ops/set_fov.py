@@ -7,10 +7,10 @@ from bpy.types import Context, Event, Operator
 
 from ..core import fov
 from ..scene import lifts, relift
-from .common import Outcome, reported
+from .common import NeedsLift, Outcome, reported
 
 
-class LEVITOR_OT_set_fov(Operator):
+class LEVITOR_OT_set_fov(NeedsLift, Operator):
     """Move points, handles and lens to another field of view; through the camera nothing changes"""
 
     bl_idname = "levitor.set_fov"
@@ -25,14 +25,6 @@ class LEVITOR_OT_set_fov(Operator):
         soft_max=fov.MOST,
         options={"SKIP_SAVE"},
     )
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """A photo is lifted."""
-        if context.scene.levitor.lift is None:
-            cls.poll_message_set("Lift a photo first")
-            return False
-        return True
 
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Begin with what it is; the last operation's panel changes it."""

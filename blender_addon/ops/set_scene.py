@@ -6,10 +6,10 @@ from bpy.props import EnumProperty, FloatProperty
 from bpy.types import Context, Event, Operator
 
 from ..scene import ground, horizon, lifts
-from .common import Outcome, reported
+from .common import NeedsLift, Outcome, allowed, reported
 
 
-class LEVITOR_OT_set_scene(Operator):
+class LEVITOR_OT_set_scene(NeedsLift, Operator):
     """Move points and handles to another scene; through the photo's camera nothing changes"""
 
     bl_idname = "levitor.set_scene"
@@ -34,14 +34,14 @@ class LEVITOR_OT_set_scene(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """A photo is lifted, and neither a model nor a map gave its depth."""
+        if not super().poll(context):
+            return False
         collection = context.scene.levitor.lift
-        if collection is None:
-            cls.poll_message_set("Lift a photo first")
-            return False
-        if not lifts.photo_of(collection).kind:
-            cls.poll_message_set("The depth of this lift is neither a ground nor a backdrop")
-            return False
-        return True
+        return allowed(
+            cls,
+            bool(lifts.photo_of(collection).kind),
+            "The depth of this lift is neither a ground nor a backdrop",
+        )
 
     def invoke(self, context: Context, event: Event) -> Outcome:
         """Begin with what it is; the last operation's panel changes it."""

@@ -9,7 +9,7 @@ from bpy.types import Context, Operator
 from ..link import pump
 from ..link.wire import ShotError
 from ..scene import sequencer, watch
-from .common import Outcome, reported
+from .common import Outcome, allowed, reported
 
 
 class LEVITOR_OT_watch_take(Operator):
@@ -29,10 +29,11 @@ class LEVITOR_OT_watch_take(Operator):
     def poll(cls, context: Context) -> bool:
         """There is a take of this file."""
         takes = pump.link().takes.values()
-        if not watch.of_scene(context.scene) and not sequencer.of_this_file(takes):
-            cls.poll_message_set("Render a shot first")
-            return False
-        return True
+        return allowed(
+            cls,
+            bool(watch.of_scene(context.scene) or sequencer.of_this_file(takes)),
+            "Render a shot first",
+        )
 
     def execute(self, context: Context) -> Outcome:
         """Place the take if it is not, and show it."""

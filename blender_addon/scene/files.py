@@ -176,7 +176,7 @@ def keep_take(folder: Path, stem: str, data: bytes) -> tuple[Path, str]:
         else:
             if trouble is None:
                 return path, ""
-            return path, f"Kept as {path}. {trouble.sentence} {trouble.fix}"
+            return path, f"Kept as {path}. {trouble}"
     assert trouble is not None
     raise trouble
 

@@ -16,7 +16,7 @@ from ..core import shape
 from ..core.coords import Array
 from ..core.shot import Photo
 from ..link.wire import ShotError, flat_scene
-from . import cloud, lifts, linked, relift, shapes
+from . import cloud, horizon, lifts, linked, relift, shapes
 
 KINDS = (
     ("GROUND", "Ground", "A flat ground up to the horizon; what is picked stands on it"),
@@ -34,14 +34,14 @@ _FLAT = 1e-5
 """Relative difference up to which depths are the same, since they are float32."""
 
 
-def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -> str:
+def set_scene(scene: Scene, collection: Collection, kind: str, height: float) -> str:
     """Make the lift's scene a ground or a backdrop.
 
     Args:
         scene: that holds the lift.
         collection: the lift.
         kind: ``ground`` or ``backdrop``.
-        horizon: of a ground, as a fraction of the height from the top.
+        height: of a ground's horizon, as a fraction of the height from the top.
 
     Returns:
         What the artist should know, see `relift.set_fov`. Empty where all went along.
@@ -55,13 +55,13 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
     if not photo.kind:
         raise _no_choice(collection)
     try:
-        flat_scene.check_horizon(horizon)
+        flat_scene.check_horizon(height)
     except ValueError as error:
         raise ShotError(
             "horizon", f"{str(error).capitalize()}.", "0 is the top of the photo, 0.5 its middle."
         ) from error
     kind = flat_scene.BACKDROP if kind == flat_scene.BACKDROP else flat_scene.GROUND
-    if (kind, horizon) == (photo.kind, photo.horizon):
+    if (kind, height) == (photo.kind, photo.horizon):
         return ""
     _check_points(scene, collection)
     after = Photo(
@@ -71,7 +71,7 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
         near=photo.near,
         far=photo.far,
         kind=kind,
-        horizon=horizon,
+        horizon=height,
     )
     rests: dict[Object, Array] = {}
     parts = [_background(lift.background, photo, after)]
@@ -84,7 +84,7 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
 
     def also(back: relift.Steps) -> None:
         relift.put(collection, lifts.KIND, kind, back)
-        relift.put(collection, lifts.HORIZON, horizon, back)
+        relift.put(collection, lifts.HORIZON, height, back)
         relift.put_attribute(lift, "depth_model", flat_scene.DEPTH_NAMES[kind], back)
         said = [line for line in lift.notes.split("\n") if not line.startswith(NOTE)]
         relift.put_attribute(lift, "notes", "\n".join(said), back)
@@ -93,6 +93,33 @@ def set_scene(scene: Scene, collection: Collection, kind: str, horizon: float) -
             relift.put_attribute(handle, "empty_display_size", size, back)
 
     return relift.carry(scene, collection, rests, parts, also)
+
+
+def kind_of(collection: Collection) -> int:
+    """Which of :data:`KINDS` the lift's scene is, by its place there; 0 where it is neither."""
+    kind = lifts.photo_of(collection).kind
+    return next((n for n, (name, *_) in enumerate(KINDS) if name.lower() == kind), 0)
+
+
+def set_from_field(
+    collection: Collection, kind: int | None = None, height: float | None = None
+) -> None:
+    """:func:`set_scene` for the sidebar's fields; what there is to say is shown below them.
+
+    Args:
+        collection: the lift.
+        kind: place in :data:`KINDS`; None keeps the one it is.
+        height: of the horizon; None keeps the one it is.
+    """
+    now = lifts.photo_of(collection)
+    name = now.kind if kind is None else KINDS[kind][0].lower()
+    height = now.horizon if height is None else horizon.typed(height)
+    try:
+        scene = lifts.scene_of(collection)
+        collection.levitor.scene_said = set_scene(scene, collection, name, height)
+        horizon.show(scene)
+    except ShotError as error:
+        collection.levitor.scene_said = str(error)
 
 
 def picked_depth(lift: Any, photo: Photo, pixel: Array, chosen: Array) -> float | None:

@@ -94,6 +94,21 @@ def select(scene: Scene, handle: Object) -> None:
     layer.objects.active = handle
 
 
+def select_listed(scene: Scene, lift: Any) -> None:
+    """Select the handle of the instance that is chosen in the list, unless it is already."""
+    if 0 <= lift.active_instance < len(lift.instances):
+        handle = lift.instances[lift.active_instance].handle
+        if handle is not None and not is_chosen(scene, handle):
+            select(scene, handle)
+
+
+def keep_name_unique(item: Any) -> None:
+    """Give an instance's name a number where another instance of its lift has that name."""
+    others = [other.name for other in item.id_data.levitor.instances if other != item]
+    if (unique := names.unique(item.name, others)) != item.name:
+        item.name = unique  # its callback calls this again, with nothing left to do
+
+
 def is_chosen(scene: Scene, handle: Object) -> bool:
     """Whether ``handle`` is selected and active, others beside it or not."""
     layer = view.layer_of(scene)

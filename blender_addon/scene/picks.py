@@ -16,7 +16,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from bpy.types import Collection
+from bpy.types import Collection, Context
 
 from ..core.candidates import Box, Candidates, Click
 from ..link.wire import ShotError, messages
@@ -24,6 +24,8 @@ from . import cloud, ground, lifts, linked, view
 
 LIMIT = 256_000_000
 """Bytes of answers in memory; undo goes back further only without the other masks."""
+OPERATOR = "LEVITOR_OT_pick"
+"""What Blender calls the operator that waits for clicks."""
 GONE = "Its other masks made room for newer ones"
 _kept: OrderedDict[str, Candidates] = OrderedDict()
 """By key, the oldest first."""
@@ -57,6 +59,15 @@ def place(collection: Collection, found: Candidates) -> None:
     lift.pick = key
     _make_room(key)
     _show(lift, _kept[key], 0)
+
+
+def is_waiting(context: Context) -> bool:
+    """Whether picking waits for clicks in any window, as Blender knows it."""
+    return any(
+        running.bl_idname == OPERATOR
+        for window in context.window_manager.windows
+        for running in window.modal_operators
+    )
 
 
 def of(lift: Any) -> Candidates | None:

@@ -15,10 +15,10 @@ _shown: dict[str, Any] = {}
 """Blender's collection under "icons", and the picture that each icon shows under its task."""
 
 
-def icon_of(job: Job) -> int | None:
-    """The icon of a job's last picture; ``None`` where it has none."""
+def load(job: Job) -> None:
+    """Make an icon of the job's last picture, if it has one that is new."""
     if job.picture is None:
-        return None
+        return
     if "icons" not in _shown:
         _shown["icons"] = bpy.utils.previews.new()
     icons = _shown["icons"]
@@ -28,7 +28,12 @@ def icon_of(job: Job) -> int | None:
         icon.image_size = (width, height)
         icon.image_pixels_float.foreach_set(_rgba_upwards(job.picture).ravel())
         _shown[job.task] = job.picture
-    return icon.icon_id
+
+
+def icon_of(job: Job) -> int | None:
+    """The icon that was made for a job last; ``None`` where there is none."""
+    icons = _shown.get("icons", {})
+    return icons[job.task].icon_id if job.task in icons else None
 
 
 def forget() -> None:

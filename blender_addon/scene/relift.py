@@ -83,6 +83,22 @@ def set_fov(scene: Scene, collection: Collection, degrees: float) -> str:
     return carry(scene, collection, rests, moved, also)
 
 
+def fov_of(collection: Collection) -> float:
+    """Degrees across the photo, 0 for a collection that is no lift."""
+    if "levitor_intrinsics" not in collection:
+        return 0.0
+    return fov.degrees_of(lifts.photo_of(collection).intrinsics, collection.levitor.width)
+
+
+def set_fov_from_field(collection: Collection, degrees: float) -> None:
+    """:func:`set_fov` for the sidebar's field; what there is to say is shown below it."""
+    try:
+        said = set_fov(lifts.scene_of(collection), collection, degrees)
+    except ShotError as error:
+        said = str(error)
+    collection.levitor.fov_said = said
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """The points of one object, as they shall be.

@@ -14,6 +14,7 @@ from bpy.types import Collection, Object
 from ..core import lift as pure
 from ..core import shape
 from ..core.lift import Cloud
+from ..link.wire import ShotError
 from . import cloud, lifts, linked
 
 FLATTEN = "levitor_flatten"
@@ -55,3 +56,14 @@ def flatten(collection: Collection, item: Any) -> None:
     cloud.set_floats(mesh, RELIEF, relief)
     cloud.place(mesh, place - lifts.rest_of(item.handle)[:3, 3], depth)
     mesh[FLATTEN] = amount
+
+
+def flatten_from_field(item: Any) -> None:
+    """:func:`flatten` an instance of the sidebar's; a field cannot say why it is refused.
+
+    It shows what the points show then.
+    """
+    try:
+        flatten(item.id_data, item)
+    except ShotError:
+        item.flatten = flatten_of(item.points)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import blf
@@ -71,7 +71,7 @@ def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: 
             row = box.row(align=True)
             row.label(text=title, icon="ERROR")
             row.operator("levitor.dismiss", text="", icon="X").task = job.task
-            draw_text(box, f"{job.sentence} {job.fix}".strip())
+            draw_text(box, job.text)
         elif job.final:
             icon = "CHECKMARK" if job.state == "done" else "X"
             row = layout.row(align=True)
@@ -86,10 +86,10 @@ def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: 
             row.progress(factor=job.factor, type="BAR", text=f"{title}, {job.activity}")
             row.operator("levitor.cancel", text="", icon="X").job = job.task
             if job.sentence:
-                draw_text(layout, f"{job.sentence} {job.fix}".strip())
+                draw_text(layout, job.text)
 
 
-def draw_notices(layout: UILayout, found: list[Notice]) -> None:
+def draw_notices(layout: UILayout, found: Iterable[Notice]) -> None:
     """Draw what the shot does not follow, each with the button that mends it."""
     for notice in found:
         box = layout.box()

@@ -10,22 +10,17 @@ from bpy.types import Context, Panel, UILayout
 from .. import prefs
 from ..core import endpoints
 from ..link import pump
-from ..link.wire import flat_scene
-from ..ops import live, mend, pick
 from ..scene import (
     busy,
-    choice,
-    colours,
-    lifts,
-    linked,
-    notices,
+    deletion_watch,
+    live_preview,
     options,
+    panel_state,
     picks,
     pictures,
-    selection,
-    sequencer,
     view,
 )
+from ..scene.panel_state import PanelState
 from .lists import draw_jobs, draw_notices, draw_options, draw_text
 
 
@@ -35,20 +30,18 @@ class _Tab:
     bl_category = "LeviTor"
 
 
-def draw_kind(layout: UILayout, kind: str) -> None:
+def draw_kind(layout: UILayout, kind: str, state: PanelState) -> None:
     """Draw the jobs of one kind, the time that is left, and what a result waits for."""
     link = pump.link()
     rows = link.rows(kind)
-    takes = {take.job for _, take in sequencer.of_this_file(link.takes.values())}
-    draw_jobs(layout, rows, takes, busy.loads())
+    draw_jobs(layout, rows, state.takes, busy.loads())
     for job in rows:
         if job.eta is not None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
         if not job.final and (icon := pictures.icon_of(job)) is not None:
             layout.template_icon(icon_value=icon, scale=8.0)
-    if link.holds(kind) and (hindrance := busy.hindrance()) is not None:
-        reason, fix = hindrance
-        draw_text(layout, f"A result waits, since {reason}. {fix}")
+    if link.holds(kind) and state.blocked:
+        draw_text(layout, f"A result waits, {state.blocked}")
 
 
 def _draw_scene(layout: UILayout, lift: Any, kind: str) -> None:
@@ -66,19 +59,6 @@ def _draw_scene(layout: UILayout, lift: Any, kind: str) -> None:
         draw_text(column, lift.scene_said)
 
 
-def _measured(settings: Any) -> str:
-    """What will give the next lift its depth; empty where that is a ground or a backdrop."""
-    if settings.depth_path:
-        return "the depth map"
-    welcome, name = pump.link().welcome, settings.depth_model
-    found = welcome.perception if welcome is not None else ()
-    depths = [one.name for one in found if one.task == "depth"]
-    if name == "auto" and depths:
-        name = depths[0]
-    flat = ("", "auto", "offline", *flat_scene.DEPTH_NAMES.values())
-    return "" if name in flat else name
-
-
 class LEVITOR_PT_photo(_Tab, Panel):
     """The photo, and what was lifted from it."""
 
@@ -88,17 +68,18 @@ class LEVITOR_PT_photo(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw the lift button first, then the photo."""
         layout, settings = self.layout, context.scene.levitor
+        state = panel_state.of(context.scene)
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.operator("levitor.lift", icon="IMAGE_DATA")
         layout.prop(settings, "photo")
-        if choice.every():
+        if state.has_lifts:
             name = settings.lift.name if settings.lift is not None else "Choose Lift"
             layout.operator_menu_enum("levitor.choose_lift", "lift", text=name)
         if settings.lift is not None:
             lift = settings.lift.levitor
-            if linked.is_foreign(settings.lift):
-                draw_text(layout, linked.sentence(settings.lift))
+            if state.foreign:
+                draw_text(layout, state.foreign)
                 layout.operator("levitor.make_lift_local")
             if context.space_data.shading.type in view.COLOURLESS:
                 draw_text(layout, "This view's shading shows points without their colours.")
@@ -112,16 +93,16 @@ class LEVITOR_PT_photo(_Tab, Panel):
                 column.label(text=f"Field of view: {lift.fov_source}")
             if lift.fov_said:
                 draw_text(layout, lift.fov_said)
-            _draw_scene(layout, lift, lifts.photo_of(settings.lift).kind)
+            _draw_scene(layout, lift, state.kind)
             column = layout.column(align=True)
             column.label(text=f"Depth: {lift.depth_model}")
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
                 draw_text(layout, lift.notes)
-            if bent := colours.bends(context.scene):
-                draw_text(layout, f"Colours are not the photo's: {', '.join(bent)}.")
+            if state.bent:
+                draw_text(layout, f"Colours are not the photo's: {', '.join(state.bent)}.")
                 layout.operator("levitor.match_colours", icon="COLOR")
-        draw_kind(layout, "lift")
+        draw_kind(layout, "lift", state)
 
 
 class LEVITOR_PT_lift_settings(_Tab, Panel):
@@ -134,6 +115,7 @@ class LEVITOR_PT_lift_settings(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw camera, depth range, models and depth map."""
         layout, settings = self.layout, context.scene.levitor
+        state = panel_state.of(context.scene)
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(settings, "fov_from_photo")
@@ -142,8 +124,10 @@ class LEVITOR_PT_lift_settings(_Tab, Panel):
         row.active = not settings.fov_from_photo
         row.prop(settings, "horizontal_fov")
         column = layout.column(align=True)
-        if measured := _measured(settings):
-            draw_text(column, f"Scene and horizon do not apply: the depth will be {measured}'s.")
+        if state.depth_from:
+            draw_text(
+                column, f"Scene and horizon do not apply: the depth will be {state.depth_from}'s."
+            )
         else:
             column.prop(settings, "scene_kind")
             if settings.scene_kind != "BACKDROP":
@@ -174,9 +158,10 @@ class LEVITOR_PT_instances(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw pick, make, list and key."""
         layout, settings = self.layout, context.scene.levitor
+        state = panel_state.of(context.scene)
         layout.use_property_split = True
         layout.use_property_decorate = False
-        on = pick.is_on(context)
+        on = picks.is_waiting(context)
         text = "Picking: Esc Ends It" if on else "Pick"
         layout.operator("levitor.pick", text=text, icon="EYEDROPPER", depress=on)
         if settings.lift is not None and settings.lift.levitor.picked:
@@ -193,7 +178,7 @@ class LEVITOR_PT_instances(_Tab, Panel):
         column.prop(settings, "instance_name")
         column.prop(settings, "moving")
         layout.operator("levitor.make_instance", icon="ADD")
-        draw_kind(layout, "segment")
+        draw_kind(layout, "segment", state)
         if settings.lift is not None:
             lift = settings.lift.levitor
             row = layout.row()
@@ -201,7 +186,7 @@ class LEVITOR_PT_instances(_Tab, Panel):
                 "LEVITOR_UL_instances", "", lift, "instances", lift, "active_instance", rows=3
             )
             remove = row.operator("levitor.remove_instance", text="", icon="TRASH")
-            if trouble := mend.said():
+            if trouble := deletion_watch.said():
                 column = layout.column()
                 column.alert = True
                 draw_text(column, trouble)
@@ -211,8 +196,8 @@ class LEVITOR_PT_instances(_Tab, Panel):
                 column = layout.column(align=True)
                 column.prop(chosen, "flatten", slider=True)
                 column.prop(chosen, "thickness")
-        if hint := selection.hint(context.active_object, settings.lift):
-            draw_text(layout, hint)
+        if state.hint:
+            draw_text(layout, state.hint)
         row = layout.row(align=True)
         row.operator("levitor.key_handle", icon="KEY_HLT")
         row.operator("levitor.reset_handle", icon="LOOP_BACK")
@@ -227,7 +212,7 @@ class LEVITOR_PT_render(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw render, settings and jobs."""
         layout, scene = self.layout, context.scene
-        settings = scene.levitor
+        settings, state = scene.levitor, panel_state.of(scene)
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.operator("levitor.render", icon="RENDER_ANIMATION")
@@ -247,8 +232,8 @@ class LEVITOR_PT_render(_Tab, Panel):
         layout.prop(settings, "seed")
         layout.prop(settings, "anchors")
         layout.prop(settings, "place_automatically")
-        draw_notices(layout, notices.of(scene))
-        draw_kind(layout, "submit")
+        draw_notices(layout, state.notices)
+        draw_kind(layout, "submit", state)
         layout.operator("levitor.watch_take", icon="PLAY")
         row = layout.row(align=True)
         row.operator("levitor.place_take", icon="SEQUENCE")
@@ -265,14 +250,15 @@ class LEVITOR_PT_preview(_Tab, Panel):
     def draw(self, context: Context) -> None:
         """Draw the button, what the preview shows, and its jobs."""
         layout, settings = self.layout, context.scene.levitor
+        state = panel_state.of(context.scene)
         row = layout.row(align=True)
         row.operator("levitor.preview_control", icon="POINTCLOUD_DATA")
         row.prop(settings, "preview_live", toggle=True)
-        if settings.preview_live and (trouble := live.said()):
+        if settings.preview_live and (trouble := live_preview.said()):
             draw_text(layout, trouble)
         layout.row().prop(settings, "preview_over", expand=True)
         layout.row().prop(settings, "preview_show", expand=True)
-        draw_kind(layout, "preview")
+        draw_kind(layout, "preview", state)
 
 
 class LEVITOR_PT_connection(_Tab, Panel):

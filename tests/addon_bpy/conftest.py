@@ -332,8 +332,9 @@ class Page:
 
 
 def drawn(addon, panel):
-    """The words of a panel, in one line."""
+    """The words of a panel, in one line, once the timer has found what it shows."""
     page = Page()
+    module(addon, "scene.panel_state").refresh()
     getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
     return " ".join(page.words)
 

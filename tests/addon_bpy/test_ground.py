@@ -312,15 +312,15 @@ def test_a_take_and_a_preview_say_what_goes_below_the_ground(connected, flower, 
 
 
 def test_the_settings_say_when_a_depth_map_or_network_decides(connected, addon):
-    panels = module(addon, "ui.panels")
+    panel_state = module(addon, "scene.panel_state")
     settings = connected.levitor
-    assert panels._measured(settings) == ""
+    assert panel_state._depth_from(settings) == ""
     settings.depth_path = "//depth.png"
-    assert panels._measured(settings) == "the depth map"
+    assert panel_state._depth_from(settings) == "the depth map"
     settings.depth_path, settings.depth_model = "", "depth-anything-v2-small"
-    assert panels._measured(settings) == "depth-anything-v2-small"
+    assert panel_state._depth_from(settings) == "depth-anything-v2-small"
     settings.depth_model = "ground plane"
-    assert panels._measured(settings) == ""
+    assert panel_state._depth_from(settings) == ""
     assert link(addon).welcome is not None
 
 

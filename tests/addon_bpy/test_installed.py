@@ -102,7 +102,7 @@ pump = import_module("bl_ext.studio.levitor.link.pump")
 assert bpy.app.timers.is_registered(pump.beat)
 bpy.context.scene.levitor.preview_live = True
 pump.beat()
-assert pump.failure(import_module("bl_ext.studio.levitor.ops.live").follow) == ""
+assert pump.failure(import_module("bl_ext.studio.levitor.scene.live_preview").follow) == ""
 """
 
 

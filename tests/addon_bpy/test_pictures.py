@@ -17,6 +17,7 @@ def test_a_picture_becomes_an_icon_with_its_first_row_on_top(addon):
     job = jobs.Job(task="t", kind="submit", label="levitor")
     assert pictures.icon_of(job) is None
     job = job.after(jobs.TaskProgress(task="t", phase="levitor", done=1, total=4, picture=picture))
+    pictures.load(job)
     icon = pictures.icon_of(job)
     assert icon is not None  # 0 in a Blender without a window
     shown = pictures._shown["icons"]["t"]
@@ -26,6 +27,7 @@ def test_a_picture_becomes_an_icon_with_its_first_row_on_top(addon):
     assert (pixels[:3, :, :3] == 0).all()
     # A step without a picture keeps the last one, under the same icon
     job = job.after(jobs.TaskProgress(task="t", phase="levitor", done=2, total=4))
+    pictures.load(job)
     assert pictures.icon_of(job) == icon
     pictures.forget()
     assert pictures._shown == {}

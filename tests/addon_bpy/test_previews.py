@@ -197,7 +197,9 @@ def test_locked_channels_are_left_alone(placed, addon):
 @pytest.fixture
 def follow(animated, addon, monkeypatch):
     """Lets the timer's follower act until nothing more comes; returns the jobs that it started."""
-    live, pump, edits = (module(addon, f) for f in ("ops.live", "link.pump", "scene.edits"))
+    live, pump, edits = (
+        module(addon, f) for f in ("scene.live_preview", "link.pump", "scene.edits")
+    )
     monkeypatch.setattr(live, "QUIET_SECONDS", 0.0)
 
     def act():
@@ -260,7 +262,7 @@ def test_a_live_preview_makes_no_undo_step_and_stays_hidden(follow, animated, ad
 
 
 def test_a_shot_that_cannot_be_previewed_is_told_in_the_panel_until_it_can(follow, animated, addon):
-    live = module(addon, "ops.live")
+    live = module(addon, "scene.live_preview")
     animated.levitor.preview_live = True
     animated.frame_start = 10  # the handle has left its rest there
     assert follow() == []
@@ -274,7 +276,7 @@ def test_a_shot_that_cannot_be_previewed_is_told_in_the_panel_until_it_can(follo
 def test_a_scene_that_has_to_be_played_is_previewed_when_asked_and_never_by_itself(
     follow, animated, addon
 ):
-    live, scene = module(addon, "ops.live"), animated
+    live, scene = module(addon, "scene.live_preview"), animated
     scene["slide"] = 0.0
     handle = scene.levitor.lift.levitor.instances["Flower"].handle
     driver = handle.driver_add("delta_location", 0).driver

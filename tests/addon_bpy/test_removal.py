@@ -41,7 +41,7 @@ def delete(*objects):
 
 def look(stage):
     """What the timer does a moment after an edit."""
-    mend, edits = module(stage.addon, "ops.mend"), module(stage.addon, "scene.edits")
+    mend, edits = module(stage.addon, "scene.deletion_watch"), module(stage.addon, "scene.edits")
     pump = module(stage.addon, "link.pump")
     bpy.context.view_layer.update()
     assert pump.pump_until(lambda: edits.count(mend.QUIET_SECONDS) is not None, 10)
@@ -263,7 +263,7 @@ def test_where_older_meshes_do_not_say_of_which_photo_they_are_none_is_guessed(s
 
 
 def test_the_sidebar_says_when_nothing_heals_any_more(picked, addon):
-    pump, mend = module(addon, "link.pump"), module(addon, "ops.mend")
+    pump, mend = module(addon, "link.pump"), module(addon, "scene.deletion_watch")
     assert "heal" not in drawn(addon, "LEVITOR_PT_instances")
     edits = module(addon, "scene.edits")
     try:

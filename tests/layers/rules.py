@@ -17,6 +17,9 @@ NETWORKS = ("backend.autograd", "backend.networks")
 PIXELS = "backend.pixels"
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
+ADDON_SCENE = (*ADDON_PURE, "blender_addon.prefs", "blender_addon.scene")
+ADDON_PROPS = ("blender_addon.props", "blender_addon.props_kinds", "blender_addon.props_lift")
+ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
 ZONES = (
@@ -44,11 +47,58 @@ ZONES = (
         banned=NO_THREADS,
     ),
     Zone(
-        name="the extension's Blender side",
-        files=("blender_addon/*",),
+        name="the extension's pump",
+        files=("blender_addon/link/pump.py",),
+        libraries=BLENDER,
+        own=(*ADDON_SCENE, "blender_addon.link"),
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="what the extension's timer and handlers do",
+        files=(
+            "blender_addon/scene/deletion_watch.py",
+            "blender_addon/scene/live_preview.py",
+            "blender_addon/scene/panel_state.py",
+            "blender_addon/scene/save_as.py",
+        ),
+        libraries=BLENDER,
+        own=(*ADDON_SCENE, "blender_addon.link"),
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="the extension's scene",
+        files=("blender_addon/scene/*",),
+        libraries=BLENDER,
+        own=ADDON_SCENE,
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="the extension's properties",
+        files=("blender_addon/props*.py", "blender_addon/prefs.py"),
+        libraries=BLENDER,
+        own=(*ADDON_SCENE, "blender_addon.link", *ADDON_PROPS),
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="the extension's panels",
+        files=("blender_addon/ui/*",),
+        libraries=BLENDER,
+        own=(*ADDON_SCENE, "blender_addon.link", "blender_addon.props_kinds", "blender_addon.ui"),
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="the extension's operators",
+        files=("blender_addon/ops/*",),
+        libraries=BLENDER,
+        own=(*ADDON_SCENE, "blender_addon.link", *ADDON_PROPS, "blender_addon.ops"),
+        banned=ADDON_BANNED,
+    ),
+    Zone(
+        name="the extension's registration",
+        files=("blender_addon/__init__.py", "blender_addon/registration.py"),
         libraries=BLENDER,
         own=("blender_addon",),
-        banned=NO_THREADS | {"socket", "subprocess"},
+        banned=ADDON_BANNED,
     ),
     Zone(name="the answer to stop", files=("backend/cancelled.py",), banned=PURE),
     Zone(name="how threads wait", files=("backend/threads.py",), banned=PURE),

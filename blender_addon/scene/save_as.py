@@ -25,7 +25,7 @@ from bpy.types import MovieStrip
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import files, places, previews, sequencer
+from . import files, places, previews, sequencer
 
 log = logging.getLogger(__name__)
 

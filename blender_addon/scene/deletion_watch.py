@@ -9,8 +9,7 @@ from bpy.app.handlers import persistent
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import busy, edits, lifts, removal
-from .common import say
+from . import busy, edits, lifts, removal
 
 QUIET_SECONDS = 0.1
 """Pause after an edit: nobody looks through the scene while a thing is dragged or frames play."""
@@ -64,9 +63,9 @@ def _trouble(scene: Any, collection: Any) -> str:
     try:
         lifts.present(scene, collection)
     except ShotError as error:
-        return say(error)
+        return str(error)
     found = removal.copies(scene)
-    return say(removal.refusal(found)) if found else ""
+    return str(removal.refusal(found)) if found else ""
 
 
 @persistent
@@ -91,7 +90,7 @@ def _handlers() -> list[tuple[Any, Any]]:
 
 
 def start() -> None:
-    """Begin to watch; :mod:`live` has begun to count edits."""
+    """Begin to watch; :mod:`live_preview` has begun to count edits."""
     for handlers, handler in _handlers():
         handlers.append(handler)
     pump.follow(follow)

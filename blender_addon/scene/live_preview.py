@@ -8,7 +8,7 @@ import bpy
 from bpy.types import Scene
 
 from ..link import pump
-from ..scene import busy, edits
+from . import busy, edits
 
 QUIET_SECONDS = 0.3
 """Pause after an edit: reading a shot takes a moment, which is not to come between two edits."""

@@ -1,0 +1,146 @@
+"""What the sidebar shows that has to be looked for: found by the timer, so that panels only draw.
+
+A panel is drawn whenever the mouse crosses it. Which takes belong to the file, whether colours are
+the photo's, which notices still hold: that is found a few times a second for the scenes of all
+windows, and the sidebar is drawn again where it changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+from bpy.types import Scene
+
+from ..link import pump
+from ..link.wire import flat_scene
+from . import busy, choice, colours, lifts, linked, notices, pictures, selection, sequencer, view
+from .notices import Notice
+
+log = logging.getLogger(__name__)
+
+SECONDS = 0.2
+"""How often it is looked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelState:
+    """What was found of one scene.
+
+    Attributes:
+        has_lifts: whether the file has a lift, in whichever scene.
+        foreign: what to say of a lift that comes from another file; empty where it does not.
+        kind: of the lift's scene, ``ground`` or ``backdrop``; empty where it is neither.
+        bent: what keeps the scene from showing the photo's colours, in a few words each.
+        depth_from: what will give the next lift its depth; empty for a ground or a backdrop.
+        hint: what to know of the active object.
+        notices: what the shot does not follow.
+        takes: the backend's names of the jobs that made a take of this file.
+        blocked: why a result that is here may not be placed now; empty where it may.
+    """
+
+    has_lifts: bool = False
+    foreign: str = ""
+    kind: str = ""
+    bent: tuple[str, ...] = ()
+    depth_from: str = ""
+    hint: str = ""
+    notices: tuple[Notice, ...] = ()
+    takes: frozenset[str] = frozenset()
+    blocked: str = ""
+
+
+_NOTHING = PanelState()
+_found: dict[int, PanelState] = {}
+"""By the scene's session number."""
+_next = 0.0
+_trouble = ""
+
+
+def of(scene: Scene) -> PanelState:
+    """What was found last of ``scene``."""
+    return _found.get(scene.session_uid, _NOTHING)
+
+
+def refresh() -> bool:
+    """Look now; whether anything changed."""
+    for job in pump.link().jobs.open:
+        pictures.load(job)
+    scenes = {window.scene for window in bpy.context.window_manager.windows}
+    found = {scene.session_uid: _look(scene) for scene in scenes}
+    changed = found != _found
+    _found.clear()
+    _found.update(found)
+    return changed
+
+
+def follow() -> None:
+    """Look every :data:`SECONDS`; called by the timer. An error that stays is logged once."""
+    global _next, _trouble
+    if (now := time.monotonic()) < _next or busy.raised:
+        return
+    _next = now + SECONDS
+    try:
+        changed = refresh()
+    except Exception as error:
+        if repr(error) != _trouble:
+            log.exception("what the sidebar shows could not be found")
+        _trouble = repr(error)
+        return
+    _trouble = ""
+    if changed:
+        view.redraw_sidebar()
+
+
+def _look(scene: Scene) -> PanelState:
+    link, collection = pump.link(), scene.levitor.lift
+    active = view.layer_of(scene).objects.active
+    foreign = collection is not None and linked.is_foreign(collection)
+    hindrance = busy.hindrance()
+    return PanelState(
+        has_lifts=bool(choice.every()),
+        foreign=linked.sentence(collection) if foreign else "",
+        kind=collection.get(lifts.KIND, "") if collection is not None else "",
+        bent=tuple(colours.bends(scene)) if collection is not None else (),
+        depth_from=_depth_from(scene.levitor),
+        hint=selection.hint(active, collection),
+        notices=tuple(notices.of(scene)),
+        takes=frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values())),
+        blocked="" if hindrance is None else f"since {hindrance[0]}. {hindrance[1]}",
+    )
+
+
+def _depth_from(settings: Any) -> str:
+    """What will give the next lift its depth; empty where that is a ground or a backdrop."""
+    if settings.depth_path:
+        return "the depth map"
+    welcome, name = pump.link().welcome, settings.depth_model
+    found = welcome.perception if welcome is not None else ()
+    depths = [one.name for one in found if one.task == "depth"]
+    if name == "auto" and depths:
+        name = depths[0]
+    flat = ("", "auto", "offline", *flat_scene.DEPTH_NAMES.values())
+    return "" if name in flat else name
+
+
+@persistent
+def _loaded(*_: object) -> None:
+    _found.clear()
+
+
+def start() -> None:
+    """Begin to look."""
+    bpy.app.handlers.load_post.append(_loaded)
+    pump.follow(follow)
+
+
+def stop() -> None:
+    """Look no more, and forget."""
+    pump.unfollow(follow)
+    if _loaded in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_loaded)
+    _found.clear()

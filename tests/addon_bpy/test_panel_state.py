@@ -1,0 +1,90 @@
+"""What panels show is found by the timer; drawing them looks for nothing."""
+
+from types import SimpleNamespace
+
+import bpy
+import pytest
+
+from .conftest import Page, module
+
+SEARCHES = (
+    ("scene.choice", "every"),
+    ("scene.colours", "bends"),
+    ("scene.linked", "is_foreign"),
+    ("scene.notices", "of"),
+    ("scene.selection", "hint"),
+    ("scene.sequencer", "of_this_file"),
+)
+
+
+@pytest.fixture
+def state(stage, addon):
+    """The finder, with nothing found yet and due at once."""
+    found = module(addon, "scene.panel_state")
+    found._found.clear()
+    found._next = 0.0
+    return found
+
+
+def test_drawing_a_panel_searches_nothing(stage, state, addon, monkeypatch):
+    stage.lift()
+    assert state.refresh()
+
+    def never(*_):
+        raise AssertionError("a panel searched")
+
+    for place, name in SEARCHES:
+        monkeypatch.setattr(module(addon, place), name, never)
+    shading = SimpleNamespace(type="SOLID")
+    context = SimpleNamespace(
+        scene=bpy.context.scene,
+        space_data=SimpleNamespace(shading=shading),
+        preferences=bpy.context.preferences,
+        window_manager=bpy.context.window_manager,
+    )
+    panels = module(addon, "ui.panels")
+    for name in ("photo", "lift_settings", "instances", "render", "preview", "connection"):
+        page = Page()
+        getattr(panels, f"LEVITOR_PT_{name}").draw(SimpleNamespace(layout=page), context)
+        assert name != "photo" or "test: 64 x 48" in " ".join(page.words)
+
+
+def test_the_timer_finds_what_became_of_the_scene(stage, state):
+    scene = bpy.context.scene
+    assert state.of(scene) == state.PanelState()
+    stage.lift()
+    scene.view_settings.exposure = 1.0
+    state.follow()
+    assert state.of(scene).has_lifts
+    assert "exposure 1" in state.of(scene).bent
+    scene.view_settings.exposure = 0.0
+    state.follow()  # too early: the last look is no 0.2 seconds old
+    assert "exposure 1" in state.of(scene).bent
+    state._next = 0.0
+    state.follow()
+    assert state.of(scene).bent == ()
+    assert not state.refresh()  # nothing is different now
+
+
+def test_an_error_that_stays_is_logged_once_and_keeps_what_was_found(
+    stage, state, addon, monkeypatch, caplog
+):
+    stage.lift()
+    state.follow()
+
+    def broken(*_):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(module(addon, "scene.linked"), "is_foreign", broken)
+    for _ in range(3):
+        state._next = 0.0
+        state.follow()
+    assert len(caplog.records) == 1
+    assert state.of(bpy.context.scene).has_lifts
+
+
+def test_another_file_has_nothing_of_the_former(stage, state):
+    stage.lift()
+    state.follow()
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert state._found == {}
