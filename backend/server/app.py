@@ -1,8 +1,8 @@
-"""The server's loop: one ROUTER socket that answers every request at once. Never imports torch.
+"""The server's event loop: one ROUTER socket that replies to every request at once. No torch.
 
-The loop does nothing long itself. Jobs run in worker processes; what they report comes in over a
-second socket. A thread waits for the disk where a file is to be safe on it. So a worker that hangs,
-runs out of memory or is killed never silences the server, and neither does a slow disk.
+The loop never blocks for long. Jobs run in worker processes, whose events arrive on a second
+socket; fsync runs in a thread. So a worker that hangs, runs out of memory or is killed cannot stop
+the server from replying, and neither can a slow disk.
 """
 
 from __future__ import annotations
@@ -24,29 +24,32 @@ import zmq
 import protocol
 from protocol import ProtocolError, ShotError, VersionError, messages
 
-from .background import Background
 from .blobs import Blobs
-from .desk import Desk
-from .internal import internal
+from .disk_thread import DiskThread
+from .errors import internal_error
+from .job_manager import JobManager
 from .settings import HOST, ServerSettings
-from .store import TROUBLE, Store
+from .store import STORE_ERRORS, Store
 from .supervisor import Supervisor
 from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
 POLL_MILLISECONDS = 50
-# Then the workers get their turn, however fast a client sends, and however large its headers are.
-REQUESTS_IN_A_ROW = 100
-REQUESTS_SECONDS = 0.02
-# Messages kept for a client that does not read, before more are left out: with chunks of 1 MiB each
-# they may be this server's memory. A client that lost some asks again after a silence.
-UNREAD_MESSAGES = 64
-PEER_SECONDS = 600.0  # a peer that was silent for so long has to say hello again
-CLEAN_SECONDS = 3600.0
-TROUBLE_SECONDS = 10.0
-UPDATE = "Update the LeviTor extension in Blender."  # what only a wrong client can cause
-_CLIENT = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+# Limits on the requests handled per turn, so that a client that sends fast or sends large headers
+# does not starve the workers.
+MAX_REQUESTS_PER_TURN = 100
+MAX_REQUEST_SECONDS_PER_TURN = 0.02
+# ZMQ_SNDHWM per peer. A full queue of 1 MiB chunks must fit in memory; messages beyond it are
+# dropped, and a client that lost some asks again after a timeout.
+SEND_HIGH_WATER_MARK = 64
+PEER_TIMEOUT_SECONDS = 600.0  # after this silence a peer has to send a new hello
+CLEANUP_SECONDS = 3600.0
+ERROR_RETRY_SECONDS = 10.0
+UPDATE_EXTENSION = (
+    "Update the LeviTor extension in Blender."  # the fix for what only a faulty client can cause
+)
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
 
 class PortTakenError(Exception):
@@ -56,7 +59,7 @@ class PortTakenError(Exception):
 @dataclass(slots=True)
 class _Peer:
     client: str
-    heard: float
+    last_message_at: float
 
 
 class Server:
@@ -79,36 +82,36 @@ class Server:
         except BaseException:
             self._context.destroy(linger=0)
             raise
-        self._background = Background()
+        self._disk = DiskThread()
         self._uploads = Uploads(
-            self._blobs, settings.limits.blob_bytes, later=self._background.later
+            self._blobs, settings.limits.blob_bytes, schedule=self._disk.schedule
         )
-        self._awaited: dict[str, list[tuple[bytes, str]]] = {}  # blob: peers and their requests
+        self._upload_waiters: dict[str, list[tuple[bytes, str]]] = {}  # blob: (peer, request id)
         self._workers = Supervisor(self._context, settings)
-        self._desk = Desk(settings, self._store, self._blobs, self._workers, self._push)
+        self._jobs = JobManager(settings, self._store, self._blobs, self._workers, self._publish)
         self._peers: dict[bytes, _Peer] = {}
         self._stopping = False
-        self._troubles: dict[str, str] = {}  # what the loop was doing: the error it met last
-        self._next_clean = 0.0
+        self._last_errors: dict[str, str] = {}  # stage of the loop: repr of its last error
+        self._next_cleanup = 0.0
         self._next_dispatch = 0.0
 
     def run(self, ready: Callable[[str], None]) -> None:
-        """Serve until :meth:`stop` is called; ``ready`` is told the endpoint once it is open."""
+        """Serve until :meth:`stop` is called; ``ready`` gets the endpoint once it is bound."""
         connection = self._settings.state / "connection.json"
         try:
-            self._desk.take_over()
+            self._jobs.recover()
             try:
                 _write_private(connection, {"endpoint": self.endpoint, "pid": os.getpid()})
-            except OSError as error:  # a help for people; a full disk must not cost the server
+            except OSError as error:  # only for inspection; the server runs without it
                 log.warning("%s cannot be written: %s", connection, error)
             self._workers.start()
             ready(self.endpoint)
             poller = zmq.Poller()
             poller.register(self._socket, zmq.POLLIN)
             poller.register(self._workers.socket, zmq.POLLIN)
-            poller.register(self._background.socket, zmq.POLLIN)
+            poller.register(self._disk.socket, zmq.POLLIN)
             while not self._stopping:
-                self._turn(poller)
+                self._run_once(poller)
         finally:
             self._close(connection)
 
@@ -118,7 +121,7 @@ class Server:
 
     def _bind(self) -> str:
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, UNREAD_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.MAXMSGSIZE, self._settings.limits.frame_bytes)
         port = self._settings.port
         try:
@@ -132,76 +135,80 @@ class Server:
             raise PortTakenError(str(port)) from error
         return f"tcp://{HOST}:{port}"
 
-    def _turn(self, poller: zmq.Poller) -> None:
-        self._safely("waiting", lambda: poller.poll(POLL_MILLISECONDS))
-        self._safely("answering", self._take_requests)
-        self._safely("hearing the workers", self._take_reports)
-        self._safely("storing files", self._take_uploads)
-        self._safely("starting jobs", self._dispatch)
-        self._safely("cleaning up", self._clean)
+    def _run_once(self, poller: zmq.Poller) -> None:
+        self._guarded("waiting for messages", lambda: poller.poll(POLL_MILLISECONDS))
+        self._guarded("handling requests", self._receive_requests)
+        self._guarded("handling worker events", self._receive_worker_events)
+        self._guarded("replying to uploads", self._reply_to_uploads)
+        self._guarded("starting jobs", self._dispatch)
+        self._guarded("deleting expired jobs and blobs", self._delete_expired)
 
-    def _safely(self, doing: str, work: Callable[[], Any]) -> None:
-        """Do a part of the loop's work; whatever it raises, the loop and its other parts go on.
+    def _guarded(self, doing: str, call: Callable[[], Any]) -> None:
+        """Call one stage of the loop and log what it raises, so that the other stages still run.
 
-        An error that comes back at every turn is logged once, and does not take all of a core.
+        An error that repeats every turn is logged once; the sleep keeps it from using a whole core.
         """
         try:
-            work()
+            call()
         except Exception as error:
-            if self._troubles.get(doing) != repr(error):
+            if self._last_errors.get(doing) != repr(error):
                 log.exception("the loop goes on after an error while %s", doing)
-            self._troubles[doing] = repr(error)
+            self._last_errors[doing] = repr(error)
             time.sleep(POLL_MILLISECONDS / 1000)
         else:
-            self._troubles.pop(doing, None)
+            self._last_errors.pop(doing, None)
 
-    def _take_requests(self) -> None:
-        until = time.monotonic() + REQUESTS_SECONDS
-        for _ in range(REQUESTS_IN_A_ROW):
+    def _receive_requests(self) -> None:
+        until = time.monotonic() + MAX_REQUEST_SECONDS_PER_TURN
+        for _ in range(MAX_REQUESTS_PER_TURN):
             try:
                 peer, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
-            self._answer(peer, frames)
+            self._handle_request(peer, frames)
             if time.monotonic() > until:
                 break
 
-    def _take_reports(self) -> None:
-        for event in self._workers.events():
+    def _receive_worker_events(self) -> None:
+        for event in self._workers.poll_events():
             try:
-                self._desk.happened(event)
-            except Exception:  # one job's trouble must not stop the others
-                log.exception("a worker's report could not be taken in")
+                self._jobs.handle_event(event)
+            except Exception:  # an error in one job must not stop the others
+                log.exception("an event of a worker could not be handled")
 
-    def _take_uploads(self) -> None:
-        self._background.tend()
-        for name, error in self._uploads.done():
-            for peer, request in self._awaited.pop(name, []):
+    def _reply_to_uploads(self) -> None:
+        self._disk.run_callbacks()
+        for name, error in self._uploads.completed():
+            for peer, request in self._upload_waiters.pop(name, []):
                 received = self._uploads.received(name)
-                reply = self._blob_status(name, received) if error is None else _refused(error)
+                reply = (
+                    self._blob_status(name, received) if error is None else _error_message(error)
+                )
                 self._send(peer, protocol.encode(reply, re=request))
 
     def _dispatch(self) -> None:
         now = time.monotonic()
         if now >= self._next_dispatch:
-            self._next_dispatch = now + TROUBLE_SECONDS  # stays where it raises
-            self._desk.dispatch()
+            self._next_dispatch = now + ERROR_RETRY_SECONDS  # kept if dispatch raises
+            self._jobs.dispatch()
             self._next_dispatch = now
 
-    def _clean(self) -> None:
+    def _delete_expired(self) -> None:
         now = time.monotonic()
-        if now < self._next_clean:
+        if now < self._next_cleanup:
             return
-        self._next_clean = now + CLEAN_SECONDS
+        self._next_cleanup = now + CLEANUP_SECONDS
         self._peers = {
-            name: peer for name, peer in self._peers.items() if now - peer.heard < PEER_SECONDS
+            name: peer
+            for name, peer in self._peers.items()
+            if now - peer.last_message_at < PEER_TIMEOUT_SECONDS
         }
         try:
-            self._desk.clean()
-        except TROUBLE as error:  # old jobs and files lie on for another round
-            log.warning("what is old cannot be removed: %s", error)
+            self._jobs.delete_expired()
+        except STORE_ERRORS as error:  # they are tried again at the next clean-up
+            log.warning("expired jobs and files cannot be deleted: %s", error)
 
-    def _answer(self, peer: bytes, frames: list[bytes]) -> None:
+    def _handle_request(self, peer: bytes, frames: list[bytes]) -> None:
         request = ""
         try:
             envelope = protocol.decode(frames)
@@ -213,20 +220,21 @@ class Server:
         except ProtocolError as error:
             log.debug("refused frames: %s", error.sentence)
             request = request or error.request
-            reply = messages.Error(code=error.code, sentence=error.sentence, fix=UPDATE)
+            reply = messages.Error(code=error.code, sentence=error.sentence, fix=UPDATE_EXTENSION)
         except ShotError as error:
-            reply = _refused(error)
-        except Exception as error:  # noqa: BLE001 - internal logs it
-            reply = _refused(internal(error, "answering a request"))
-        if reply is None:  # it comes when the disk is done
+            reply = _error_message(error)
+        except Exception as error:  # noqa: BLE001 - internal_error logs it
+            reply = _error_message(internal_error(error, "handling a request"))
+        if reply is None:  # sent by _reply_to_uploads when the file is stored
             return
         try:
-            answer = protocol.encode(reply, re=request)
-        except Exception as error:  # noqa: BLE001 - internal logs it
-            answer = protocol.encode(
-                _refused(internal(error, f"writing a {type(reply).__name__}")), re=request
+            reply_frames = protocol.encode(reply, re=request)
+        except Exception as error:  # noqa: BLE001 - internal_error logs it
+            reply_frames = protocol.encode(
+                _error_message(internal_error(error, f"writing a {type(reply).__name__}")),
+                re=request,
             )
-        self._send(peer, answer)
+        self._send(peer, reply_frames)
 
     def _reply(self, peer: bytes, envelope: protocol.Envelope) -> Any:
         message = envelope.message
@@ -238,8 +246,8 @@ class Server:
                 sentence="The first request of a connection is a hello.",
                 fix="Connect again.",
             )
-        known = self._peers[peer]
-        known.heard = time.monotonic()
+        connection = self._peers[peer]
+        connection.last_message_at = time.monotonic()
         match message:
             case messages.Ping():
                 return messages.Pong()
@@ -250,60 +258,60 @@ class Server:
             case messages.BlobGet():
                 return self._blob_data(message)
             case messages.GetState(job=job):
-                return self._desk.state(known.client, job)
+                return self._jobs.state(connection.client, job)
             case messages.Fetch(job=job):
-                return self._desk.result(known.client, job)
+                return self._jobs.result(connection.client, job)
             case messages.Cancel(job=job):
-                return self._desk.cancel(known.client, job)
+                return self._jobs.cancel(connection.client, job)
             case _ if type(message) in messages.JOB_REQUESTS:
-                return self._desk.accept(known.client, envelope.id, message)
+                return self._jobs.accept(connection.client, envelope.id, message)
             case _:
                 name = messages.NAMES[type(message)]
                 return messages.Error(
-                    code="type", sentence=f"A {name} is not a request.", fix=UPDATE
+                    code="type", sentence=f"A {name} is not a request.", fix=UPDATE_EXTENSION
                 )
         if received is None:
-            self._awaited.setdefault(name, []).append((peer, envelope.id))
+            self._upload_waiters.setdefault(name, []).append((peer, envelope.id))
             return None
         return self._blob_status(name, received)
 
     def _welcome(self, peer: bytes, version: tuple[int, int], hello: messages.Hello) -> Any:
         if version[0] != protocol.VERSION[0]:
             return _wrong_version(protocol.VERSION, version)
-        if not _CLIENT.fullmatch(hello.client):
+        if not _CLIENT_ID.fullmatch(hello.client):
             return messages.Refusal(
                 code="client",
                 sentence="A client's name is 1 to 80 letters, digits, or any of _ . : -",
-                fix=UPDATE,
+                fix=UPDATE_EXTENSION,
             )
         self._peers[peer] = _Peer(hello.client, time.monotonic())
         settings = self._settings
         return messages.Welcome(
             product="levitor",
             limits=settings.limits,
-            engines=tuple(self._engine(info) for info in settings.engines),
-            perception=self._perception(),
+            engines=tuple(self._engine_info(info) for info in settings.engines),
+            perception=self._perception_info(),
             device=self._workers.device,
             heartbeat_seconds=settings.heartbeat_seconds,
             retention_seconds=settings.retention_seconds,
         )
 
-    def _engine(self, info: messages.EngineInfo) -> messages.EngineInfo:
+    def _engine_info(self, info: messages.EngineInfo) -> messages.EngineInfo:
         try:
             lacks = self._settings.lacks(info.name)
-        except Exception as error:  # noqa: BLE001 - a hello is answered whatever the disk says
-            lacks = internal(error, f"looking for the weights of {info.name}")
+        except Exception as error:  # noqa: BLE001 - internal_error logs it; hello still gets a reply
+            lacks = internal_error(error, f"looking for the weights of {info.name}")
         if lacks is None:
             return info
-        # Short enough for a panel; a submit is answered with the whole way to mend it
+        # One line for the panel; the reply to a submit gives the whole fix
         return replace(info, missing=f"{lacks.sentence} `levitor doctor` says what to fetch.")
 
-    def _perception(self) -> tuple[messages.PerceptionInfo, ...]:
+    def _perception_info(self) -> tuple[messages.PerceptionInfo, ...]:
         try:
             return self._settings.perception()
-        except Exception as error:  # noqa: BLE001 - internal logs it
-            told = internal(error, "looking for the weights of depth and segments")
-            return (messages.PerceptionInfo(task="depth", name="unknown", note=str(told)),)
+        except Exception as error:  # noqa: BLE001 - internal_error logs it
+            unforeseen = internal_error(error, "looking for the weights of depth and segments")
+            return (messages.PerceptionInfo(task="depth", name="unknown", note=str(unforeseen)),)
 
     def _blob_status(self, name: str, received: int) -> messages.BlobStatus:
         complete = self._blobs.size(name) is not None
@@ -322,7 +330,7 @@ class Server:
                 code="field",
                 sentence=f"The data has {size} bytes; {wanted.length} from {wanted.offset} on"
                 " were asked for.",
-                fix=UPDATE,
+                fix=UPDATE_EXTENSION,
             )
         length = min(wanted.length, self._settings.limits.chunk_bytes)
         data = self._blobs.read(wanted.sha256, wanted.offset, length)
@@ -333,37 +341,37 @@ class Server:
             data=np.frombuffer(data, np.uint8),
         )
 
-    def _push(self, client: str, message: Any) -> None:
-        """Tell a client, wherever it is connected. Never raises: clients ask for the truth."""
+    def _publish(self, client: str, message: Any) -> None:
+        """Send a message to every peer of a client. Never raises: clients poll get_state anyway."""
         try:
             frames = protocol.encode(message)
         except Exception:
-            log.exception("a %s cannot be written and is not pushed", type(message).__name__)
+            log.exception("a %s cannot be encoded and is not published", type(message).__name__)
             return
         for name, peer in self._peers.items():
             if peer.client == client:
                 self._send(name, frames)
 
     def _send(self, peer: bytes, frames: list[bytes | memoryview]) -> None:
-        # A ROUTER leaves out what a peer that is gone or too slow cannot take. That may be a
-        # state or an answer, which is why clients ask for it after a silence.
+        # A ROUTER drops messages to a peer that is gone or has reached its high-water mark. A
+        # dropped state or reply is asked for again by the client after a timeout.
         try:
             self._socket.send_multipart([peer, *frames], zmq.NOBLOCK)
         except Exception:
             log.exception("a message could not be sent")
 
     def _close(self, connection: Path) -> None:
-        self._safely("telling that the server ends", self._desk.interrupt)
-        self._safely("removing a file", lambda: connection.unlink(missing_ok=True))
-        self._safely("ending the workers", self._workers.stop)
-        self._safely("closing the thread", self._background.close)
-        self._safely("closing the job store", self._store.close)
-        # Long enough for the last states to leave, short enough for nobody to wait.
+        self._guarded("publishing the interrupted jobs", self._jobs.interrupt_running)
+        self._guarded("removing the connection file", lambda: connection.unlink(missing_ok=True))
+        self._guarded("stopping the workers", self._workers.stop)
+        self._guarded("closing the disk thread", self._disk.close)
+        self._guarded("closing the job store", self._store.close)
+        # Lets the last states leave without delaying the exit noticeably.
         self._socket.close(linger=200)
         self._context.term()
 
 
-def _refused(error: ShotError) -> messages.Error:
+def _error_message(error: ShotError) -> messages.Error:
     return messages.Error(code=error.code, sentence=error.sentence, fix=error.fix)
 
 

@@ -1,7 +1,7 @@
-"""Files named by the hash of their bytes.
+"""The blob store: files named by the SHA-256 of their bytes.
 
-A blob becomes visible by one rename, after its bytes are on the disk and its hash is right. Paths
-are made from checked hashes only; nothing a client says is ever part of a path.
+A blob appears by one rename, after its bytes are synced and its hash is checked. Paths are made
+from checked hashes only; nothing else that a client sends becomes part of a path.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Blobs:
     """The blobs of one state folder; the server's loop and its workers each open their own.
 
     Args:
-        folder: where they lie.
-        settles: whether :meth:`put` leaves the wait for the disk to :meth:`settle`. A process that
-            dies loses nothing then; the power that fails before :meth:`settle` may.
+        folder: root of the store.
+        deferred_sync: whether :meth:`put` leaves fsync to :meth:`sync`. A process that dies loses
+            nothing then; a power failure before :meth:`sync` may lose blobs.
     """
 
-    def __init__(self, folder: Path, *, settles: bool = False) -> None:
+    def __init__(self, folder: Path, *, deferred_sync: bool = False) -> None:
         self.folder = folder
-        self._settles = settles
-        self._unsettled: dict[Path, int] = {}
+        self._deferred_sync = deferred_sync
+        self._unsynced: dict[Path, int] = {}
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -42,7 +42,7 @@ class Blobs:
         path = self.path(sha256)
         try:
             data = path.read_bytes()
-            os.utime(path)  # what is used is kept: clean-up goes by this time
+            os.utime(path)  # delete_unused goes by this time
         except FileNotFoundError as error:
             raise ShotError(
                 "missing_blobs",
@@ -54,7 +54,7 @@ class Blobs:
     def put(self, data: bytes) -> None:
         """Store ``data`` under its hash; raises :class:`ShotError` when the disk is full."""
         path = self.path(content.sha256(data))
-        # One of another size was left by a power cut
+        # A blob of the wrong size was left by a power failure
         if path.exists() and path.stat().st_size == len(data):
             os.utime(path)
             return
@@ -63,33 +63,33 @@ class Blobs:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                if not self._settles:
-                    to_disk(file)
-            if self._settles:
+                if not self._deferred_sync:
+                    sync_file(file)
+            if self._deferred_sync:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.replace(path)
-                self._unsettled[path] = len(data)
+                self._unsynced[path] = len(data)
             else:
-                publish(temporary, path)
+                move_into_place(temporary, path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise disk_error(error, len(data)) from error
 
-    def settle(self) -> None:
-        """Wait until all that was put is on the disk; raises :class:`ShotError` if it cannot."""
-        paths, self._unsettled = self._unsettled, {}
+    def sync(self) -> None:
+        """Sync the blobs put since the last call; raises :class:`ShotError` if that fails."""
+        paths, self._unsynced = self._unsynced, {}
         try:
             for path in paths:
-                # What was cleaned up meanwhile needs no disk; Windows syncs no file opened to read
+                # It may be deleted by now; opened to write, as Windows syncs no read-only file
                 with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-                    to_disk(file)
+                    sync_file(file)
             for folder in {path.parent for path in paths}:
-                _folder_to_disk(folder)
+                _sync_folder(folder)
         except OSError as error:
             raise disk_error(error, sum(paths.values())) from error
 
     def path(self, sha256: str) -> Path:
-        """Where a blob lies; raises :class:`ShotError` for what is no hash."""
+        """Path of a blob; raises :class:`ShotError` if ``sha256`` is no hash."""
         if not content.is_sha256(sha256):
             raise ShotError(
                 "bad_hash",
@@ -112,34 +112,36 @@ class Blobs:
             return file.read(length)
 
     def partial(self, sha256: str) -> Path:
-        """Where the bytes of an unfinished upload lie."""
+        """Path of the bytes of an unfinished upload."""
         self.path(sha256)
         return self._incoming / f"{sha256}.part"
 
     def free_bytes(self) -> int:
-        """Bytes that may still be used; the reserve is left for the job store and the system."""
+        """Free bytes of the disk, less a reserve for the job store and the system."""
         return max(0, shutil.disk_usage(self.folder).free - RESERVE_BYTES)
 
-    def clean(self, unused_seconds: float) -> int:
-        """Remove what nobody used for that long; returns how many files went."""
+    def delete_unused(self, unused_seconds: float) -> int:
+        """Delete files that were not used for that long; returns how many."""
         limit, removed = time.time() - unused_seconds, 0
         for path in self.folder.glob("*/*"):
-            with contextlib.suppress(OSError):  # one that cannot go must not keep the others
+            with contextlib.suppress(
+                OSError
+            ):  # one that cannot be deleted must not keep the others
                 if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
                     removed += 1
         return removed
 
 
-def publish(temporary: Path, path: Path) -> None:
-    """Make a finished file visible under its name, in one step that a crash cannot halve."""
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Rename a finished file to its final path, atomically, and sync the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
-    _folder_to_disk(path.parent)
+    _sync_folder(path.parent)
 
 
-def _folder_to_disk(folder: Path) -> None:
-    if os.name == "posix":  # a rename is in the folder; Windows has no such handle
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # makes the rename durable; Windows has no such handle
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -148,7 +150,7 @@ def _folder_to_disk(folder: Path) -> None:
 
 
 def disk_error(error: OSError, size: int) -> ShotError:
-    """What the artist is told when a file cannot be written."""
+    """The user-facing error for a file that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ShotError(
             "disk_full",
@@ -160,7 +162,7 @@ def disk_error(error: OSError, size: int) -> ShotError:
     )
 
 
-def to_disk(file: Any) -> None:
-    """Wait until what was written is on the disk."""
+def sync_file(file: Any) -> None:
+    """Flush and fsync an open file."""
     file.flush()
     os.fsync(file.fileno())

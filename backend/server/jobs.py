@@ -1,6 +1,6 @@
-"""The life of a job, as values: which states there are, what leads where, who is next.
+"""Jobs as immutable values: states, their transitions, and the order of the queue.
 
-Nothing here touches a socket, a file or a clock; the owner swaps one value for the next.
+Pure: no socket, file or clock. :class:`JobManager` replaces one value by the next.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Role = Literal["interactive", "render"]
 ROLES: tuple[Role, ...] = ("interactive", "render")
 FINAL: frozenset[State] = frozenset({"cancelled", "done", "failed", "interrupted"})
 
-# What each state may become. Final states lead nowhere: trying again is a new request.
-LEADS_TO: dict[State, frozenset[State]] = {
+# Final states have no transitions: a retry is a new request.
+TRANSITIONS: dict[State, frozenset[State]] = {
     "queued": frozenset({"running", "cancelled", "failed"}),
     "running": frozenset({"done", "failed", "cancel_requested", "interrupted"}),
     "cancel_requested": frozenset({"cancelled", "done", "failed"}),
@@ -30,9 +30,8 @@ LEADS_TO: dict[State, frozenset[State]] = {
     "interrupted": frozenset(),
 }
 
-# An artist waits for these, so they never stand behind a render. Every shot goes to the render
-# worker, the draft's too: a click must not wait for a draft either, and which engine is quick is
-# not this file's to know.
+# Short jobs that a user waits for never queue behind a render. Every submit goes to the render
+# worker, even a draft: a click must not wait for a draft either.
 ROLE_OF_KIND: dict[str, Role] = {
     "lift": "interactive",
     "segment": "interactive",
@@ -47,12 +46,12 @@ class Job:
 
     Attributes:
         number: order of acceptance, over all jobs of a store.
-        client: who asked; only that client may see or cancel the job.
-        request: the client's own name for the request; with ``client`` it makes a job unique.
+        client: id of the client that sent it; only that client may see or cancel the job.
+        request: the client's id of the request; (``client``, ``request``) is unique.
         kind: wire name of the request.
         created: seconds since 1970.
-        seq: pushes sent about this job so far.
-        code: why it failed, for programs; ``sentence`` and ``fix`` say it to the artist.
+        seq: sequence number of the last message published about this job.
+        code: error code of a failed job; ``sentence`` and ``fix`` are for the user.
     """
 
     id: str
@@ -69,21 +68,21 @@ class Job:
 
     @property
     def role(self) -> Role:
-        """The kind of worker that runs it."""
+        """The role of the worker that runs it."""
         return ROLE_OF_KIND[self.kind]
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether its state can no longer change."""
         return self.state in FINAL
 
-    def moved(self, state: State, code: str = "", sentence: str = "", fix: str = "") -> Job:
-        """The job in its next state, one push later; texts as a store can keep them.
+    def with_state(self, state: State, code: str = "", sentence: str = "", fix: str = "") -> Job:
+        """The job in its next state, with the next ``seq`` and texts that SQLite can store.
 
         Raises:
-            ValueError: the state table has no such step.
+            ValueError: ``TRANSITIONS`` does not allow it.
         """
-        if state not in LEADS_TO[self.state]:
+        if state not in TRANSITIONS[self.state]:
             raise ValueError(f"job {self.id} cannot go from {self.state} to {state}")
         return replace(
             self,
@@ -94,64 +93,64 @@ class Job:
             fix=readable(fix),
         )
 
-    def pushed(self) -> Job:
-        """The job after a push that changed no state (progress)."""
+    def with_next_seq(self) -> Job:
+        """The job after a message that changed no state (progress)."""
         return replace(self, seq=self.seq + 1)
 
-    def cancel_asked(self) -> Job:
-        """The job once its owner has asked to stop it; asking twice changes nothing."""
+    def after_cancel_request(self) -> Job:
+        """The job after its client cancelled it; a second cancel changes nothing."""
         match self.state:
             case "queued":
-                return self.moved("cancelled")
+                return self.with_state("cancelled")
             case "running":
-                return self.moved("cancel_requested")
+                return self.with_state("cancel_requested")
             case _:
                 return self
 
-    def stopped(self, state: State, code: str = "", sentence: str = "", fix: str = "") -> Job:
-        """The job once its worker has let go of it.
+    def after_stop(self, state: State, code: str = "", sentence: str = "", fix: str = "") -> Job:
+        """The job after its worker stopped working on it.
 
-        A worker that fails while it is being stopped has stopped, which is what was asked for. A
-        result that was ready first stays a result.
+        A failure while a cancel is pending counts as cancelled. A result that was finished before
+        the cancel stays a result.
         """
         if state == "cancelled" and self.state == "running":
-            return self.moved("cancel_requested").moved("cancelled")
+            return self.with_state("cancel_requested").with_state("cancelled")
         if state == "failed" and self.state == "cancel_requested":
-            return self.moved("cancelled")
-        return self.moved(state, code, sentence, fix)
+            return self.with_state("cancelled")
+        return self.with_state(state, code, sentence, fix)
 
-    def found_at_start(self) -> Job:
-        """The job as a server takes it over from one that ended: queued jobs run on."""
+    def after_restart(self) -> Job:
+        """The job after a restart of the server: queued jobs stay queued, running ones do not."""
         match self.state:
             case "running":
-                return self.moved(
+                return self.with_state(
                     "interrupted",
                     "interrupted",
                     "The server ended while it worked on this job.",
                     "Send it again.",
                 )
             case "cancel_requested":
-                return self.moved("cancelled")
+                return self.with_state("cancelled")
             case _:
                 return self
 
 
-def next_for(role: Role, jobs: Iterable[Job]) -> Job | None:
-    """The queued job that a free worker of ``role`` takes: the oldest."""
+def next_job(role: Role, jobs: Iterable[Job]) -> Job | None:
+    """The oldest queued job for a worker of ``role``."""
     waiting = [job for job in jobs if job.state == "queued" and job.role == role]
     return min(waiting, key=lambda job: job.number, default=None)
 
 
-def place_of(job: Job, jobs: Iterable[Job]) -> int:
-    """How many queued jobs go before ``job``; 0 is next."""
+def queue_position(job: Job, jobs: Iterable[Job]) -> int:
+    """How many queued jobs of the same role are ahead of ``job``; 0 is next."""
     return sum(
         other.state == "queued" and other.role == job.role and other.number < job.number
         for other in jobs
     )
 
 
-def seconds_left(elapsed: float, done: int, total: int) -> float | None:
-    """Time until ``total`` at the pace so far; None before the first step is done."""
+def eta_seconds(elapsed: float, done: int, total: int) -> float | None:
+    """Seconds until ``total`` at the mean rate so far; None before the first step."""
     if done <= 0 or total <= 0:
         return None
     return elapsed / done * max(total - done, 0)

@@ -1,4 +1,4 @@
-"""One server a state folder: a lock that the system lets go of however its holder ends."""
+"""The lock file of a state folder; the system releases it however its process ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class StateInUseError(Exception):
     """Another process holds the state folder."""
 
 
-def hold(path: Path) -> IO[bytes]:
+def acquire(path: Path) -> IO[bytes]:
     """Lock the file at ``path`` until the returned file is closed.
 
     Raises:
-        StateInUseError: it is held already.
+        StateInUseError: another process holds it.
     """
     file = path.open("ab")
     try:

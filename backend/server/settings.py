@@ -1,4 +1,4 @@
-"""What a server may be told when it starts."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PORT = 5599
 STALL_SECONDS = 600.0
 
 
-def _nothing(engine: str) -> ShotError | None:
+def _no_lack(engine: str) -> ShotError | None:
     return None
 
 
-def _nobody() -> tuple[PerceptionInfo, ...]:
+def _no_perception() -> tuple[PerceptionInfo, ...]:
     return ()
 
 
@@ -29,20 +29,20 @@ class ServerSettings:
     Attributes:
         state: folder of the job store, the blobs and the connection file.
         port: 0 picks a free one.
-        cancel_seconds: how long a worker may take to stop before it is ended.
+        cancel_seconds: how long a worker may take to stop before it is killed.
         stall_seconds: how long a running job may go without a step.
-        quiet_seconds: the same while it loads or compiles, when no steps come; never less than
+        quiet_seconds: the same in phases without steps (loading, compiling); never less than
             ``stall_seconds``.
         start_seconds: how long a worker may take to get ready.
-        retry_seconds: how long the queue rests after the disk took nothing more.
+        retry_seconds: longest delay before a failed write of the store is retried.
         retention_seconds: how long finished jobs and unused blobs are kept.
-        handlers: module that does the work inside a worker (see ``worker.py``).
-        device: what the workers are told to compute on (see ``backend.device``).
-        memory: how much of it they may take (see ``backend.resources``).
-        weights: ``NAME=PATH`` options, as they were given.
-        lacks: what an engine lacks now; asked anew each time, since weights may be fetched while
-            the server runs.
-        perception: what makes depth and segments now.
+        handlers: module whose functions run a job inside a worker (see ``worker.py``).
+        device: the device of the workers (see ``backend.device``).
+        memory: how much of its memory they may use (see ``backend.resources``).
+        weights: ``NAME=PATH`` options of the command line.
+        lacks: the error for missing weights of an engine, None if it can run; called each time,
+            since weights may be fetched while the server runs.
+        perception: the available depth and segmentation models; called each time.
     """
 
     state: Path
@@ -60,8 +60,8 @@ class ServerSettings:
     device: str = "auto"
     memory: str = "auto"
     weights: tuple[str, ...] = ()
-    lacks: Callable[[str], ShotError | None] = _nothing
-    perception: Callable[[], tuple[PerceptionInfo, ...]] = _nobody
+    lacks: Callable[[str], ShotError | None] = _no_lack
+    perception: Callable[[], tuple[PerceptionInfo, ...]] = _no_perception
 
     @property
     def blobs(self) -> Path:

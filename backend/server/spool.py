@@ -1,7 +1,7 @@
-"""Results that the job store could not take when they came, a file each, until it can.
+"""Results that wait for the job store, which could not be written when they were finished.
 
-They lie with the blobs, which may be on another disk than the store, and whose clean-up removes
-what nobody came back for.
+One file each beside the blobs, which may be on another disk than the store; the blobs' clean-up
+also deletes results that were never collected.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ from pathlib import Path
 
 from protocol import ProtocolError
 
-from . import frames
-from .blobs import publish, to_disk
+from . import packing
+from .blobs import move_into_place, sync_file
 
 log = logging.getLogger(__name__)
 
 
-class Spool:
-    """The waiting results of one state folder.
+class ResultSpool:
+    """The pending results of one state folder.
 
     Args:
-        folder: made when it is needed.
+        folder: created when it is needed.
 
     Attributes:
-        waiting: packed results by job; messages of a few kilobytes, their blobs are files anyway.
+        pending: packed results by job id; a few kilobytes each, since blobs are files of their own.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.waiting: dict[str, bytes] = {}
+        self.pending: dict[str, bytes] = {}
         self._folder = folder
 
     def put(self, job: str, packed: bytes) -> bool:
-        """Keep the result of a job; whether it outlasts the server, since a file could be made."""
-        self.waiting[job] = packed
+        """Hold the result of a job in memory and as a file; whether the file could be written."""
+        self.pending[job] = packed
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
                 file.write(packed)
-                to_disk(file)
-            publish(Path(file.name), self._folder / job)
+                sync_file(file)
+            move_into_place(Path(file.name), self._folder / job)
         except OSError as error:
-            log.error("the result of job %s is kept in memory alone: %s", job, error)
+            log.error("the result of job %s is kept in memory only: %s", job, error)
             return False
         return True
 
-    def found(self, job: str) -> bytes | None:
-        """The result that an earlier server left for a job; None where there is none."""
+    def load(self, job: str) -> bytes | None:
+        """The packed result that an earlier server left for a job; None if there is none."""
         try:
             packed = (self._folder / job).read_bytes()
-            frames.unpack(packed)
+            packing.unpack(packed)
         except (OSError, ProtocolError):
             return None
         return packed
 
-    def drop(self, job: str) -> bool:
-        """The store has the result now, or nobody wants it; whether there was one."""
-        with contextlib.suppress(OSError):  # clean-up finds what stays
+    def discard(self, job: str) -> bool:
+        """Delete the result of a job, if any; whether it was pending."""
+        with contextlib.suppress(OSError):  # the clean-up deletes it later
             (self._folder / job).unlink(missing_ok=True)
-        return self.waiting.pop(job, None) is not None
+        return self.pending.pop(job, None) is not None

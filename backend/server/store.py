@@ -1,6 +1,6 @@
 """The job store: every accepted request, its reply and its result, in one SQLite file.
 
-What a reply promises is on the disk before the reply leaves. Loops end and start; the file stays.
+A job is on the disk before its ``Accepted`` is sent, and survives the server's process.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from protocol.errors import ShotError
 
 from .blobs import disk_error
 from .jobs import FINAL, Job
-from .lock import hold
+from .lock import acquire
 
 FORMAT = 1
-LOCK_SECONDS = 0.2  # who looks into the file from outside must not hold up the loop for longer
+LOCK_SECONDS = 0.2  # another program that locks the file must not block the loop longer
 _COLUMNS = "id, number, client, request, kind, created, state, seq, code, sentence, fix"
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -40,8 +40,8 @@ CREATE INDEX jobs_by_state ON jobs (state);
 """
 
 
-TROUBLE = (sqlite3.Error, OSError)
-"""What a store raises when its disk is full, broken or gone."""
+STORE_ERRORS = (sqlite3.Error, OSError)
+"""What a :class:`Store` raises when its disk is full, broken or gone."""
 
 
 class StoreTooNewError(Exception):
@@ -49,7 +49,7 @@ class StoreTooNewError(Exception):
 
 
 class Store:
-    """The jobs of one state folder; it is this process's alone until :meth:`close`.
+    """The jobs of one state folder, which is locked for this process until :meth:`close`.
 
     Raises:
         StateInUseError: another server has the folder.
@@ -58,7 +58,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = hold(folder / "lock")
+        self._lock = acquire(folder / "lock")
         try:
             self._db = sqlite3.connect(
                 folder / "jobs.sqlite", isolation_level=None, timeout=LOCK_SECONDS
@@ -81,7 +81,7 @@ class Store:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def add(self, job: Job, message: bytes, reply: bytes) -> Job:
-        """Keep a new job with what was asked and answered; returns it with its number."""
+        """Insert a new job with its packed request and reply; returns it with its number."""
         cursor = self._db.execute(
             "INSERT INTO jobs (id, client, request, kind, created, state, seq, code, sentence,"
             " fix, message, reply) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -92,7 +92,7 @@ class Store:
         return replace(job, number=cursor.lastrowid)
 
     def save(self, job: Job, result: bytes | None = None) -> None:
-        """Write a job's state, and its result in the same step where there is one."""
+        """Update a job's state, and its packed result in the same statement if given."""
         self._db.execute(
             "UPDATE jobs SET state = ?, seq = ?, code = ?, sentence = ?, fix = ?,"
             " result = coalesce(?, result) WHERE id = ?",
@@ -100,29 +100,29 @@ class Store:
         )
 
     def job(self, job: str) -> Job | None:
-        """The job called ``job``."""
+        """The job with id ``job``."""
         row = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job,)).fetchone()
         return None if row is None else _job(row)
 
-    def reply_to(self, client: str, request: str) -> bytes | None:
-        """The reply that this request got when it came first; None where it is new."""
+    def stored_reply(self, client: str, request: str) -> bytes | None:
+        """The packed reply to an earlier request of the same id; None if it is new."""
         row = self._db.execute(
             "SELECT reply FROM jobs WHERE client = ? AND request = ?", (client, request)
         ).fetchone()
         return None if row is None else row[0]
 
     def message(self, job: str) -> bytes:
-        """The request of a job that exists."""
+        """The packed request of a job that exists."""
         data = self._bytes("message", job)
         assert data is not None
         return data
 
     def result(self, job: str) -> bytes | None:
-        """The result of a job, None before it is done."""
+        """The packed result of a job; None before it is done."""
         return self._bytes("result", job)
 
     def unfinished(self) -> list[Job]:
-        """Every job that something may still happen to, oldest first."""
+        """Every job that is not in a final state, oldest first."""
         marks = ", ".join("?" * len(FINAL))
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM jobs WHERE state NOT IN ({marks}) ORDER BY number",
@@ -130,8 +130,8 @@ class Store:
         )
         return [_job(row) for row in rows]
 
-    def forget_before(self, created: float) -> int:
-        """Remove finished jobs accepted before that time; returns how many."""
+    def delete_finished_before(self, created: float) -> int:
+        """Delete finished jobs accepted before that time; returns how many."""
         marks = ", ".join("?" * len(FINAL))
         cursor = self._db.execute(
             f"DELETE FROM jobs WHERE created < ? AND state IN ({marks})", (created, *FINAL)
@@ -139,7 +139,7 @@ class Store:
         return cursor.rowcount
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the file and release the folder's lock."""
         self._db.close()
         self._lock.close()
 
@@ -148,8 +148,8 @@ class Store:
         return None if row is None else row[0]
 
 
-def trouble(error: Exception) -> ShotError:
-    """What the artist is told when the store raised one of ``TROUBLE``."""
+def store_error(error: Exception) -> ShotError:
+    """The user-facing error for one of ``STORE_ERRORS``."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return ShotError(
             "disk_full",

@@ -1,6 +1,6 @@
-"""The worker processes, seen from the loop: starting, feeding, stopping and replacing them.
+"""The supervisor: starts, feeds, stops and replaces the worker processes.
 
-Nothing here waits for a worker. Whatever a worker does, or fails to do, turns into an event.
+Nothing here blocks on a worker. What a worker does, or fails to do in time, becomes an event.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .worker import ENDPOINT, TOKEN
 
 log = logging.getLogger(__name__)
 
-# A worker that ended so often with no job done in between is started again only for a new job.
-DEATHS_IN_A_ROW = 3
+# After so many exits in a row without a finished job, a worker is restarted only for a new job.
+MAX_CONSECUTIVE_EXITS = 3
 STOP_SECONDS = 1.0
-MESSAGES_IN_A_ROW = 100  # then the clients get their turn, however much is sent here
+MAX_MESSAGES_PER_CALL = 100  # so that a flood on this socket does not starve the clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
-    """A worker made a step."""
+class JobProgress:
+    """A worker made a step of its job."""
 
     job: str
     phase: str
@@ -48,15 +48,15 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A worker has a result; its blobs are in the store."""
+class JobFinished:
+    """A job has a result, whose blobs are in the blob store."""
 
     job: str
     result: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
+class JobStopped:
     """A job ended without a result."""
 
     job: str
@@ -67,13 +67,13 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaveUp:
-    """Workers of a role end as soon as they start."""
+class WorkerUnavailable:
+    """Workers of a role exit as soon as they start."""
 
     role: Role
 
 
-Event = Stepped | Finished | Stopped | GaveUp
+WorkerEvent = JobProgress | JobFinished | JobStopped | WorkerUnavailable
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,22 +84,24 @@ class _Worker:
     address: bytes = b""
     ready: bool = False
     job: str = ""
-    since: float = field(default_factory=time.monotonic)  # start, or the job's last step
-    stop_by: float | None = None
-    leaves: bool = False  # it ends with the job it has
-    phase: str = ""  # of its job
+    active_at: float = field(
+        default_factory=time.monotonic
+    )  # process start, job start or last step
+    cancel_deadline: float | None = None
+    device_failed: bool = False  # it said so; it is replaced after its job
+    phase: str = ""  # of its job; see QUIET_PHASES
 
 
 class Supervisor:
-    """One worker process a role."""
+    """Owns one worker process per role."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: ServerSettings) -> None:
         self._settings = settings
         self._workers: dict[Role, _Worker] = {}
-        self._deaths: dict[Role, int] = dict.fromkeys(ROLES, 0)
-        self._events: list[Event] = []
-        self._ending: list[subprocess.Popen[bytes]] = []  # killed, but not gone yet
-        self.device = settings.device  # as it was asked for, until a worker says what it uses
+        self._exits: dict[Role, int] = dict.fromkeys(ROLES, 0)
+        self._events: list[WorkerEvent] = []
+        self._terminating: list[subprocess.Popen[bytes]] = []  # killed, but not reaped yet
+        self.device = settings.device  # the setting, until a worker says what it uses
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -107,49 +109,49 @@ class Supervisor:
         self._endpoint = f"tcp://{HOST}:{self.socket.bind_to_random_port(f'tcp://{HOST}')}"
 
     def start(self) -> None:
-        """Start a worker for each role."""
+        """Start the worker of each role."""
         for role in ROLES:
             self._spawn(role)
 
-    def free(self, role: Role) -> bool:
-        """Whether a worker of ``role`` could take a job now."""
+    def is_idle(self, role: Role) -> bool:
+        """Whether the worker of ``role`` is ready and has no job."""
         worker = self._workers.get(role)
         return worker is not None and worker.ready and not worker.job
 
-    def want(self, role: Role) -> None:
-        """Start a worker again that was given up, because a job waits for it."""
+    def ensure_started(self, role: Role) -> None:
+        """Start the worker of ``role`` again if it was given up."""
         if role not in self._workers:
             self._spawn(role)
 
-    def give(self, role: Role, job: str, message: Any) -> None:
-        """Hand a job to the free worker of ``role``."""
+    def assign(self, role: Role, job: str, message: Any) -> None:
+        """Send a job to the idle worker of ``role``."""
         worker = self._workers[role]
         frames = protocol.encode(message, id=job)
-        worker.job, worker.phase, worker.since = job, "", time.monotonic()
+        worker.job, worker.phase, worker.active_at = job, "", time.monotonic()
         self._send(worker, frames)
 
     def cancel(self, job: str) -> None:
-        """Ask the worker of ``job`` to stop, and end it if it does not in time."""
+        """Ask the worker of ``job`` to stop; it is killed if it does not in time."""
         for worker in self._workers.values():
-            if worker.job == job and worker.stop_by is None:
-                worker.stop_by = time.monotonic() + self._settings.cancel_seconds
+            if worker.job == job and worker.cancel_deadline is None:
+                worker.cancel_deadline = time.monotonic() + self._settings.cancel_seconds
                 self._send(worker, protocol.encode(messages.Cancel(job=job)))
 
-    def events(self) -> list[Event]:
-        """What happened since the last call; also looks after hung and ended workers."""
-        for _ in range(MESSAGES_IN_A_ROW):
+    def poll_events(self) -> list[WorkerEvent]:
+        """Events since the last call; also replaces workers that hang or have exited."""
+        for _ in range(MAX_MESSAGES_PER_CALL):
             if not self.socket.poll(0):
                 break
             address, *frames = self.socket.recv_multipart()
-            self._take(address, frames)
+            self._handle_message(address, frames)
         for worker in list(self._workers.values()):
-            self._check(worker)
-        self._ending = [process for process in self._ending if process.poll() is None]
+            self._check_worker(worker)
+        self._terminating = [process for process in self._terminating if process.poll() is None]
         events, self._events = self._events, []
         return events
 
     def stop(self) -> None:
-        """End every worker; one that not even a kill ends at once is left to the system."""
+        """Terminate every worker, and kill those that do not exit in time."""
         for worker in self._workers.values():
             worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -159,7 +161,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 self._kill(worker)
             _close_pipe(worker.process)
-        for process in self._ending:
+        for process in self._terminating:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
         self._workers.clear()
@@ -187,54 +189,54 @@ class Supervisor:
                     *(f"--weights={option}" for option in self._settings.weights),
                 ],
                 env=environment,
-                stdin=subprocess.PIPE,  # never written to; it closes when the loop ends
+                stdin=subprocess.PIPE,  # never written to; it closes when the server exits
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the loop, which ends its own
+                start_new_session=True,  # Ctrl-C goes to the server, which stops its workers
             )
-        except OSError as error:  # no memory, no process or file left: it may be there next time
+        except OSError as error:  # out of memory, processes or files
             log.error("the %s worker cannot be started: %s", role, error)
-            self._lost(role, ready=False)
+            self._restart_or_give_up(role, ready=False)
             return
         self._workers[role] = _Worker(role=role, process=process, token=token.encode())
 
     def _send(self, worker: _Worker, frames: list[bytes | memoryview]) -> None:
         try:
             self.socket.send_multipart([worker.address, *frames], zmq.NOBLOCK)
-        except Exception as error:  # noqa: BLE001 - mostly it has just ended: _check sees that next
+        except Exception as error:  # noqa: BLE001 - it exited; see _check_worker
             log.info("the %s worker cannot be reached: %s", worker.role, error)
             worker.process.kill()
 
-    def _take(self, address: bytes, frames: list[bytes]) -> None:
-        worker = next((w for w in self._workers.values() if _holds(w, frames)), None)
+    def _handle_message(self, address: bytes, frames: list[bytes]) -> None:
+        worker = next((w for w in self._workers.values() if _has_token(w, frames)), None)
         if worker is None:
-            return  # a stranger, or a worker that was replaced
+            return  # not one of ours, or replaced meanwhile
         worker.address = address
         try:
             message = protocol.decode(frames[1:]).message
-        except Exception:  # its job then ends as one whose worker ended
-            log.exception("the %s worker sent what cannot be read", worker.role)
+        except Exception:  # its job then fails as worker_died
+            log.exception("the %s worker sent a message that cannot be decoded", worker.role)
             worker.process.kill()
             return
         if isinstance(message, messages.Hello):
             worker.ready, self.device = True, message.product
             return
         if isinstance(message, messages.Refusal):
-            worker.leaves = True
+            worker.device_failed = True
             return
         job = getattr(message, "job", "")
         if not job or job != worker.job:
             return
-        worker.since = time.monotonic()
+        worker.active_at = time.monotonic()
         match message:
             case messages.Progress(phase=phase, done=done, total=total, picture=picture):
                 worker.phase = phase
                 self._events.append(
-                    Stepped(job=job, phase=phase, done=done, total=total, picture=picture)
+                    JobProgress(job=job, phase=phase, done=done, total=total, picture=picture)
                 )
             case messages.State(state="cancelled" | "failed" as state):
-                self._let_go(worker)
+                self._release(worker)
                 self._events.append(
-                    Stopped(
+                    JobStopped(
                         job=job,
                         state=state,
                         code=message.code,
@@ -243,33 +245,33 @@ class Supervisor:
                     )
                 )
             case _ if type(message) in messages.RESULTS:
-                self._let_go(worker)
-                self._events.append(Finished(job=job, result=message))
+                self._release(worker)
+                self._events.append(JobFinished(job=job, result=message))
             case _:
                 log.error("the %s worker sent an unexpected message", worker.role)
 
-    def _let_go(self, worker: _Worker) -> None:
-        worker.job, worker.stop_by = "", None
-        self._deaths[worker.role] = 0
-        if worker.leaves:  # it is given no job any more, whether it is gone already or hangs
-            log.warning("the %s worker lost its device and is replaced", worker.role)
-            self._end(worker)
+    def _release(self, worker: _Worker) -> None:
+        worker.job, worker.cancel_deadline = "", None
+        self._exits[worker.role] = 0
+        if worker.device_failed:
+            log.warning("the device of the %s worker failed; it is replaced", worker.role)
+            self._discard(worker)
             self._spawn(worker.role)
 
-    def _check(self, worker: _Worker) -> None:
+    def _check_worker(self, worker: _Worker) -> None:
         now = time.monotonic()
         if worker.process.poll() is not None:
-            self._died(worker)
-        elif worker.stop_by is not None and now > worker.stop_by:
+            self._handle_exit(worker)
+        elif worker.cancel_deadline is not None and now > worker.cancel_deadline:
             log.warning("the %s worker did not stop in time and is replaced", worker.role)
-            self._end(worker)
-            self._events.append(Stopped(job=worker.job, state="cancelled"))
+            self._discard(worker)
+            self._events.append(JobStopped(job=worker.job, state="cancelled"))
             self._spawn(worker.role)
-        elif worker.job and now - worker.since > (limit := self._patience(worker)):
+        elif worker.job and now - worker.active_at > (limit := self._step_timeout(worker)):
             log.warning("the %s worker made no step and is replaced", worker.role)
-            self._end(worker)
+            self._discard(worker)
             self._events.append(
-                Stopped(
+                JobStopped(
                     job=worker.job,
                     state="failed",
                     code="stalled",
@@ -280,50 +282,50 @@ class Supervisor:
                 )
             )
             self._spawn(worker.role)
-        elif not worker.ready and now - worker.since > self._settings.start_seconds:
-            log.warning("the %s worker did not get ready and is ended", worker.role)
+        elif not worker.ready and now - worker.active_at > self._settings.start_seconds:
+            log.warning("the %s worker did not get ready and is killed", worker.role)
             worker.process.kill()
 
-    def _patience(self, worker: _Worker) -> float:
+    def _step_timeout(self, worker: _Worker) -> float:
         stall, quiet = self._settings.stall_seconds, self._settings.quiet_seconds
         return max(stall, quiet) if worker.phase in QUIET_PHASES else stall
 
-    def _died(self, worker: _Worker) -> None:
+    def _handle_exit(self, worker: _Worker) -> None:
         code = worker.process.returncode
-        log.warning("the %s worker ended by itself (%s)", worker.role, _why(code))
+        log.warning("the %s worker exited by itself (%s)", worker.role, _exit_reason(code))
         _close_pipe(worker.process)
         del self._workers[worker.role]
         if worker.job:
             self._events.append(
-                Stopped(
+                JobStopped(
                     job=worker.job,
                     state="failed",
                     code="worker_died",
-                    sentence=f"The process that worked on this job ended ({_why(code)}).",
+                    sentence=f"The process that worked on this job ended ({_exit_reason(code)}).",
                     fix="Try again; if it happens again, use a smaller photo or fewer frames.",
                 )
             )
-        self._lost(worker.role, ready=worker.ready)
+        self._restart_or_give_up(worker.role, ready=worker.ready)
 
-    def _lost(self, role: Role, *, ready: bool) -> None:
-        self._deaths[role] += 1
-        if self._deaths[role] < DEATHS_IN_A_ROW:
+    def _restart_or_give_up(self, role: Role, *, ready: bool) -> None:
+        self._exits[role] += 1
+        if self._exits[role] < MAX_CONSECUTIVE_EXITS:
             self._spawn(role)
         elif not ready:
-            self._events.append(GaveUp(role=role))
+            self._events.append(WorkerUnavailable(role=role))
 
-    def _end(self, worker: _Worker) -> None:
+    def _discard(self, worker: _Worker) -> None:
         self._kill(worker)
         _close_pipe(worker.process)
         del self._workers[worker.role]
 
     def _kill(self, worker: _Worker) -> None:
-        # Not waited for: a process that hangs inside the system ends when that lets it.
+        # Not waited for: a process inside a system call exits only when that returns.
         worker.process.kill()
-        self._ending.append(worker.process)
+        self._terminating.append(worker.process)
 
 
-def _holds(worker: _Worker, frames: list[bytes]) -> bool:
+def _has_token(worker: _Worker, frames: list[bytes]) -> bool:
     return len(frames) > 1 and hmac.compare_digest(worker.token, frames[0])
 
 
@@ -332,5 +334,5 @@ def _close_pipe(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _why(code: int) -> str:
+def _exit_reason(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,8 +1,8 @@
-"""Uploads of blobs, which may break off and go on.
+"""Resumable uploads of blobs in chunks.
 
-What comes is hashed as it comes. Only two things take long, the hash of what an earlier server had
-received and the wait for the disk at the end; they are done elsewhere, and who waits for them is
-answered when they are done.
+Chunks are hashed as they arrive. Two things are slow: hashing what an earlier server had received,
+and fsync at the end. They are scheduled on the disk thread, and the reply is sent once they are
+complete.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 from protocol.errors import ShotError
 
-from .background import Later, at_once
-from .blobs import Blobs, disk_error, publish, to_disk
-from .internal import internal
+from .blobs import Blobs, disk_error, move_into_place, sync_file
+from .disk_thread import Schedule, run_now
+from .errors import internal_error
 
 READ_BYTES = 1 << 20
-OPEN_UPLOADS = 64
-IDLE_SECONDS = 60.0  # a sender this silent is taken to be gone, where another needs its place
+MAX_OPEN_UPLOADS = 64
+IDLE_SECONDS = 60.0  # an upload this silent may be dropped for a new one
 
 
 class _Hash(Protocol):
@@ -36,17 +36,17 @@ class _Hash(Protocol):
 class _Upload:
     size: int
     received: int = 0
-    digest: _Hash = field(default_factory=hashlib.sha256)  # of what was received
-    heard: float = field(default_factory=time.monotonic)
-    busy: bool = False  # its hash is being read, or it is on its way to the disk
+    digest: _Hash = field(default_factory=hashlib.sha256)  # of the bytes received
+    active_at: float = field(default_factory=time.monotonic)
+    busy: bool = False  # a call for it runs in the disk thread
 
 
 class Uploads:
-    """Blobs on their way in. Only the server's loop has one.
+    """The uploads in progress; used by the server's loop only.
 
     Args:
-        later: does what takes long; whoever waits for that gets ``None`` first, and is told by
-            :meth:`done`.
+        schedule: runs slow calls. Methods that need one return ``None``, and :meth:`completed`
+            gives the outcome.
     """
 
     def __init__(
@@ -55,24 +55,24 @@ class Uploads:
         blob_bytes: int,
         *,
         idle_seconds: float = IDLE_SECONDS,
-        later: Later = at_once,
+        schedule: Schedule = run_now,
     ) -> None:
         self.blobs = blobs
         self.limit = blob_bytes
         self._idle_seconds = idle_seconds
-        self._later = later
+        self._schedule = schedule
         self._open: dict[str, _Upload] = {}
         self._done: dict[str, ShotError | None] = {}
 
     def offer(self, sha256: str, size: int) -> int | None:
-        """Bytes that are here already; opens the upload where some are missing.
+        """Open an upload, unless the blob is complete.
 
         Returns:
-            ``None`` where that takes a while: see :meth:`done`.
+            The bytes held already; ``None`` if :meth:`completed` will tell.
 
         Raises:
-            ShotError: it is too large for the server, or for what its disk has left beside the
-                other uploads; too many of those are open; or the name is no hash.
+            ShotError: larger than the limit or than the free space beside the other uploads, too
+                many open uploads, or an invalid hash.
         """
         have = self.blobs.size(sha256)
         if have is not None:
@@ -86,28 +86,28 @@ class Uploads:
             )
         upload = self._open.get(sha256)
         if upload is not None and upload.busy:
-            upload.heard = time.monotonic()
+            upload.active_at = time.monotonic()
             return None
-        received = self._on_disk(sha256)
+        received = self._partial_size(sha256)
         if received > size:
             self.blobs.partial(sha256).unlink()
             received, upload = 0, None
-        self._check_room(sha256, size, size - received)
+        self._check_space(sha256, size, size - received)
         if upload is None or upload.received != received:
             upload = _Upload(size=size)
-        upload.size, upload.heard = size, time.monotonic()
+        upload.size, upload.active_at = size, time.monotonic()
         self._open[sha256] = upload
-        return self._go_on(sha256, upload, received)
+        return self._advance(sha256, upload, received)
 
     def add(self, sha256: str, offset: int, data: memoryview) -> int | None:
-        """Append a chunk; one that does not fit on the end is left out.
+        """Append a chunk; one that does not start where the last ended is ignored.
 
         Returns:
-            The bytes held; ``None`` where that takes a while: see :meth:`done`.
+            The bytes held; ``None`` if :meth:`completed` will tell.
 
         Raises:
             ShotError: not offered, longer than offered, wrong hash at the end, or disk full. After
-                a wrong hash nothing is kept.
+                a wrong hash the bytes are deleted.
         """
         if (have := self.blobs.size(sha256)) is not None:
             return have
@@ -116,12 +116,12 @@ class Uploads:
                 "not_offered", "A chunk came before its file was offered.", "Send the file again."
             )
         upload = self._open[sha256]
-        upload.heard = time.monotonic()
+        upload.active_at = time.monotonic()
         if upload.busy:
             return None
-        if (held := self._on_disk(sha256)) != upload.received:  # clean-up took it away
+        if (held := self._partial_size(sha256)) != upload.received:  # the clean-up deleted it
             upload.received, upload.digest = 0, hashlib.sha256()
-            return self._go_on(sha256, upload, held)
+            return self._advance(sha256, upload, held)
         if offset != upload.received or not len(data):
             return upload.received
         size, received = upload.size, upload.received + len(data)
@@ -139,88 +139,88 @@ class Uploads:
             raise disk_error(error, size) from error
         upload.digest.update(data)
         upload.received = received
-        return self._go_on(sha256, upload, received)
+        return self._advance(sha256, upload, received)
 
-    def done(self) -> list[tuple[str, ShotError | None]]:
-        """What took a while and is done since the last call: its name, and why it failed if so."""
+    def completed(self) -> list[tuple[str, ShotError | None]]:
+        """Uploads whose scheduled call ended since the last time: hash, and the error if any."""
         done, self._done = self._done, {}
         return list(done.items())
 
     def received(self, sha256: str) -> int:
-        """Bytes held of a blob, all of it or a part."""
+        """Bytes held of a blob, complete or partial."""
         if (have := self.blobs.size(sha256)) is not None:
             return have
         return self._open[sha256].received if sha256 in self._open else 0
 
-    def _go_on(self, sha256: str, upload: _Upload, held: int) -> int | None:
-        """Hash what is held and unknown, bring what is whole to the disk; say how far it is."""
+    def _advance(self, sha256: str, upload: _Upload, held: int) -> int | None:
+        """Hash what is not hashed yet and store a complete upload; returns the bytes held."""
         partial, path = self.blobs.partial(sha256), self.blobs.path(sha256)
 
-        def hashed(value: Any, error: Exception | None) -> None:
+        def on_hashed(value: Any, error: Exception | None) -> None:
             upload.busy = False
             if error is not None:
-                self._end(sha256, upload, error)
+                self._finish(sha256, upload, error)
                 return
             upload.received, upload.digest = value
             if upload.received < upload.size:
                 self._done[sha256] = None
             else:
-                settle()
+                store()
 
-        def settle() -> None:
+        def store() -> None:
             if upload.digest.hexdigest() != sha256:
-                self._end(sha256, upload, _wrong_hash(upload.size))
+                self._finish(sha256, upload, _wrong_hash(upload.size))
                 return
             upload.busy = True
-            self._later(lambda: _to_blob(partial, path), settled)
+            self._schedule(lambda: _store_file(partial, path), on_stored)
 
-        def settled(_: Any, error: Exception | None) -> None:
+        def on_stored(_: Any, error: Exception | None) -> None:
             upload.busy = False
-            self._end(sha256, upload, error)
+            self._finish(sha256, upload, error)
 
         if held != upload.received:
             upload.busy = True
-            self._later(lambda: _digest_of(partial), hashed)
+            self._schedule(lambda: _digest_of(partial), on_hashed)
         elif held == upload.size:
-            settle()
+            store()
         if upload.busy:
             return None
         if (failed := self._done.pop(sha256, None)) is not None:
             raise failed
         return upload.received
 
-    def _end(self, sha256: str, upload: _Upload, error: Exception | None) -> None:
-        told: ShotError | None = None
+    def _finish(self, sha256: str, upload: _Upload, error: Exception | None) -> None:
+        failure: ShotError | None = None
         if isinstance(error, ShotError):
-            told = error
+            failure = error
         elif isinstance(error, OSError):
-            told = disk_error(error, upload.size)
+            failure = disk_error(error, upload.size)
         elif error is not None:
-            told = internal(error, f"storing the file {sha256[:12]}")
-        if told is not None:
+            failure = internal_error(error, f"storing the file {sha256[:12]}")
+        if failure is not None:
             with contextlib.suppress(OSError):
                 self.blobs.partial(sha256).unlink(missing_ok=True)
         self._open.pop(sha256, None)
-        self._done[sha256] = told
+        self._done[sha256] = failure
 
-    def _check_room(self, sha256: str, size: int, missing: int) -> None:
+    def _check_space(self, sha256: str, size: int, missing: int) -> None:
         others = {name: one for name, one in self._open.items() if name != sha256}
-        gone = time.monotonic() - self._idle_seconds
-        active = [one for one in others.values() if one.busy or one.heard > gone]
-        if len(active) >= OPEN_UPLOADS:
+        idle_since = time.monotonic() - self._idle_seconds
+        active = [one for one in others.values() if one.busy or one.active_at > idle_since]
+        if len(active) >= MAX_OPEN_UPLOADS:
             raise ShotError(
                 "uploads",
                 f"{len(active)} files are on their way to the server, more it does not take.",
                 "Wait until some have arrived, then try again.",
             )
-        # What was promised to others is not free, though it is not written yet either.
+        # Space offered to other uploads is reserved, though not written yet.
         if missing > self.blobs.free_bytes() - sum(one.size - one.received for one in active):
             raise disk_error(OSError(errno.ENOSPC, ""), size)
-        if len(others) >= OPEN_UPLOADS:  # what it sent so far stays on the disk
+        if len(others) >= MAX_OPEN_UPLOADS:  # the bytes of a dropped upload stay on the disk
             idle = [name for name, one in others.items() if not one.busy]
-            del self._open[min(idle, key=lambda name: others[name].heard)]
+            del self._open[min(idle, key=lambda name: others[name].active_at)]
 
-    def _on_disk(self, sha256: str) -> int:
+    def _partial_size(self, sha256: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             return self.blobs.partial(sha256).stat().st_size
         return 0
@@ -231,7 +231,7 @@ class Uploads:
 
 
 def _digest_of(path: Path) -> tuple[int, _Hash]:
-    """Bytes of a file, none where it is gone, and their hash."""
+    """Size of a file (0 if it is missing) and its hash."""
     digest, received = hashlib.sha256(), 0
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
@@ -240,10 +240,10 @@ def _digest_of(path: Path) -> tuple[int, _Hash]:
     return received, digest
 
 
-def _to_blob(partial: Path, path: Path) -> None:
+def _store_file(partial: Path, path: Path) -> None:
     with partial.open("ab") as file:
-        to_disk(file)
-    publish(partial, path)
+        sync_file(file)
+    move_into_place(partial, path)
 
 
 def _wrong_hash(size: int) -> ShotError:

@@ -1,4 +1,4 @@
-"""What is checked before a job is queued. Imports no torch: a refusal costs milliseconds."""
+"""Validation of job requests before they are queued. Imports no torch; takes milliseconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CELLS = 1024
 Reference = Blob | ArrayBlob
 
 
-def refusal(
+def validation_error(
     message: Any,
     *,
     engines: Sequence[EngineInfo],
@@ -27,10 +27,10 @@ def refusal(
     blobs: Blobs,
     lacks: Callable[[str], ShotError | None],
 ) -> messages.Error | None:
-    """Why ``message`` cannot become a job, or None.
+    """The error reply to a request that cannot become a job; None if it can.
 
     Args:
-        lacks: what an engine lacks now, by its name.
+        lacks: the error for missing weights of an engine, by its name; None if it can run.
     """
     try:
         match message:
@@ -38,16 +38,14 @@ def refusal(
                 _check_shot(shot, engines, limits)
                 if (lack := lacks(shot.engine)) is not None:
                     raise lack
-            case messages.PreviewRequest(
-                shot=shot
-            ):  # a control is made without the engine's weights
+            case messages.PreviewRequest(shot=shot):  # a preview needs no weights
                 _check_shot(shot, engines, limits)
             case messages.SegmentRequest():
                 _check_scene(message.scene, limits)
                 _check_clicks(message)
                 _check_previous(message.previous)
             case _:
-                pass  # a photo's own numbers are judged where it is decoded, in the worker
+                pass  # the photo itself is checked where it is decoded, in the worker
         return _missing(_references(message), limits, blobs)
     except ProtocolError as error:
         return messages.Error(
@@ -76,7 +74,7 @@ def _missing(
 ) -> messages.Error | None:
     absent: list[str] = []
     for reference in references:
-        have = blobs.size(reference.sha256)  # refuses what is no hash
+        have = blobs.size(reference.sha256)  # raises for an invalid hash
         if reference.size > limits.blob_bytes:
             raise _too_large("A file", reference.size, limits.blob_bytes, "bytes")
         if have is None:
@@ -98,14 +96,14 @@ def _missing(
 
 
 def _check_scene(scene: messages.Scene, limits: Limits) -> None:
-    height, width = _plane(scene.image, "uint8", "the scene's image", (3,))
-    if _plane(scene.depth, "float32", "the scene's depth") != (height, width):
+    height, width = _check_array(scene.image, "uint8", "the scene's image", (3,))
+    if _check_array(scene.depth, "float32", "the scene's depth") != (height, width):
         raise ProtocolError("field", "the scene's image and depth have different sizes.")
     if height * width > limits.pixels:
         raise _too_large("The photo", height * width, limits.pixels, "pixels")
 
 
-def _plane(
+def _check_array(
     reference: ArrayBlob, dtype: str, name: str, rest: tuple[int, ...] = ()
 ) -> tuple[int, int]:
     fits = (
@@ -127,7 +125,7 @@ def _check_shot(shot: messages.ShotMessage, engines: Sequence[EngineInfo], limit
     for problem in rules.problems(shot, limits):
         raise problem
     _check_scene(shot.scene, limits)
-    _plane(shot.instance_map, "int32", "the instance map")
+    _check_array(shot.instance_map, "int32", "the instance map")
     frames = len(shot.camera_from_world)
     engine = base.find(shot.engine, engines)
     least = engine.least_frames or engine.num_frames

@@ -1,15 +1,15 @@
-"""A worker process: takes one job at a time from the server's loop and does the heavy work.
+"""A worker process: runs one job at a time for the server, with torch and the models.
 
-Started by the loop as ``python -m backend.server.worker``, with the address of the loop's second
-socket and a random token in the environment. It speaks the wire's own messages: a request whose id
-is the job comes in; progress, then a result or a state go out; a cancel may come in at any time and
-is looked for at every step. Each message out carries the token in a frame of its own. A worker that
-is ready says hello: its role, and what it computes on. One whose device can be used no more says so
-with a refusal before it tells how its job went, and ends: only a new process gets a new context.
+Started by the supervisor as ``python -m backend.server.worker``, with the endpoint of the server's
+second socket and a random token in the environment. It uses the messages of the wire protocol: a
+request whose id is the job's comes in; progress, then a result or a state go out; a cancel may come
+in at any time and is polled at every step. Each message out carries the token in its first frame. A
+worker that is ready sends ``Hello`` with its role and device. One whose device fails sends a
+``Refusal`` before the state of its job, and exits: only a new process gets a new CUDA context.
 
-The handlers module holds ``start(resources)``, which says in words what it computes on,
-``warm_up()``, ``run(message, *, job, blobs, on_step)`` and ``fit()``, whether this process can do
-another job. ``on_step`` may raise ``Cancelled``.
+The handlers module has ``start(resources)``, which returns the device in words, ``warm_up()``,
+``run(message, *, job, blobs, on_step)`` and ``fit()``, whether this process can run another job.
+``on_step`` may raise ``Cancelled``.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from backend.weights.search import Search
 from protocol import ShotError, messages
 
 from .blobs import Blobs, disk_error
-from .internal import internal
+from .errors import internal_error
 
 ENDPOINT = "LEVITOR_WORKER_ENDPOINT"
 TOKEN = "LEVITOR_WORKER_TOKEN"
-DEVICE_LOST = 75  # the exit code of "try again later"
+EXIT_DEVICE_FAILED = 75  # EX_TEMPFAIL
 
 log = logging.getLogger(__name__)
 
 
-class Line:
-    """The worker's end of the socket to the loop."""
+class ServerConnection:
+    """The worker's DEALER socket to the server."""
 
     def __init__(self, endpoint: str, token: str) -> None:
         self._token = token.encode()
@@ -55,20 +55,20 @@ class Line:
         self._socket.connect(endpoint)
 
     def send(self, message: Any) -> None:
-        """Tell the loop."""
+        """Send a message to the server."""
         self._socket.send_multipart([self._token, *protocol.encode(message)])
 
     def close(self) -> None:
-        """Wait for what was sent to leave, a second at most."""
+        """Close the socket; waits up to a second for sent messages to leave."""
         self._socket.close(linger=1000)
         zmq.Context.instance().term()
 
     def receive(self) -> protocol.Envelope:
-        """Wait for the loop's next message."""
+        """Wait for the server's next message."""
         return protocol.decode(self._socket.recv_multipart())
 
-    def cancelled(self, job: str) -> bool:
-        """Whether the loop asked for ``job`` to stop; never waits."""
+    def is_cancelled(self, job: str) -> bool:
+        """Whether the server has cancelled ``job``; never waits."""
         found = False
         while self._socket.poll(0):
             message = self.receive().message
@@ -76,44 +76,48 @@ class Line:
         return found
 
 
-def run_job(line: Line, handlers: ModuleType, blobs: Blobs, job: str, message: Any) -> bool:
-    """Do one job and tell the loop how it went; nothing it raises gets out.
+def run_job(
+    connection: ServerConnection, handlers: ModuleType, blobs: Blobs, job: str, message: Any
+) -> bool:
+    """Run one job and send its result or its final state; never raises.
 
-    A result is told once it is on the disk. That of a click is told before: its ten small files
-    take the disk longer than the network takes, and a click is soon made again.
+    A result is sent once its blobs are synced to the disk. That of a click is sent before: syncing
+    its ten small files takes longer than the network, and a click is easily made again.
 
     Returns:
-        Whether this process can do another job.
+        Whether this process can run another job.
     """
 
     def on_step(phase: str, done: int, total: int, picture: Any = None) -> None:
-        line.send(
+        connection.send(
             messages.Progress(job=job, seq=0, phase=phase, done=done, total=total, picture=picture)
         )
-        if line.cancelled(job):
+        if connection.is_cancelled(job):
             raise Cancelled
 
-    hasty = isinstance(message, messages.SegmentRequest)
+    publish_early = isinstance(message, messages.SegmentRequest)
     try:
         result = handlers.run(message, job=job, blobs=blobs, on_step=on_step)
-        if not hasty:
-            blobs.settle()
-        line.send(result)
+        if not publish_early:
+            blobs.sync()
+        connection.send(result)
     except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
         broken = is_broken_device(error) or not handlers.fit()
         if broken:
-            line.send(messages.Refusal(code="device", sentence="The device can be used no more."))
-        line.send(_report(job, error, broken))
+            connection.send(
+                messages.Refusal(code="device", sentence="The device can be used no more.")
+            )
+        connection.send(_failure_state(job, error, broken))
         if broken:
             return False
     try:
-        blobs.settle()
+        blobs.sync()
     except ShotError as error:
-        log.warning("the files of job %s may not outlast a power cut: %s", job, error)
+        log.warning("the files of job %s may be lost in a power failure: %s", job, error)
     return True
 
 
-def _report(job: str, error: Exception, broken: bool) -> messages.State:
+def _failure_state(job: str, error: Exception, broken: bool) -> messages.State:
     def failed(code: str, sentence: str, fix: str) -> messages.State:
         return messages.State(job=job, seq=0, state="failed", code=code, sentence=sentence, fix=fix)
 
@@ -134,26 +138,26 @@ def _report(job: str, error: Exception, broken: bool) -> messages.State:
         log.warning("job %s ran out of memory: %s", job, error)
         return failed(
             "out_of_memory",
-            _what_memory(str(error)),
+            _out_of_memory_sentence(str(error)),
             "Use a smaller photo or fewer frames, or close other programs.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = disk_error(error, 0)
         return failed(full.code, full.sentence, full.fix)
-    unforeseen = internal(error, f"doing job {job}")
+    unforeseen = internal_error(error, f"running job {job}")
     return failed(unforeseen.code, unforeseen.sentence, unforeseen.fix)
 
 
-def _what_memory(said: str) -> str:
-    """The sentence for an allocation that failed; libraries say the bytes amid much else."""
+def _out_of_memory_sentence(said: str) -> str:
+    """The sentence for an allocation that failed, with the bytes that its error names."""
     if found := re.search(r"(\d+) bytes", said):
         size = int(found[1]) / 1e9
         return f"The memory was not enough for this job: {size:.1f} GB more were needed at once."
     return f"The memory was not enough for this job{f': {said:.200}' if said else '.'}"
 
 
-def _end_with_parent() -> None:
-    """End this process when the loop is gone, however it went: the pipe it holds then closes."""
+def _exit_with_server() -> None:
+    """Exit when the server is gone, however it ended: its end of the stdin pipe closes then."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
@@ -163,7 +167,7 @@ def _end_with_parent() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve jobs until the loop ends."""
+    """Run jobs until the server exits."""
     parser = argparse.ArgumentParser(prog="backend.server.worker")
     parser.add_argument("--role", required=True)
     parser.add_argument("--blobs", required=True, type=Path)
@@ -172,10 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory", default="auto")
     parser.add_argument("--weights", action="append", default=[])
     options = parser.parse_args(arguments)
-    _end_with_parent()
+    _exit_with_server()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {options.role}: %(message)s")
-    line = Line(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
-    blobs = Blobs(options.blobs, settles=True)
+    connection = ServerConnection(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
+    blobs = Blobs(options.blobs, deferred_sync=True)
     handlers = importlib.import_module(options.handlers)
     try:
         weights = Search.here(options.weights).require
@@ -187,18 +191,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 cache=options.blobs.parent / "perception",
             )
         )
-    except ShotError as error:  # it was right when the server started
+    except ShotError as error:  # the device or weights changed after the server checked them
         log.error("%s", error)
         return 1
     handlers.warm_up()
-    line.send(messages.Hello(client=options.role, product=device))
+    connection.send(messages.Hello(client=options.role, product=device))
     while True:
-        envelope = line.receive()
+        envelope = connection.receive()
         if type(envelope.message) not in messages.JOB_REQUESTS:
             continue
-        if not run_job(line, handlers, blobs, envelope.id, envelope.message):
-            line.close()
-            os._exit(DEVICE_LOST)  # CUDA's own end may hang now
+        if not run_job(connection, handlers, blobs, envelope.id, envelope.message):
+            connection.close()
+            os._exit(EXIT_DEVICE_FAILED)  # CUDA's own clean-up may hang now
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from backend.server.blobs import RESERVE_BYTES, Blobs
-from backend.server.spool import Spool
+from backend.server.spool import ResultSpool
 from backend.server.uploads import Uploads
 from blender_addon.core.jobs import TaskFinished
 from protocol import ShotError, content, messages
@@ -184,11 +184,11 @@ def test_the_artist_reads_in_the_row_what_her_result_waits_for(disk, make_server
 
 def test_a_result_is_kept_in_memory_where_no_file_can_be_made_either(tmp_path):
     (tmp_path / "results").touch()  # a file stands where its folder should be
-    spool = Spool(tmp_path / "results")
+    spool = ResultSpool(tmp_path / "results")
     assert not spool.put("job", b"result")
-    assert spool.waiting == {"job": b"result"}
-    assert spool.found("job") is None
-    assert spool.drop("job")
+    assert spool.pending == {"job": b"result"}
+    assert spool.load("job") is None
+    assert spool.discard("job")
 
 
 @pytest.fixture

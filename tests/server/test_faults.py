@@ -13,7 +13,7 @@ import zmq
 
 import protocol
 from backend.engines.base import LOADING, QUIET_PHASES
-from backend.server.worker import DEVICE_LOST, ENDPOINT, TOKEN
+from backend.server.worker import ENDPOINT, EXIT_DEVICE_FAILED, TOKEN
 from protocol import messages
 from tests.server.support import HERE, PATIENCE, ROOT, scripted_shot, wait_for
 
@@ -147,7 +147,7 @@ def test_a_worker_whose_device_failed_ends_by_itself(tmp_path):
             loop.send_multipart(
                 [address, *protocol.encode(messages.RenderRequest(shot=script), id="j")]
             )
-            assert worker.wait(PATIENCE) == DEVICE_LOST
+            assert worker.wait(PATIENCE) == EXIT_DEVICE_FAILED
         kinds = [type(protocol.decode(loop.recv_multipart()[2:]).message) for _ in range(3)]
         assert kinds == [messages.Progress, messages.Refusal, messages.State]
 

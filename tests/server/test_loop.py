@@ -47,18 +47,18 @@ PLACES = {
     "reply": lambda server: (server, "_reply"),
     "encode": lambda server: (protocol, "encode"),
     "send": lambda server: (zmq.Socket, "send_multipart", server._socket),
-    "push": lambda server: (server._desk, "_push"),
+    "publish": lambda server: (server._jobs, "_publish"),
     "receive from workers": lambda server: (zmq.Socket, "recv_multipart", server._workers.socket),
     "send to workers": lambda server: (zmq.Socket, "send_multipart", server._workers.socket),
-    "worker events": lambda server: (server._workers, "events"),
-    "look after workers": lambda server: (server._workers, "_check"),
-    "take an event in": lambda server: (server._desk, "happened"),
-    "end a job": lambda server: (server._desk, "_finish"),
-    "store files": lambda server: (server._uploads, "done"),
-    "dispatch": lambda server: (server._desk, "dispatch"),
-    "begin a job": lambda server: (server._desk, "_begin"),
+    "worker events": lambda server: (server._workers, "poll_events"),
+    "check workers": lambda server: (server._workers, "_check_worker"),
+    "handle an event": lambda server: (server._jobs, "handle_event"),
+    "finish a job": lambda server: (server._jobs, "_finish"),
+    "complete an upload": lambda server: (server._uploads, "completed"),
+    "dispatch": lambda server: (server._jobs, "dispatch"),
+    "start a job": lambda server: (server._jobs, "_start"),
     "write the store": lambda server: (server._store, "save"),
-    "clean": lambda server: (server._desk, "clean"),
+    "delete what expired": lambda server: (server._jobs, "delete_expired"),
 }
 
 
@@ -66,8 +66,8 @@ PLACES = {
 def test_whatever_raises_in_the_loop_clients_are_answered_and_later_jobs_run(
     place, make_server_here, connect, monkeypatch
 ):
-    monkeypatch.setattr(app, "TROUBLE_SECONDS", 0.05)
-    monkeypatch.setattr(app, "CLEAN_SECONDS", 0.0)
+    monkeypatch.setattr(app, "ERROR_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(app, "CLEANUP_SECONDS", 0.0)
     server = make_server_here("--cancel-seconds", "0.5", "--stall-seconds", "5")
     peer = connect(server)
     peer.submit()  # its files are there from now on

@@ -5,7 +5,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from backend.server.settings import ServerSettings
-from backend.server.supervisor import GaveUp, Supervisor
+from backend.server.supervisor import Supervisor, WorkerUnavailable
 from protocol.messages import Limits
 from tests.server.support import PATIENCE
 
@@ -36,11 +36,14 @@ def stranger(supervisor):
 
 def test_workers_that_cannot_be_started_are_given_up_and_tried_again_when_wanted(supervisor):
     supervisor.start()
-    assert supervisor.events() == [GaveUp(role="interactive"), GaveUp(role="render")]
-    assert supervisor.events() == []
-    supervisor.want("render")
-    assert supervisor.events() == [GaveUp(role="render")]
-    assert not supervisor.free("render")
+    assert supervisor.poll_events() == [
+        WorkerUnavailable(role="interactive"),
+        WorkerUnavailable(role="render"),
+    ]
+    assert supervisor.poll_events() == []
+    supervisor.ensure_started("render")
+    assert supervisor.poll_events() == [WorkerUnavailable(role="render")]
+    assert not supervisor.is_idle("render")
 
 
 def test_300_messages_take_three_calls_so_that_the_clients_get_their_turn(supervisor, stranger):
@@ -48,7 +51,7 @@ def test_300_messages_take_three_calls_so_that_the_clients_get_their_turn(superv
         stranger.send(b"no token")
     for _ in range(3):
         assert supervisor.socket.poll(MILLISECONDS)
-        assert supervisor.events() == []
+        assert supervisor.poll_events() == []
 
 
 def test_a_frame_of_a_byte_too_many_costs_its_sender_the_connection(supervisor, stranger):

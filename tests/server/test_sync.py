@@ -35,7 +35,7 @@ def do(message, blobs, order):
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
-    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path, settles=True), order)
+    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path, deferred_sync=True), order)
     assert order == ["disk"] * 4 + ["done"]  # two files, and the two folders they lie in
 
 
@@ -44,7 +44,7 @@ def test_a_click_is_told_first_and_its_files_are_there(tmp_path, order):
     click = messages.SegmentRequest(
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
-    blobs = Blobs(tmp_path, settles=True)
+    blobs = Blobs(tmp_path, deferred_sync=True)
     do(click, blobs, order)
     assert order == ["done"] + ["disk"] * 4
     assert Blobs(tmp_path).get(content.sha256(b"two")) == b"two"
@@ -59,18 +59,22 @@ def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monk
     click = messages.SegmentRequest(
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
-    do(click, Blobs(tmp_path, settles=True), order)
+    do(click, Blobs(tmp_path, deferred_sync=True), order)
     assert order == ["done"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path / "new", settles=True), order)
+    do(
+        messages.RenderRequest(shot=scripted_shot()),
+        Blobs(tmp_path / "new", deferred_sync=True),
+        order,
+    )
     assert order == ["done", "failed"]
 
 
 def test_what_was_cleaned_up_meanwhile_needs_no_disk(tmp_path, order):
-    blobs = Blobs(tmp_path, settles=True)
+    blobs = Blobs(tmp_path, deferred_sync=True)
     blobs.put(b"one")
     blobs.path(content.sha256(b"one")).unlink()
-    blobs.settle()
+    blobs.sync()
     assert order == ["disk"]  # its folder
     with pytest.raises(ShotError):
         blobs.get(content.sha256(b"one"))

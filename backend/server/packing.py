@@ -1,4 +1,4 @@
-"""A message as one piece of bytes, for the store: its wire frames, each with its length."""
+"""A message as one byte string for the job store: its wire frames, each after its length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LENGTH = struct.Struct("<Q")
 
 
 def pack(message: Any) -> bytes:
-    """The bytes that :func:`unpack` reads."""
+    """Serialise a message; :func:`unpack` reads it."""
     parts: list[bytes] = []
     for frame in protocol.encode(message):
         parts += [_LENGTH.pack(len(frame)), bytes(frame)]
@@ -20,7 +20,7 @@ def pack(message: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The message in ``data``; raises :class:`ProtocolError` where it is damaged or too new."""
+    """The message in ``data``; raises :class:`ProtocolError` if it is damaged or too new."""
     frames: list[memoryview] = []
     view, position = memoryview(data), 0
     while position < len(data):
