@@ -10,7 +10,18 @@ from collections.abc import Sequence
 
 from backend.cli.console import print_anything
 
-COMMANDS = ("serve", "lift", "render", "control", "export", "weights", "doctor", "demo", "bench")
+COMMANDS = (
+    "serve",
+    "lift",
+    "render",
+    "control",
+    "export",
+    "data",
+    "weights",
+    "doctor",
+    "demo",
+    "bench",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

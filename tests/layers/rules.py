@@ -275,6 +275,28 @@ ZONES = (
     ),
     Zone(name="scene files", files=("backend/files/scene.py",), libraries=NUMPY, banned=PURE),
     Zone(
+        name="shots as a dataset",
+        files=("backend/datasets/shots.py",),
+        libraries=TENSORS,
+        own=(
+            "backend.contracts",
+            "backend.convert",
+            "backend.datasets",
+            "backend.files",
+            "backend.pixels",
+            "backend.sources",
+            "protocol",
+        ),
+        banned=PURE,
+    ),
+    Zone(
+        name="datasets",
+        files=("backend/datasets/*",),
+        libraries=TENSORS | {"PIL", "av", "cv2"},
+        own=("backend.contracts", "backend.datasets", "protocol"),
+        banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
+    ),
+    Zone(
         name="the server's job states",
         files=("backend/server/jobs.py",),
         own=("protocol",),

@@ -1,0 +1,1 @@
+"""Readers of annotated videos, one file a format: what training and evaluation look at."""
