@@ -1,4 +1,4 @@
-"""The values that flow through the backend, one frozen dataclass for each arrow of the design.
+"""The dataclasses that the stages of the backend pass to each other, all of them frozen.
 
 Legend
     F frames, N moving instances, P points, H x W pixels
@@ -7,7 +7,7 @@ Legend
     pixels    (x, y), centre of the first one at (0.5, 0.5); sizes are (height, width)
     depth     z along the optical axis in scene units, float32, positive
     images    float32 (3, H, W) in [0, 1], sRGB
-    instances int32; 0 background, moving ones 1..N, static ones after them, -1 "nothing here"
+    instances int32; 0 background, moving ones 1..N, static ones after them; -1 is an empty pixel
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from torch import Tensor
 
 from backend.cancelled import Cancelled as Cancelled
 
-if TYPE_CHECKING:  # it is made of the values below
+if TYPE_CHECKING:  # it imports this module
     from backend.geometry.fit import Fit
 
 Scalar = str | int | float | bool
 OnStep = Callable[..., None]
-"""Called with (done, total) after every step; may raise :class:`Cancelled`. An engine that has one
-also hands on ``preview``: a function that gives ``(F, 3, h, w)`` in [0, 1], small and rough. With a
-``phase`` no step was made: it names what comes next, where that takes long."""
+"""Called with (done, total) after every step; may raise :class:`Cancelled`. An engine may also pass
+``preview``, a function that returns ``(F, 3, h, w)`` in [0, 1], small and rough. With ``phase`` no
+step was made: it names the long operation that starts now."""
 
 
 class Frames(Protocol):
-    """``(F, 3, H, W)`` float32 frames in [0, 1] that are made when they are asked for."""
+    """``(F, 3, H, W)`` float32 frames in [0, 1], each computed when it is indexed."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -60,7 +60,7 @@ class Camera:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lift:
-    """A photo with depth: what its camera saw.
+    """A photo with depth and its camera.
 
     Attributes:
         image: ``(3, H, W)`` float32 in [0, 1].
@@ -68,8 +68,8 @@ class Lift:
         camera: the photo's camera.
         near: z of disparity 255.
         far: z of disparity 0.
-        kind: ``ground`` or ``backdrop`` where the depth is one of these (`protocol.flat_scene`),
-            else empty.
+        kind: ``ground`` or ``backdrop`` if the depth is one of these flat scenes
+            (`protocol.flat_scene`), else empty.
     """
 
     image: Tensor
@@ -82,12 +82,12 @@ class Lift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motion:
-    """How the instances and the camera move.
+    """The motion of the instances and of the camera.
 
     Attributes:
         moved_from_rest: ``(F, N, 4, 4)`` float64, rotation, uniform scale and translation.
-        camera_from_world: ``(F, 4, 4)`` float64; identity is the photo's own view.
-        intrinsics: ``(F, 3, 3)`` float64, so that an animated lens is exact.
+        camera_from_world: ``(F, 4, 4)`` float64; the identity is the photo's own view.
+        intrinsics: ``(F, 3, 3)`` float64, per frame, since a lens may be animated.
     """
 
     moved_from_rest: Tensor
@@ -102,16 +102,16 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """All a render needs.
+    """The input of a render.
 
     Attributes:
         lift: the photo.
         instance: ``(H, W)`` int32 map at rest.
-        static: ids of picked instances that stay; automatic segments are not among them.
+        static: ids of picked instances that do not move; without automatic segments.
         motion: of the moving instances and the camera.
-        anchors: whether what stays gives control points too.
-        thickness: of the body behind an instance's front, scene units by id; none where it is not
-            named.
+        anchors: whether static instances and segments give control points too.
+        thickness: depth of the body behind an instance's front, scene units by id; an id that
+            is missing has no body.
     """
 
     lift: Lift
@@ -127,7 +127,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointCloud:
-    """One point for every pixel of a photo, and more where instances have a body.
+    """One point per pixel of a photo, followed by the points of the instances' bodies.
 
     Attributes:
         xyz: ``(P, 3)`` float32, world axes, at rest; the pixels' in row-major order, then others.
@@ -140,13 +140,13 @@ class PointCloud:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskSequence:
-    """What is seen where: the funnel in which rendering, training and evaluation meet.
+    """Instance id and depth per pixel and frame; common to inference, training and evaluation.
 
     Attributes:
-        instance: ``(F, H, W)`` int32; -1 where no point landed.
-        depth: ``(F, H, W)`` float32 z; +inf where no point landed.
+        instance: ``(F, H, W)`` int32; -1 where no point was splatted.
+        depth: ``(F, H, W)`` float32 z; +inf where no point was splatted.
         moving: ids 1..moving are instances that move.
-        static: ids of instances that were chosen and stay; other ids are automatic segments.
+        static: ids of picked instances that do not move; other ids are automatic segments.
         near: z of disparity 255.
         far: z of disparity 0.
     """
@@ -161,13 +161,13 @@ class MaskSequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracks:
-    """Points that carry the motion, the same ones in every frame.
+    """Trajectories of points in the frames of a shot or clip.
 
     Attributes:
-        xy: ``(F, N, 2)`` float32 pixels; a hidden point keeps its position.
+        xy: ``(F, N, 2)`` float32 pixels; occluded points included.
         depth: ``(F, N)`` float32 z.
-        visible: ``(F, N)`` bool, from the real depth order.
-        instance: ``(N,)`` int32; 0 is what was not picked.
+        visible: ``(F, N)`` bool, by a depth test against the rendered masks.
+        instance: ``(N,)`` int32; 0 for points that are on no picked instance.
     """
 
     xy: Tensor
@@ -178,15 +178,15 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boxes:
-    """The box around each chosen instance in every frame.
+    """The bounding box of each picked instance in every frame.
 
     Attributes:
-        xyxy: ``(N, F, 4)`` float32 (x1, y1, x2, y2) pixels, cut at the frame; zero where the
-            instance is out of the frame.
-        visible: ``(N, F)`` bool, whether any of the instance is seen.
+        xyxy: ``(N, F, 4)`` float32 (x1, y1, x2, y2) pixels, clipped to the frame; zero where
+            the instance is out of the frame.
+        visible: ``(N, F)`` bool, whether any of the instance is visible.
         instance: ``(N,)`` int32.
-        corners: ``(N, F, 8, 3)`` float32, corners of the box around the points at rest, moved, in
-            the frame's camera axes; None where there are only pictures.
+        corners: ``(N, F, 8, 3)`` float32, corners of the moved 3D box around the points at rest, in
+            the frame's camera axes; None if there are only masks.
     """
 
     xyxy: Tensor
@@ -197,12 +197,12 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFrame:
-    """One frame of the photo's own pixels, moved.
+    """One frame of a draft: the photo's own pixels, moved, and the inpainted holes.
 
     Attributes:
         rgb: ``(3, H, W)`` float32 in [0, 1].
-        trust: ``(H, W)`` float32: 1 where the photo's own pixels are seen, 0 where a hole was
-            filled with what surrounds it.
+        trust: ``(H, W)`` float32: 1 where the photo's own pixels are visible, 0 where a
+            hole was inpainted.
     """
 
     rgb: Tensor
@@ -210,12 +210,12 @@ class DraftFrame:
 
     @property
     def hole(self) -> Tensor:
-        """``(H, W)`` bool: more than half of what is seen here was filled in."""
+        """``(H, W)`` bool: pixels that are mostly inpainted."""
         return self.trust < 0.5
 
 
 class Draft(Protocol):
-    """The frames of a draft, made when they are asked for; the first one is the photo."""
+    """The frames of a draft, each computed when it is indexed; the first one is the photo."""
 
     def __len__(self) -> int:
         """F."""
@@ -228,7 +228,7 @@ class Draft(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatedClip:
-    """A video in which somebody marked the things that move: training's and evaluation's shot.
+    """A video with annotated instances: what training and evaluation have in place of a shot.
 
     Attributes:
         frames: ``(F, 3, H, W)`` float32 in [0, 1]; the first one is the photo.
@@ -237,9 +237,9 @@ class AnnotatedClip:
         near: z of disparity 255.
         far: z of disparity 0.
         moving: ids 1..moving are objects that move.
-        static: ids of marked objects that stay.
-        names: what the objects are called, in the order of their ids; may be empty.
-        camera: of all frames, where it is known.
+        static: ids of annotated objects that do not move.
+        names: of the objects, in the order of their ids; may be empty.
+        camera: of all frames, if it is known.
     """
 
     frames: Tensor
@@ -254,10 +254,10 @@ class AnnotatedClip:
 
 
 class Control(Protocol):
-    """What an engine may build its signal from, made when it is asked for and then kept.
+    """The input from which an engine encodes its control signal; its parts are computed lazily.
 
-    It is made of a shot or of an annotated clip (``backend.sources``), and an engine cannot tell
-    which: what is learnt from clips is what shots are rendered with.
+    Made from a shot or from an annotated clip (``backend.control_sources``) behind one interface,
+    so that an engine is trained on the same signal that it renders with.
     """
 
     @property
@@ -272,25 +272,25 @@ class Control(Protocol):
 
     @property
     def anchors(self) -> bool:
-        """Whether what stays gives control points too."""
+        """Whether static instances and segments give control points too."""
         ...
 
     def masks(self, fit: Fit | None = None) -> MaskSequence:
-        """What is seen where, in the photo's pixels, or in those of ``fit``'s frame."""
+        """Ids and depth of every frame, in the photo's pixels, or in those of ``fit``'s frame."""
         ...
 
     def tracks(self, per_instance: int = 8, anchors: int = 16) -> Tracks:
-        """Points followed through all frames: so many on each instance, and on all that stays."""
+        """Points tracked through all frames, on each picked instance and on the rest."""
         ...
 
     def boxes(self) -> Boxes:
-        """The box around each chosen instance in every frame."""
+        """The bounding box of each picked instance in every frame."""
         ...
 
     def draft(self, fit: Fit | None = None, softness: float = 1.0) -> Draft:
         """The photo's own pixels moved, in the photo's pixels or in those of ``fit``'s frame.
 
-        ``softness`` is the least width of the soft edge around what moves, in the photo's pixels.
+        ``softness`` is the minimum width of a layer's soft edge, in pixels of the photo.
         """
         ...
 
@@ -302,8 +302,8 @@ class Take:
     Attributes:
         frames: ``(F, 3, H, W)`` float32 in [0, 1].
         options: every option of the engine as used.
-        shown: the part of the photo that the frames show: top, left, height, width in its pixels.
-        notes: what the artist should know of it.
+        shown: the window of the photo that the frames show: top, left, height, width in its pixels.
+        notes: sentences for the artist.
     """
 
     frames: Tensor

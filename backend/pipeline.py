@@ -13,10 +13,11 @@ from torch import Tensor
 
 from backend.contracts import Camera, Frames, Lift, Shot, Take
 from backend.control.preview import Look
+from backend.control_sources import ShotControl
 from backend.engines import registry
 from backend.engines.base import Engine, whole_notes
 from backend.geometry.camera import (
-    UNKNOWN_FOV,
+    DEFAULT_FOV,
     fov_from_focal,
     intrinsics_from_focal,
     intrinsics_from_fov,
@@ -27,7 +28,6 @@ from backend.perception import info, offline, outline, scene_kind
 from backend.perception.base import Candidates
 from backend.perception.perceive import Perception, possible_masks
 from backend.pixels import image_from_pixels
-from backend.sources import ShotControl
 from protocol import flat_scene
 from protocol.errors import ShotError
 
@@ -55,7 +55,7 @@ class LiftOptions:
         scene_kind: ground, backdrop or auto, where nothing gives the depth.
     """
 
-    horizontal_fov: float = UNKNOWN_FOV
+    horizontal_fov: float = DEFAULT_FOV
     fov_source: str = BY_DEFAULT
     focal: tuple[float, ...] | None = None
     horizon: float = 0.35

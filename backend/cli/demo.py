@@ -178,11 +178,11 @@ def _make(
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
     from backend import convert
     from backend.control.preview import Look, look_at_masks
+    from backend.control_sources import shot_masks
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
     from backend.server.handlers import render_video, start
-    from backend.sources import shot_masks
 
     began = time.monotonic()
     name = Path(plan["photo"]).stem

@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the folder, whole or not at all."""
     from backend import convert
     from backend.cli.progress import progress_bar
+    from backend.control_sources import shot_masks
     from backend.files.shot import read_shot
-    from backend.sources import shot_masks
     from protocol.errors import ShotError
     from protocol.rules import problems
 

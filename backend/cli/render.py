@@ -27,13 +27,13 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.control.preview import Look, look_at_masks
+    from backend.control_sources import shot_masks
     from backend.convert import shot_from_message
     from backend.engines.registry import spec_of
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
     from backend.server.handlers import render_video, start
-    from backend.sources import shot_masks
 
     told = machine.machine_of(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]

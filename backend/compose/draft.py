@@ -1,32 +1,32 @@
-"""A draft: frames of the photo's own pixels, moved, and where they are trusted."""
+"""The draft of a shot: the photo's layers warped and composited, without a diffusion model."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from backend.compose.body import Solid, mean_depth
-from backend.compose.fill import blur, pull_push
-from backend.compose.layers import cut_layers
-from backend.compose.warp import Cutout, View
+from backend.compose.filters import blur, pull_push
+from backend.compose.layers import layers_from_shot
+from backend.compose.solid_layer import SolidLayer, mean_depth
+from backend.compose.warp import LayerWarper, WarpedLayer
 from backend.contracts import Draft, DraftFrame, Shot
-from backend.control.hidden import CONTACT
+from backend.control.scene_occlusion import CONTACT_TOLERANCE
 from backend.geometry.fit import Fit
 
 
 class ShotDraft:
-    """The draft of a shot: the plate, then all else from far to near, hidden where behind.
+    """The draft of a shot: layers composited over the plate from far to near, with a depth test.
 
     Args:
         shot: the shot.
-        softness: least width of the soft edge around what moves, pixels of the photo.
+        softness: minimum width of a layer's soft edge, pixels of the photo.
     """
 
     def __init__(self, shot: Shot, softness: float = 1.0) -> None:
         self._image = shot.lift.image
-        self._layers = cut_layers(shot, softness)
-        self._plate = Cutout(self._layers.plate)
-        self._solids = [Solid(layer) for layer in self._layers.layers]
+        self._layers = layers_from_shot(shot, softness)
+        self._plate = LayerWarper(self._layers.plate)
+        self._solid_layers = [SolidLayer(layer) for layer in self._layers.layers]
 
     def __len__(self) -> int:
         return len(self._layers.camera_from_rest)
@@ -34,45 +34,48 @@ class ShotDraft:
     def __getitem__(self, index: int) -> DraftFrame:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
-        # A frame in which nothing has moved yet is the photo, bit for bit.
-        if self._layers.rest[index]:
+        # A frame without motion is the photo, bit for bit.
+        if self._layers.at_rest[index]:
             return DraftFrame(rgb=self._image, trust=torch.ones_like(self._image[0]))
         with torch.no_grad():
-            return self._composed(index)
+            return self._compose_frame(index)
 
-    def _composed(self, index: int) -> DraftFrame:
+    def _compose_frame(self, index: int) -> DraftFrame:
         layers, matrices = self._layers, self._layers.camera_from_rest[index]
         if layers.camera_moves:
-            plate = self._moved_plate(matrices[0])
+            plate = self._warped_plate(matrices[0])
         else:
-            plate = _Canvas(layers.plate.rgb, layers.plate_depth.clone(), layers.plate.trust)
-        canvas = _Canvas(plate.rgb.clone(), plate.depth, plate.trust.clone())
-        seen = [solid.seen(matrices[solid.layer.matrix], layers.camera) for solid in self._solids]
-        views = [view for view in seen if view is not None]
+            plate = _FrameBuffer(layers.plate.rgb, layers.plate_depth.clone(), layers.plate.trust)
+        buffer = _FrameBuffer(plate.rgb.clone(), plate.depth, plate.trust.clone())
+        warped = [
+            solid.warp(matrices[solid.layer.matrix_index], layers.camera)
+            for solid in self._solid_layers
+        ]
+        views = [view for view in warped if view is not None]
         for view in sorted(views, key=mean_depth, reverse=True):
-            canvas.lay_over(view, CONTACT)
-        # With a still camera, a picked thing that stays is part of the plate, exactly as in the
-        # photo. Its own soft outline brings it back over whatever has just passed behind it.
+            buffer.composite(view, CONTACT_TOLERANCE)
+        # With a static camera, a picked static instance is part of the plate. It is composited
+        # again, with its own matte, over layers that passed behind it.
         everywhere = (slice(None), slice(None))
-        for alpha, depth in layers.covers:
-            cover = View(
+        for alpha, depth in layers.occluders:
+            occluder = WarpedLayer(
                 window=everywhere, rgb=plate.rgb, alpha=alpha, depth=depth, trust=plate.trust
             )
-            canvas.lay_over(cover, 0.0)
-        return DraftFrame(rgb=canvas.rgb.clamp_(0.0, 1.0), trust=canvas.trust.clamp_(0.0, 1.0))
+            buffer.composite(occluder, 0.0)
+        return DraftFrame(rgb=buffer.rgb.clamp_(0.0, 1.0), trust=buffer.trust.clamp_(0.0, 1.0))
 
-    def _moved_plate(self, matrix: Tensor) -> _Canvas:
-        """The plate seen from elsewhere, with what the photo never saw filled in.
+    def _warped_plate(self, matrix: Tensor) -> _FrameBuffer:
+        """The plate warped to a moved camera, with disocclusions inpainted.
 
-        What comes into view behind an edge is background, so the far side of the edge counts most.
+        What is disoccluded is background, so far pixels have the larger weight.
         """
         layers = self._layers
-        view = self._plate.seen(matrix, layers.camera)
+        view = self._plate.warp(matrix, layers.camera)
         rgb = torch.zeros_like(layers.plate.rgb)
         depth = torch.full_like(layers.plate_depth, torch.inf)
         trust = torch.zeros_like(layers.plate_depth)
         if view is None:
-            return _Canvas(rgb, layers.plate_depth.clone(), trust)
+            return _FrameBuffer(rgb, layers.plate_depth.clone(), trust)
         rgb[:, view.window[0], view.window[1]] = view.rgb
         depth[view.window] = view.depth
         trust[view.window] = view.trust
@@ -80,33 +83,33 @@ class ShotDraft:
         far = torch.where(known, depth, 0.0)
         weight = torch.where(known, ((far / far.max()) ** 4).clamp(min=1e-3), 0.0)
         filled = pull_push(torch.cat([rgb, torch.where(known, 1.0 / depth, 0.0)[None]]), weight)
-        return _Canvas(
+        return _FrameBuffer(
             torch.where(known, rgb, filled[:3]),
             torch.where(known, depth, 1.0 / filled[3].clamp(min=1e-9)),
             torch.where(known, trust, 0.0),
         )
 
 
-class _Canvas:
-    """A frame in the making: colour, depth and trust of what is nearest so far."""
+class _FrameBuffer:
+    """Colour, depth and trust of the frame composited so far."""
 
     def __init__(self, rgb: Tensor, depth: Tensor, trust: Tensor) -> None:
         self.rgb, self.depth, self.trust = rgb, depth, trust
 
-    def lay_over(self, view: View, contact: float) -> None:
-        """Blend a view in where it is before what is there; ``contact`` is :data:`CONTACT`."""
+    def composite(self, view: WarpedLayer, tolerance: float) -> None:
+        """Blend a layer in where it passes the depth test, with a relative tolerance."""
         window = view.window
         under, behind = self.rgb[:, window[0], window[1]], self.depth[window]
         trust = self.trust[window]
-        # Softened by half a pixel, so that where two surfaces meet there are no steps.
-        shown = view.alpha * blur((view.depth <= behind * (1 + contact)).float(), 0.5)
+        # The depth test is blurred by half a pixel against aliasing where surfaces intersect.
+        shown = view.alpha * blur((view.depth <= behind * (1 + tolerance)).float(), 0.5)
         under += shown * (view.rgb - under)
         trust += shown * (view.trust - trust)
         self.depth[window] = torch.where(shown > 0.5, view.depth, behind)
 
 
 class FittedDraft:
-    """A draft in the frame of a fit; padding is a hole, since the photo has nothing there."""
+    """A draft in the frame of a fit; padding is a hole, since the photo does not cover it."""
 
     def __init__(self, draft: Draft, fit: Fit) -> None:
         self._draft, self._fit = draft, fit

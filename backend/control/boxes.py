@@ -1,4 +1,4 @@
-"""Boxes around what was chosen, in every frame."""
+"""Bounding boxes of the picked instances in every frame, from points or from masks."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -15,11 +15,11 @@ from backend.geometry.shape import cloud_from_shot
 
 
 def shot_boxes(shot: Shot, masks: MaskSequence) -> Boxes:
-    """The box around all of each picked instance, hidden parts included, cut at the frame.
+    """The box around each picked instance, occluded parts included, clipped to the frame.
 
     Args:
         shot: the shot.
-        masks: what its points show.
+        masks: its rendered masks, for visibility.
     """
     camera, frames = shot.lift.camera, shot.motion.num_frames
     cloud = cloud_from_shot(shot)
@@ -41,7 +41,7 @@ def shot_boxes(shot: Shot, masks: MaskSequence) -> Boxes:
             points = move_points(own, matrix)
             pixel = project(points[points[:, 2] > 0], camera)
             if len(pixel):
-                # Points are pixel centres: the box reaches half a pixel further
+                # Points are pixel centres: the box extends half a pixel further
                 low, top = (pixel.amin(0) - 0.5).clamp(min=0), pixel.amax(0) + 0.5
                 box = torch.cat([torch.minimum(low, high), torch.minimum(top, high).clamp(min=0)])
                 boxes[n, f] = box if bool((box[2:] > box[:2]).all()) else 0.0
@@ -55,7 +55,7 @@ def shot_boxes(shot: Shot, masks: MaskSequence) -> Boxes:
 
 
 def mask_boxes(masks: MaskSequence) -> Boxes:
-    """The box around what is seen of each chosen instance; hidden parts are not in it."""
+    """The box around the visible part of each picked instance."""
     frames = len(masks.instance)
     picked = [*range(1, masks.moving + 1), *masks.static]
     boxes = masks.depth.new_zeros(len(picked), frames, 4)
@@ -73,7 +73,7 @@ def mask_boxes(masks: MaskSequence) -> Boxes:
 
 
 def _corners(points: Tensor) -> Tensor:
-    """``(8, 3)`` corners of the box around ``(P, 3)`` points, along their axes."""
+    """``(8, 3)`` corners of the axis-aligned box around ``(P, 3)`` points."""
     low, high = points.amin(0), points.amax(0)
     pick = torch.cartesian_prod(*[torch.arange(2, device=points.device)] * 3).bool()
     return torch.where(pick, high, low)

@@ -1,4 +1,4 @@
-"""Pixels of instances, how many clusters each gets, and a fast K-means for previews."""
+"""Pixels per instance, cluster counts, and a fast batched K-means for previews."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Array = npt.NDArray[Any]
 STRIDE = 10
 """Every tenth pixel of an instance, in raster order, is a sample."""
 FAST_SAMPLES = 320
-"""About so many pixels of an instance are looked at by the fast way."""
-FAST_STARTS = 6
-FAST_FIRST_STEPS = 12
-FAST_SETTLING_STEPS = 100
-"""Most steps after which the first centres have come to rest, so that a still shot stands still."""
+"""Approximate number of pixels of an instance that the fast K-means uses."""
+FAST_RESTARTS = 6
+FAST_INITIAL_STEPS = 12
+FAST_CONVERGENCE_STEPS = 100
+"""Most steps to converge in the first frame, so that centres of a static shot do not drift."""
 FAST_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class InstancePixels:
-    """Where each id of one frame is.
+    """The pixels of one frame, grouped by instance id.
 
     Attributes:
         order: flat pixel indices sorted by id, in raster order within an id.
-        ends: ``ends[i]`` is where id ``i`` begins in ``order``, ``ends[i + 1]`` where it ends.
+        ends: id ``i`` is ``order[ends[i] : ends[i + 1]]``.
         width: of the frame.
     """
 
@@ -38,7 +38,7 @@ class InstancePixels:
     width: int
 
     def area(self, item: int) -> int:
-        """Pixels of an id; 0 for one that is not there."""
+        """Number of pixels of an id; 0 if it is absent."""
         return int(self.ends[item + 1] - self.ends[item]) if item + 1 < len(self.ends) else 0
 
     def of(self, item: int) -> Array:
@@ -51,7 +51,7 @@ class InstancePixels:
 
 def instance_pixels(frame: Array) -> InstancePixels:
     """Sort one frame's pixels by id; ids are 0..255."""
-    # Sorting bytes is counting
+    # numpy uses a radix sort for bytes
     flat = frame.astype(np.uint8).ravel()
     order = np.argsort(flat, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(flat))])
@@ -59,7 +59,7 @@ def instance_pixels(frame: Array) -> InstancePixels:
 
 
 def instance_areas(ids: Array) -> Array:
-    """``(F, ids)`` pixels of every id 0.. in every frame of ``(F, H, W)``."""
+    """``(F, ids)`` pixel counts of every id from 0 in every frame of ``(F, H, W)``."""
     most = int(ids.max()) + 1
     return np.stack([np.bincount(frame.ravel(), minlength=most) for frame in ids])
 
@@ -67,17 +67,17 @@ def instance_areas(ids: Array) -> Array:
 def cluster_counts(
     areas: Array, size: int, moving: int, alpha: float, k_max: int
 ) -> dict[int, int]:
-    """How many clusters each id gets, the same in all frames.
+    """Number of clusters of each id, the same in all frames.
 
-    In proportion to its largest area, 1 to ``k_max``; at least 3 for what moves, and for what
-    vanishes or changes its area more than tenfold.
+    Proportional to its largest area, 1 to ``k_max``; at least 3 for moving ids, and for those that
+    vanish or change their area more than tenfold.
 
     Args:
         areas: ``(F, ids)`` of :func:`instance_areas`.
         size: pixels of a frame.
         moving: ids 1..``moving`` move.
         alpha: clusters of an id that fills the frame.
-        k_max: the most.
+        k_max: maximum.
     """
     counts: dict[int, int] = {}
     for item in range(1, areas.shape[1]):
@@ -92,9 +92,9 @@ def cluster_counts(
 
 
 class FastClusters:
-    """K-means on few samples, warm from the frame before, all instances in one batch.
+    """K-means on few samples, initialised from the previous frame, all instances in one batch.
 
-    A centre keeps its place in the order from frame to frame, so points keep their identity.
+    Centres keep their order from frame to frame, so that points keep their identity.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -110,12 +110,12 @@ class FastClusters:
         wanted: dict[int, int] = {}
         for item, count in counts.items():
             area = pixels.area(item)
-            if math.ceil(area / STRIDE) < count:  # as by the network's own rule
+            if math.ceil(area / STRIDE) < count:  # the rule of ExactClusters
                 continue
-            samples[item] = _thinned(pixels, item, self._ranks)
+            samples[item] = _subsampled(pixels, item, self._ranks)
             wanted[item] = max(1, int(min(count * self._ratio, len(samples[item]))))
         fresh = [i for i in samples if len(self._centres.get(i, ())) != wanted[i]]
-        self._centres.update(_first_centres({i: samples[i] for i in fresh}, wanted))
+        self._centres.update(_initial_centres({i: samples[i] for i in fresh}, wanted))
         if samples:
             items = list(samples)
             starts = [self._centres[item] for item in items]
@@ -125,10 +125,10 @@ class FastClusters:
 
 
 def sampling_ranks(size: int, width: int) -> Array:
-    """``(size,)`` float32 in [0, 1): the pixels below any share lie evenly in rows and columns.
+    """``(size,)`` float32 in [0, 1): the pixels below a threshold are evenly distributed.
 
-    A pixel's rank is its own, so what is looked at changes little from frame to frame. Every n-th
-    pixel of an instance, in contrast, jumps to other columns whenever a row of it grows by one.
+    A low-discrepancy sequence over pixel positions, so that samples change little from frame to
+    frame. Every n-th pixel of an instance would move to other columns if one row grows by a pixel.
 
     Source: Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018), R2.
     """
@@ -136,32 +136,34 @@ def sampling_ranks(size: int, width: int) -> Array:
     return ((0.7548776662466927 * row + 0.5698402909980532 * column) % 1.0).astype(np.float32)
 
 
-def _thinned(pixels: InstancePixels, item: int, ranks: Array) -> Array:
-    """About ``FAST_SAMPLES`` evenly spread pixels of an id, all where it has fewer."""
+def _subsampled(pixels: InstancePixels, item: int, ranks: Array) -> Array:
+    """About ``FAST_SAMPLES`` evenly distributed pixels of an id, all if it has fewer."""
     flat = pixels.order[pixels.ends[item] : pixels.ends[item + 1]]
     if len(flat) > FAST_SAMPLES:
         flat = flat[ranks[flat] < FAST_SAMPLES / len(flat)]
     return np.stack(np.divmod(flat, pixels.width), -1).astype(np.float32)
 
 
-def _first_centres(samples: dict[int, Array], wanted: dict[int, int]) -> dict[int, Array]:
-    """The best of several seeded starts for every instance that has no centres yet."""
+def _initial_centres(samples: dict[int, Array], wanted: dict[int, int]) -> dict[int, Array]:
+    """The best of several seeded restarts for every instance without centres."""
     if not samples:
         return {}
     items, starts = list[int](), list[Array]()
     for item in samples:
-        rng = np.random.default_rng(0)  # one each: an id must not matter to its neighbours
-        items += [item] * FAST_STARTS
-        starts += [_spread(samples[item], wanted[item], rng) for _ in range(FAST_STARTS)]
-    found, inertia = _lloyd([samples[item] for item in items], starts, FAST_FIRST_STEPS)
-    best: list[int] = inertia.reshape(-1, FAST_STARTS).argmin(1).tolist()
-    starts = [found[n * FAST_STARTS + start] for n, start in enumerate(best)]
-    settled, _ = _lloyd(list(samples.values()), starts, FAST_SETTLING_STEPS)
-    return dict(zip(samples, settled, strict=True))
+        rng = np.random.default_rng(0)  # one each, so that instances do not depend on each other
+        items += [item] * FAST_RESTARTS
+        starts += [
+            _kmeans_plus_plus(samples[item], wanted[item], rng) for _ in range(FAST_RESTARTS)
+        ]
+    found, inertia = _lloyd([samples[item] for item in items], starts, FAST_INITIAL_STEPS)
+    best: list[int] = inertia.reshape(-1, FAST_RESTARTS).argmin(1).tolist()
+    starts = [found[n * FAST_RESTARTS + start] for n, start in enumerate(best)]
+    converged, _ = _lloyd(list(samples.values()), starts, FAST_CONVERGENCE_STEPS)
+    return dict(zip(samples, converged, strict=True))
 
 
-def _spread(samples: Array, count: int, rng: np.random.Generator) -> Array:
-    """Starts far from each other (k-means++)."""
+def _kmeans_plus_plus(samples: Array, count: int, rng: np.random.Generator) -> Array:
+    """Initial centres by k-means++."""
     chosen = [samples[rng.integers(len(samples))]]
     distance = ((samples - chosen[0]) ** 2).sum(1)
     for _ in range(count - 1):
@@ -175,17 +177,17 @@ def _spread(samples: Array, count: int, rng: np.random.Generator) -> Array:
 def _lloyd(
     samples: Sequence[Array], starts: Sequence[Array], steps: int
 ) -> tuple[list[Array], Array]:
-    """At most ``steps`` of Lloyd's for a batch; centres and the inertia of each."""
+    """At most ``steps`` of Lloyd's algorithm for a batch; centres and inertia of each item."""
     batch, most = len(samples), max(len(s) for s in starts)
     length = max(len(s) for s in samples)
     points = np.zeros((batch, length, 2), np.float32)
-    used = np.zeros((batch, length, 1), np.float32)
-    centres = np.full((batch, most, 2), 1e6, np.float32)  # a centre that nothing is near to
+    valid = np.zeros((batch, length, 1), np.float32)
+    centres = np.full((batch, most, 2), 1e6, np.float32)  # padding, far from every sample
     for n, (sample, start) in enumerate(zip(samples, starts, strict=True)):
         points[n, : len(sample)] = sample
-        used[n, : len(sample)] = 1
+        valid[n, : len(sample)] = 1
         centres[n, : len(start)] = start
-    weighted = np.concatenate([points * used, used], -1)
+    weighted = np.concatenate([points * valid, valid], -1)
     squares = (points**2).sum(-1, keepdims=True)
     step = 0
     while True:
@@ -196,11 +198,11 @@ def _lloyd(
         step += 1
         member = (nearest[..., None] == np.arange(most)).astype(np.float32)
         sums = member.transpose(0, 2, 1) @ weighted
-        some = sums[..., 2:] > 0
-        moved = np.where(some, sums[..., :2] / np.maximum(sums[..., 2:], 1), centres)
+        occupied = sums[..., 2:] > 0
+        moved = np.where(occupied, sums[..., :2] / np.maximum(sums[..., 2:], 1), centres)
         if np.array_equal(moved, centres):
             break
         centres = moved
     least = np.take_along_axis(distance, nearest[..., None], -1)
-    inertia = (least * used).sum((1, 2))
+    inertia = (least * valid).sum((1, 2))
     return [centres[n, : len(start)] for n, start in enumerate(starts)], inertia

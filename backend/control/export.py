@@ -1,4 +1,4 @@
-"""Boxes in the forms that other tools read; pure, arrays in, arrays out."""
+"""Bounding boxes in the array format of other tools (SG-I2V)."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 Array = npt.NDArray[Any]
-CONSTANT = 0.01
-"""Pixels by which a box may change its size and still be one of constant size."""
+SIZE_TOLERANCE = 0.01
+"""Pixels; largest change of a box that counts as constant size."""
 
 
 def drag_trajectories(boxes: Tensor) -> Array | None:
-    """SG-I2V's array, if every box keeps its size.
+    """SG-I2V's trajectory array, if every box has a constant size.
 
     Returns:
         float64 (N, 2 + F, 2): top-left and bottom-right of the first frame's box, then the centre
-        of every frame; None where a box changes its size.
+        of every frame; None if a box changes its size.
     """
     size = boxes[..., 2:] - boxes[..., :2]
-    if float((size - size[:, :1]).abs().max()) > CONSTANT:
+    if float((size - size[:, :1]).abs().max()) > SIZE_TOLERANCE:
         return None
     centres = (boxes[..., 2:] + boxes[..., :2]) / 2
     corners = boxes[:, 0].reshape(-1, 2, 2)

@@ -1,8 +1,8 @@
-"""LeviTor's control signal: K-means points of every instance, stamped as heat, id and depth.
+"""LeviTor's control signal: K-means points of every instance, drawn into heat, id and depth maps.
 
-What the network was trained on, up to a processor's rounding: where a pixel is as near to one
-centre as to another, K-means on float32 may decide otherwise on another processor, and all later
-frames of that instance follow. Points are (row, col, id, depth), in pixels and 0..255.
+Equal to the training signal up to float32 rounding: for a pixel that is equally near to two
+centres, K-means may decide differently on another processor, which changes all later frames of that
+instance. Points are (row, col, id, depth), in pixels and 0..255.
 
 Source: Wang et al., "LeviTor: 3D Trajectory Oriented Image-to-Video Synthesis" (arXiv 2412.15214),
 section 3, and the behaviour of its reference implementation where the paper is silent.
@@ -44,14 +44,14 @@ MAX_ID = 255
 ALPHA = 50
 """Points of an instance that fills the frame; not in the paper."""
 K_MAX = 8
-SMALLEST = float(np.finfo(np.float64).tiny)
-"""Below it, 1 / D is no number."""
+MIN_DEPTH = float(np.finfo(np.float64).tiny)
+"""Below it, 1 / D overflows."""
 TEMPLATE_SIDE = 200
 TEMPLATE_SIGMA = 40.0
 
 
-def _nobody_waits(done: int, total: int) -> None:
-    """Progress that goes nowhere."""
+def _ignore_progress(done: int, total: int) -> None:
+    """The default for ``on_step``."""
 
 
 def cluster_points(
@@ -70,27 +70,27 @@ def cluster_points(
         depth_maps: ``(F, H, W)`` float, the paper's depth D in (0, 1]; the point's depth is
             ``round(1 / D)``, with 1 meaning "far away" and becoming 0.
         moving: how many ids move.
-        ratio: more or fewer points than the rule gives.
+        ratio: factor on the number of points.
         alpha: points of an instance that fills the frame.
         k_max: most points of an instance, before ``ratio``.
-        exact: the network's own rule. Otherwise a fast one for previews, whose points also keep
+        exact: as in training. Otherwise a fast approximation for previews, whose points also keep
             their identity from frame to frame.
 
     Returns:
-        A list of points a frame, by ascending id, then in the order of the clusters.
+        A list of points per frame, by ascending id, then in the order of the clusters.
 
     Raises:
         ValueError: a shape, an id, a depth or the ratio is out of range, or an id in
             1..``moving`` is in no frame.
     """
-    ids, depth = _array(instance_maps), _array(depth_maps).astype(np.float64)
+    ids, depth = _as_array(instance_maps), _as_array(depth_maps).astype(np.float64)
     if ids.shape != depth.shape:
         raise ValueError(f"instance maps {ids.shape} and depth maps {depth.shape} differ")
     if ids.ndim == 3 and (ids.shape[1] % 8 or ids.shape[2] % 8):
         raise ValueError(f"height {ids.shape[1]} and width {ids.shape[2]} must be multiples of 8")
-    if bad := int((~(depth >= SMALLEST)).sum()):
+    if bad := int((~(depth >= MIN_DEPTH)).sum()):
         raise ValueError(f"{bad} of {depth.size} depths are not positive numbers")
-    centres = _centres(ids, moving, ratio, alpha, k_max, exact)
+    centres = _cluster_centres(ids, moving, ratio, alpha, k_max, exact)
     return [
         [(row, column, item, _depth_value(frame[row, column])) for row, column, item in found]
         for frame, found in zip(depth, centres, strict=True)
@@ -105,9 +105,9 @@ def points_from_masks(
     ratio: float = 1.0,
     anchors: bool = True,
     exact: bool = True,
-    on_step: OnStep = _nobody_waits,
+    on_step: OnStep = _ignore_progress,
 ) -> list[list[Point]]:
-    """:func:`cluster_points` for what our splatter shows, of any size.
+    """:func:`cluster_points` for rendered masks of any size.
 
     An engine whose network needs sides that are multiples of 8 fits the shot to them before.
 
@@ -116,14 +116,14 @@ def points_from_masks(
         moving: ids 1..``moving`` move.
         near: z of disparity 255.
         far: z of disparity 0.
-        ratio: more or fewer points.
-        anchors: whether what stays gives points too, which hold the scene and carry the camera.
+        ratio: factor on the number of points.
+        anchors: whether static ids give points too, which fix the scene and follow the camera.
         exact: as in :func:`cluster_points`.
         on_step: called after every frame; may raise ``Cancelled``.
 
     Raises:
-        ValueError: as in :func:`cluster_points`; or a depth is no positive number where a point
-            landed, or it is not 0 < near < far.
+        ValueError: as in :func:`cluster_points`; or a depth is not positive where an
+            id is, or it is not 0 < near < far.
     """
     instance, depth = as_tensor(masks.instance), as_tensor(masks.depth)
     if instance.shape != depth.shape:
@@ -138,7 +138,7 @@ def points_from_masks(
     if not anchors:
         ids = torch.where(ids > moving, 0, ids)
     points: list[list[Point]] = []
-    centres = _centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact, on_step)
+    centres = _cluster_centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact, on_step)
     for frame, found in zip(depth, centres, strict=True):
         at = torch.tensor(found, dtype=torch.int64, device=frame.device).reshape(-1, 3)
         z = frame[at[:, 0], at[:, 1]].double()
@@ -149,14 +149,14 @@ def points_from_masks(
     return points
 
 
-def _centres(
+def _cluster_centres(
     ids: Array,
     moving: int,
     ratio: float,
     alpha: float,
     k_max: int,
     exact: bool,
-    on_step: OnStep = _nobody_waits,
+    on_step: OnStep = _ignore_progress,
 ) -> list[list[tuple[int, int, int]]]:
     """(row, col, id) of every cluster of every frame."""
     _check(ids, moving, ratio, alpha, k_max)
@@ -180,10 +180,10 @@ def _centres(
 
 
 class ExactClusters:
-    """The network's own clustering: scikit-learn's K-means with its stride start, frame by frame.
+    """The clustering used in training: scikit-learn's K-means, frame by frame.
 
-    An instance starts from evenly spaced samples when it first appears; the centres found there
-    are where later frames start, until none of a centre's coordinates occurs in the frame.
+    An instance is initialised from evenly spaced samples when it first appears, and in later frames
+    from the centres found there, as long as every centre shares a coordinate with a sample.
     """
 
     def __init__(self, ratio: float) -> None:
@@ -193,8 +193,8 @@ class ExactClusters:
 
     def next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
         """Centres ``(k, 2)`` (row, col) of every id that has enough pixels."""
-        # scikit-learn adds up its threads' sums in the order in which they end, so with three or
-        # more threads the same samples give other centres from run to run. One is no slower here.
+        # scikit-learn sums its threads' results in the order in which they finish, so with three or
+        # more threads the centres differ from run to run. One thread is no slower here.
         with self._threads.limit(limits=1, user_api="openmp"):
             return self._next_frame(pixels, counts)
 
@@ -209,10 +209,10 @@ class ExactClusters:
             spaced = samples[step // 2 :: step][:count]
             start = self._starts.get(item)
             if start is None:
-                start = self._starts[item] = _fitted(samples, spaced)
+                start = self._starts[item] = _kmeans(samples, spaced)
             elif len(start) != count or not all((samples == c).any() for c in start):
                 start = self._starts[item] = spaced
-            centres[item] = _fitted(samples, start)
+            centres[item] = _kmeans(samples, start)
         return centres
 
 
@@ -221,11 +221,11 @@ def stamp_points(
 ) -> Tensor:
     """Draw the points of every frame into heat, id and depth maps.
 
-    A point is a Gaussian of ``2 * radius`` pixels, squeezed (not cut) at the borders. It replaces
-    whatever its square held, corners included. Points outside the frame are not drawn.
+    A point is a Gaussian of ``2 * radius`` pixels, resized (not clipped) at the borders. It
+    overwrites its square, corners included. Points outside the frame are not drawn.
 
     Args:
-        points: a list of (row, col, id, depth) a frame, in drawing order.
+        points: a list of (row, col, id, depth) per frame, in drawing order.
         height: of the frame.
         width: of the frame.
         radius: half the side of the square, pixels.
@@ -241,11 +241,11 @@ def stamp_points(
         raise ValueError("there are no frames to draw points in; a frame may be an empty list")
     if height < 1 or width < 1 or radius < 1:
         raise ValueError(f"height {height}, width {width} and radius {radius} must be at least 1")
-    whole = [[_whole(f, point) for point in frame] for f, frame in enumerate(points)]
+    checked = [[_as_integers(f, point) for point in frame] for f, frame in enumerate(points)]
     template, patches = gaussian_template(), dict[tuple[int, int], Array]()
     maps = np.zeros((len(points), 3, height, width), np.uint8)
     clamped = 0
-    for (heat, ids, depths), frame in zip(maps, whole, strict=True):
+    for (heat, ids, depths), frame in zip(maps, checked, strict=True):
         for row, column, item, depth in frame:
             if not (0 <= row < height and 0 <= column < width):
                 continue
@@ -270,8 +270,8 @@ def stamp_points(
     return torch.from_numpy(maps.astype(np.float32))
 
 
-def _whole(frame: int, point: Sequence[int]) -> Point:
-    """The point in Python's own integers: narrow ones overflow at the borders of the frame."""
+def _as_integers(frame: int, point: Sequence[int]) -> Point:
+    """The point as Python integers: narrow types overflow at the borders of the frame."""
     try:
         row, column, item, depth = (int(value) for value in point)
     except (TypeError, ValueError, OverflowError) as error:
@@ -290,8 +290,8 @@ def gaussian_template() -> Array:
     return (gaussian / gaussian.max() * 255).astype(np.uint8)
 
 
-def _fitted(samples: Array, start: Array) -> Array:
-    # scikit-learn's annotations know neither an array as the start nor a number of starts
+def _kmeans(samples: Array, start: Array) -> Array:
+    # scikit-learn's annotations allow neither an array for init nor an int for n_init
     model = KMeans(n_clusters=len(start), init=start, n_init=1)  # pyright: ignore[reportArgumentType]
     return np.asarray(model.fit(samples).cluster_centers_)
 
@@ -301,8 +301,8 @@ def _depth_value(depth: float) -> int:
     return 0 if value == 1 else value
 
 
-def _array(maps: Tensor | Array) -> Array:
-    """An array, wherever the tensor was."""
+def _as_array(maps: Tensor | Array) -> Array:
+    """A numpy array of a tensor on any device."""
     if not isinstance(maps, Tensor):
         return np.asarray(maps)
     maps = maps.detach().cpu()

@@ -1,4 +1,4 @@
-"""One id map from masks that overlap; the same rule for picks, automatic segments and training."""
+"""Merges overlapping masks into one instance id map."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-SMALLEST = 0.001
-"""Share of the frame that a mask has to exceed to be an instance at all."""
+MIN_AREA_SHARE = 0.001
+"""Share of the frame that a mask has to exceed to become an instance."""
 MAX_IDS = 255
 
 
@@ -23,27 +23,26 @@ def merge_masks(
 ) -> npt.NDArray[np.int32]:
     """Merge masks into one map.
 
-    The artist's picks come first and keep their pixels from automatic masks. Of two masks that want
-    the same pixels, the one that owns them keeps them if it is the larger one as it stands, and
-    loses them otherwise. What is left with too few pixels is no instance.
+    Picked masks come first, and automatic masks never take their pixels. Where two masks overlap,
+    the earlier one keeps the pixels if its remaining area is the larger one; otherwise the later
+    one takes them. Masks that are left with too few pixels are dropped.
 
     Args:
         picked: bool ``(H, W)``, in the order they were picked; ids 1, 2 ...
-        automatic: bool ``(H, W)``, best first, or ``(N, H, W)``; they are laid down worst first, so
-            the best come last and have the highest ids. Where picks and they are more than 255, the
-            worst are left out.
+        automatic: bool ``(H, W)``, best first, or ``(N, H, W)``; merged worst first, so the best
+            have the highest ids. Where there are more than 255 masks, the worst are left out.
         size: ``(H, W)``.
-        scores: ``(N,)`` of the automatic masks, higher is better, where they are in another order.
+        scores: ``(N,)`` of the automatic masks, higher is better, if they are in another order.
 
     Returns:
-        int32 ``(H, W)``; 0 is nothing. Ids of masks that were dropped are left out.
+        int32 ``(H, W)``; 0 is the background. Ids of dropped masks are unused.
 
     Raises:
-        ValueError: a mask has another size, there are more than 255 picks, or the scores are not
-            one number a mask.
+        ValueError: a mask has another size, there are more than 255 picks, or there is not one
+            score per mask.
 
-    Source: the reference implementation of LeviTor, step "merge"; a mask's area is what it had
-    before it lost anything.
+    Source: the reference implementation of LeviTor, step "merge"; a mask's area is
+    counted before others take pixels from it.
     """
     if len(picked) > MAX_IDS:
         raise ValueError(f"{len(picked)} masks were picked; an id map holds at most {MAX_IDS}")
@@ -51,34 +50,34 @@ def merge_masks(
         for number, mask in enumerate(masks, 1):
             if mask.shape != size:
                 raise ValueError(f"{name} {number} is {mask.shape}, the map {size}")
-    best = _best_first(len(automatic), scores)[: MAX_IDS - len(picked)]
+    best = _by_score(len(automatic), scores)[: MAX_IDS - len(picked)]
     merged = np.zeros(size[0] * size[1], np.uint8)
     areas = np.zeros(MAX_IDS + 1, np.int64)
-    least = SMALLEST * merged.size
+    min_area = MIN_AREA_SHARE * merged.size
     for item, given in enumerate([*picked, *(automatic[n] for n in reversed(best))], 1):
-        # Only the mask's own pixels are looked at, as places in the map
-        at = np.flatnonzero(given)
-        area, owners = len(at), merged[at]
+        # Only the mask's own pixels are read, as flat indices
+        pixels = np.flatnonzero(given)
+        area, owners = len(pixels), merged[pixels]
         if item > len(picked):
             free = (owners == 0) | (owners > len(picked))
-            at, owners = at[free], owners[free]
+            pixels, owners = pixels[free], owners[free]
         contested = np.bincount(owners, minlength=MAX_IDS + 1)
         contested[0] = 0
         owner = int(contested.argmax())
         if contested[owner] and areas[owner] < area:
             areas -= contested
-            merged[at] = 0
+            merged[pixels] = 0
         elif contested[owner]:
-            at = at[owners == 0]
-        if len(at) > least:
-            merged[at] = item
-            areas[item] = len(at)
-    merged[(areas <= least)[merged]] = 0
+            pixels = pixels[owners == 0]
+        if len(pixels) > min_area:
+            merged[pixels] = item
+            areas[item] = len(pixels)
+    merged[(areas <= min_area)[merged]] = 0
     return merged.reshape(size).astype(np.int32)
 
 
-def _best_first(count: int, scores: Sequence[float] | Array | None) -> list[int]:
-    """Indices of the automatic masks; equal scores keep their order."""
+def _by_score(count: int, scores: Sequence[float] | Array | None) -> list[int]:
+    """Indices of the automatic masks, best first; equal scores keep their order."""
     if scores is None:
         return list(range(count))
     values = np.asarray(scores, np.float64)

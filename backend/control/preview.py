@@ -1,4 +1,4 @@
-"""The control made visible: which instance is seen where, how far away, and its points."""
+"""Visualises a control as frames: coloured instance masks, control points, depth."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from backend.geometry.fit import Fit
 from backend.geometry.lift import disparity_from_depth
 
 GOLDEN = 0.61803398875
-"""Hues this far apart stay distinct however many are used."""
+"""Step of the hue; successive multiples stay distinct."""
 TINT = 0.55
-"""Share of the id's colour over what lies under it."""
+"""Opacity of an id's colour over the image below it."""
 DISC, ANCHOR_DISC = 3.5, 2.0
-"""Radius of a point's disc, on what was picked and on what only stays, pixels."""
+"""Radius of a point's disc in pixels, on picked instances and on others."""
 
 
 def palette(count: int) -> Tensor:
-    """``(count + 2, 3)`` colours for ids -1..count: nothing is black, the background dark grey."""
+    """``(count + 2, 3)`` colours for ids -1..count: empty is black, the background dark grey."""
     colours = [(0.0, 0.0, 0.0), (0.16, 0.16, 0.18)]
     colours += [colorsys.hsv_to_rgb((0.05 + i * GOLDEN) % 1.0, 0.75, 0.95) for i in range(count)]
     return torch.tensor(colours, device="cpu")
@@ -30,14 +30,14 @@ def palette(count: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a preview of a control shows.
+    """What a control preview shows.
 
     Attributes:
-        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take that shows through the ids; None shows
-            the ids alone.
-        masks: colour what was picked.
+        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take below the ids; None for the
+            ids alone.
+        masks: colour the picked instances.
         points: draw the control points.
-        depth: show the depth in a second picture to the right.
+        depth: show the depth in a second image to the right.
     """
 
     under: Tensor | None = None
@@ -46,7 +46,7 @@ class Look:
     depth: bool = True
 
     def fitted(self, fit: Fit) -> Look:
-        """The same look in the frame of a fit."""
+        """The same in the frame of a fit."""
         if self.under is None:
             return self
         frames = self.under if self.under.ndim == 4 else self.under[None]
@@ -56,20 +56,20 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlFrames:
-    """The control as pictures, each made when it is asked for: a long shot's would fill the memory.
+    """The frames of a control preview, each computed when it is indexed.
 
-    What was picked is on the left, the depth on the right.
+    Ids are on the left, depth on the right.
 
     Attributes:
         masks: of a shot.
         picked: how many ids the artist picked; automatic segments after them are shown dimmed.
         near: z shown white.
         far: z shown black.
-        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take that shows through the ids.
+        under: ``(3, H, W)`` photo or ``(F, 3, H, W)`` take below the ids.
         points: (row, col, id, depth) of every frame, drawn as discs.
         colours: ``(ids + 2, 3)`` of ids -1 and up.
-        tinted: whether ids are coloured where something lies under them.
-        depth: whether the depth stands beside.
+        tinted: whether ids are coloured over ``under``.
+        depth: whether the depth is shown to the right.
     """
 
     masks: MaskSequence
@@ -90,7 +90,7 @@ class ControlFrames:
 
     @property
     def points_a_frame(self) -> float:
-        """How many points a frame has, on average."""
+        """Mean number of points per frame."""
         return sum(map(len, self.points)) / len(self)
 
     def __len__(self) -> int:
@@ -105,11 +105,11 @@ class ControlFrames:
         if self.depth:
             z = disparity_from_depth(self.masks.depth[index], self.near, self.far)
             halves.append(z.expand_as(left).clone())
-        # Backwards, so that what was picked, which has the smaller ids, lies on top
+        # In reverse, so that picked instances, which have the smaller ids, are on top
         for row, column, item, _ in reversed(self.points[index]) if self.points else ():
             chosen = item <= self.picked
             radius = DISC if chosen else ANCHOR_DISC
-            # A point lies on its own instance's tint, so a rim tells it from that
+            # A rim sets the point off from its own instance's colour
             _disc(left, row, column, radius + 1.5, left.new_full((3,), float(chosen)))
             for half in halves:
                 _disc(half, row, column, radius, self.colours[item + 1])
@@ -125,7 +125,7 @@ class ControlFrames:
         ids = self.colours[(instance + 1).long()].movedim(-1, 0).contiguous()
         if under is None:
             return ids
-        # Where nothing was picked, what lies under is seen as it is
+        # Only picked instances are tinted
         chosen = (instance >= 1) & (instance <= self.picked)
         return torch.lerp(under, ids, TINT * chosen.float())
 
@@ -133,10 +133,10 @@ class ControlFrames:
 def look_at_masks(
     masks: MaskSequence, look: Look, points: Sequence[Sequence[Sequence[int]]] = ()
 ) -> Frames:
-    """The frames of a control that knows what was chosen.
+    """The preview of masks that hold their number of picked instances.
 
     Args:
-        masks: what is seen where.
+        masks: to show.
         look: what to show.
         points: (row, col, id, depth) of every frame.
     """

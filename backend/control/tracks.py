@@ -1,4 +1,4 @@
-"""Tracks: points that stay with their instance through the whole shot."""
+"""Point tracks: points on the instances of the first frame, followed through the shot."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -14,9 +14,9 @@ from backend.geometry.lift import cloud_from_lift
 from backend.geometry.motion import camera_from_rest, move_points
 
 DEPTH_TOLERANCE = 1.02
-"""A point up to 2 % behind what is seen in its pixel is part of the same surface."""
-NEAREST = 1e-6
-"""Scene units; points are followed as if they never came nearer to the camera's plane."""
+"""Relative tolerance of the depth test for visibility."""
+MIN_Z = 1e-6
+"""Scene units; smaller z are clamped before projection."""
 
 
 def shot_tracks(
@@ -30,10 +30,10 @@ def shot_tracks(
 
     Args:
         shot: the shot.
-        masks: what its points show, for the real depth order.
+        masks: its rendered masks, for visibility.
         per_instance: points on each picked instance, fewer where it has fewer pixels.
-        anchors: points on all that was not picked together; they carry the camera.
-        within: ``(H, W)`` bool, the pixels on which points may begin; without it, all.
+        anchors: points on everything not picked, which follow the camera.
+        within: ``(H, W)`` bool, pixels on which points may start; None for all.
     """
     moving = shot.motion.moved_from_rest.shape[1]
     cloud = cloud_from_lift(shot.lift, shot.instance)
@@ -54,21 +54,24 @@ def shot_tracks(
         chosen.append(seeds)
         owner += [item] * len(seeds)
     points, instance = cloud.xyz[torch.cat(chosen)], cloud.instance.new_tensor(owner)
-    # Only what moves has a matrix of its own
+    # Only moving instances have a matrix of their own
     matrix = torch.where(instance <= moving, instance, 0).long()
     xyz = torch.stack(
-        [_moved(points, matrix, frame) for frame in camera_from_rest(shot.motion, shot.lift.camera)]
+        [
+            _transformed(points, matrix, frame)
+            for frame in camera_from_rest(shot.motion, shot.lift.camera)
+        ]
     )
-    # What passes the camera flies out of the frame; it must not come back mirrored, or as no number
-    before = torch.cat([xyz[..., :2], xyz[..., 2:].clamp(min=NEAREST)], -1)
+    # Points behind the camera project far outside the frame, not mirrored or as NaN
+    before = torch.cat([xyz[..., :2], xyz[..., 2:].clamp(min=MIN_Z)], -1)
     xy = project(before, shot.lift.camera)
     return Tracks(
-        xy=xy, depth=xyz[..., 2], visible=_seen(xy, xyz[..., 2], masks.depth), instance=instance
+        xy=xy, depth=xyz[..., 2], visible=_visible(xy, xyz[..., 2], masks.depth), instance=instance
     )
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
-    """Indices of up to ``count`` points, each as far as can be from those before.
+    """Farthest point sampling: indices of up to ``count`` points.
 
     Args:
         points: ``(P, D)``.
@@ -77,7 +80,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     count = min(count, len(points))
     if count == 0:
         return torch.zeros(0, dtype=torch.int64, device=points.device)
-    points = points.double()  # pixels then have an exact mean, and equals are equals everywhere
+    points = points.double()  # exact means and ties for pixels, on every device
     chosen = [int(((points - points.mean(0)) ** 2).sum(1).argmin())]
     distance = ((points - points[chosen[0]]) ** 2).sum(1)
     for _ in range(count - 1):
@@ -86,7 +89,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     return torch.tensor(chosen, device=points.device)
 
 
-def _moved(points: Tensor, matrix: Tensor, frame: Tensor) -> Tensor:
+def _transformed(points: Tensor, matrix: Tensor, frame: Tensor) -> Tensor:
     moved = torch.empty_like(points)
     for index in torch.unique(matrix).tolist():
         own = matrix == index
@@ -94,8 +97,8 @@ def _moved(points: Tensor, matrix: Tensor, frame: Tensor) -> Tensor:
     return moved
 
 
-def _seen(xy: Tensor, z: Tensor, depth: Tensor) -> Tensor:
-    """Which points are in the frame and not behind what is seen there."""
+def _visible(xy: Tensor, z: Tensor, depth: Tensor) -> Tensor:
+    """Which points are in the frame and pass the depth test."""
     height, width = depth.shape[1:]
     column, row = xy.floor().long().unbind(-1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (z > 0)

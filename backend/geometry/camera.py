@@ -1,4 +1,4 @@
-"""Pinhole cameras: intrinsics from what an artist knows, projection and its inverse."""
+"""Pinhole cameras: intrinsics from a field of view or focal length, projection, unprojection."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from backend.contracts import Camera
 
-UNKNOWN_FOV = 50.0
-"""Degrees across where nobody knows; about that of a 39 mm lens, between phones and eyes."""
+DEFAULT_FOV = 50.0
+"""Horizontal degrees if neither EXIF nor the artist tells; that of a 39 mm lens on full frame."""
 
 
 def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> Tensor:
-    """Square pixels and a centred principal point.
+    """Intrinsics with square pixels and a centred principal point.
 
     Args:
         horizontal_fov: degrees, between 1 and 175.
@@ -40,7 +40,7 @@ def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> Tenso
 
 
 def fov_from_focal(focal: float, width: int) -> float:
-    """Degrees across an image of ``width`` pixels; undoes :func:`intrinsics_from_fov`.
+    """Horizontal field of view in degrees; the inverse of :func:`intrinsics_from_fov`.
 
     Args:
         focal: horizontal focal length, pixels.
@@ -55,7 +55,7 @@ def intrinsics_from_focal(fx: float, fy: float, cx: float, cy: float) -> Tensor:
 
 
 def scaled_intrinsics(intrinsics: Tensor, x: float, y: float) -> Tensor:
-    """The same camera after its image was resized by ``x`` across and ``y`` down."""
+    """Intrinsics after the image was resized by ``x`` horizontally and ``y`` vertically."""
     return torch.diag(intrinsics.new_tensor([x, y, 1.0])) @ intrinsics
 
 
@@ -90,7 +90,7 @@ def project(points: Tensor, camera: Camera) -> Tensor:
     """Pixels of points in camera axes.
 
     Args:
-        points: ``(..., 3)``. Points with z <= 0 give a pixel that means nothing; the caller culls.
+        points: ``(..., 3)``. For z <= 0 the result is meaningless; the caller culls.
         camera: the camera.
 
     Returns:

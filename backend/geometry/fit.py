@@ -1,4 +1,4 @@
-"""A photo's frame and the frame an engine works in: which part becomes which."""
+"""Fitting a photo into the frame size of an engine: crop, pad or squash."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from backend.contracts import Camera, Lift, Motion, Shot
 from backend.geometry.lift import cloud_from_lift
-from backend.geometry.shape import cloud_from_shot, with_bodies
+from backend.geometry.shape import add_bodies, cloud_from_shot
 from backend.geometry.splat import render_motion
 
 Size = tuple[int, int]
@@ -27,13 +27,13 @@ KINDS = ("crop", "pad", "squash")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How a photo fills a frame: ``source`` of the photo becomes ``target`` of the frame.
+    """The mapping of a photo to a frame: ``source`` of the photo is resized to ``target``.
 
     Attributes:
         photo: size of the photo.
         frame: size of the frame.
-        source: the part of the photo that is shown.
-        target: the part of the frame it is shown in.
+        source: window of the photo that is shown.
+        target: window of the frame that shows it.
     """
 
     photo: Size
@@ -43,7 +43,7 @@ class Fit:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Frame pixels a photo pixel: (down, across)."""
+        """Frame pixels per photo pixel: (vertical, horizontal)."""
         return self.target[2] / self.source[2], self.target[3] / self.source[3]
 
     def intrinsics(self, photo: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Fit:
         return frame_from_photo @ photo
 
     def image(self, photo: Tensor) -> Tensor:
-        """``(C, H, W)`` in [0, 1] of the frame's size; what pads repeats the photo's edge."""
+        """``(C, H, W)`` in [0, 1] of the frame's size; padding replicates the photo's edge."""
         top, left, height, width = self.source
         shown = photo[None, :, top : top + height, left : left + width]
         size = self.target[2:]
@@ -73,22 +73,24 @@ class Fit:
 
     @property
     def shown(self) -> tuple[float, float, float, float]:
-        """The part of the photo that :meth:`frames` shows: top, left, height, width, its pixels."""
+        """Window of the photo that :meth:`frames` shows: top, left, height, width in its pixels."""
         top, left, height, width = self.source
-        if self._squashed:
+        if self._is_squashed:
             return top, left, height, width
         down, across = self.scale
         return top, left, self.target[2] // 2 * 2 / down, self.target[3] // 2 * 2 / across
 
     @property
-    def _squashed(self) -> bool:
+    def _is_squashed(self) -> bool:
         down, across = self.scale
-        return abs(down / across - 1) >= 0.02  # less is the windows' rounding to whole pixels
+        return (
+            abs(down / across - 1) >= 0.02
+        )  # below, it is the rounding of windows to whole pixels
 
     def nearest(self, values: Tensor, outside: float) -> Tensor:
-        """``(..., H, W)`` of the photo as ``(..., h, w)`` of the frame, without blending.
+        """``(..., H, W)`` of the photo as ``(..., h, w)`` of the frame, by nearest neighbour.
 
-        For ids and depth: a blend of two is a thing that is nowhere. ``outside`` is what pads.
+        For ids and depth, which must not be interpolated. ``outside`` is the value of padding.
         """
         (top, left, height, width), (above, before, rows, columns) = self.source, self.target
         row = ((torch.arange(rows, device=values.device) + 0.5) * height / rows).long() + top
@@ -99,7 +101,7 @@ class Fit:
         return fitted
 
     def frames(self, rendered: Tensor) -> Tensor:
-        """What an engine made, without padding and in the photo's proportions.
+        """An engine's frames without padding and in the photo's aspect ratio.
 
         Args:
             rendered: ``(F, C, h, w)`` of the frame's size.
@@ -109,13 +111,13 @@ class Fit:
         """
         top, left, height, width = self.target
         shown = rendered[:, :, top : top + height, left : left + width]
-        if not self._squashed:
+        if not self._is_squashed:
             return shown[:, :, : height // 2 * 2, : width // 2 * 2]
         down, across = self.scale
-        # A squash keeps every line or column it has, and stretches the other way.
+        # Undo a squash by enlarging one side; neither loses pixels.
         wanted = (
-            _even(max(height, height * across / down)),
-            _even(max(width, width * down / across)),
+            _rounded_to_even(max(height, height * across / down)),
+            _rounded_to_even(max(width, width * down / across)),
         )
         return F.interpolate(
             shown, size=wanted, mode="bicubic", antialias=True, align_corners=False
@@ -128,8 +130,8 @@ def fit_photo(photo: Size, frame: Size, kind: str) -> Fit:
     Args:
         photo: its size.
         frame: size to fill.
-        kind: ``crop`` fills the frame with the photo's middle; ``pad`` shows all of the photo
-            in the middle of the frame; ``squash`` shows all of it and gives up its proportions.
+        kind: ``crop`` fills the frame with the photo's centre; ``pad`` shows all of the photo,
+            centred; ``squash`` resizes it to the frame and changes its aspect ratio.
 
     Raises:
         ValueError: the kind is unknown or a size is not positive.
@@ -140,21 +142,21 @@ def fit_photo(photo: Size, frame: Size, kind: str) -> Fit:
         raise ValueError(f"sizes must be positive, got {photo} and {frame}")
     source, target = (0, 0, *photo), (0, 0, *frame)
     if kind == "crop":
-        source = _middle(photo, frame)
+        source = _centred_window(photo, frame)
     elif kind == "pad":
-        target = _middle(frame, photo)
+        target = _centred_window(frame, photo)
     return Fit(photo=photo, frame=frame, source=source, target=target)
 
 
 def render_fitted(shot: Shot, fit: Fit | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """(instance, depth) of every frame of a shot, seen through the frame of ``fit``.
 
-    All of the photo's points take part, also those a crop leaves out: a camera that moves may
-    bring them into view. Instances have their bodies, in sheets as dense as the frame's pixels.
+    All of the photo's points are rendered, also those outside a crop, since a moving camera may
+    bring them into view. Bodies are sampled at the density of the frame's pixels.
     """
     if fit is None:
         return render_motion(cloud_from_shot(shot), shot.lift.camera, shot.motion)
-    lift, instance = _resampled(shot.lift, shot.instance, fit.scale)
+    lift, instance = _resampled_nearest(shot.lift, shot.instance, fit.scale)
     height, width = fit.frame
     camera = Camera(
         intrinsics=fit.intrinsics(shot.lift.camera.intrinsics), height=height, width=width
@@ -165,14 +167,16 @@ def render_fitted(shot: Shot, fit: Fit | None = None) -> Iterator[tuple[Tensor, 
         intrinsics=fit.intrinsics(shot.motion.intrinsics),
     )
     front = cloud_from_lift(lift, instance)
-    cloud = with_bodies(front, lift, instance, shot.thickness)
+    cloud = add_bodies(front, lift, instance, shot.thickness)
     return render_motion(cloud, camera, motion)
 
 
-def _resampled(lift: Lift, instance: Tensor, scale: tuple[float, float]) -> tuple[Lift, Tensor]:
-    """Depth and ids with a point for every pixel of the scaled photo.
+def _resampled_nearest(
+    lift: Lift, instance: Tensor, scale: tuple[float, float]
+) -> tuple[Lift, Tensor]:
+    """Depth and ids resized by nearest neighbour, with a point per pixel of the scaled photo.
 
-    By the nearest neighbour: a depth between near and far is a place where nothing is.
+    Interpolated depth would place points between a near and a far surface.
     """
     height, width = lift.depth.shape
     rows = max(1, round(height * scale[0]))
@@ -186,12 +190,12 @@ def _resampled(lift: Lift, instance: Tensor, scale: tuple[float, float]) -> tupl
     return replace(lift, depth=depth, camera=camera), instance[row[:, None], column[None]]
 
 
-def _middle(whole: Size, shape: Size) -> Window:
-    """The largest window in the middle of ``whole`` with the proportions of ``shape``."""
+def _centred_window(whole: Size, shape: Size) -> Window:
+    """The largest centred window of ``whole`` with the aspect ratio of ``shape``."""
     height = min(whole[0], max(1, round(whole[1] * shape[0] / shape[1])))
     width = min(whole[1], max(1, round(whole[0] * shape[1] / shape[0])))
     return (whole[0] - height) // 2, (whole[1] - width) // 2, height, width
 
 
-def _even(length: float) -> int:
+def _rounded_to_even(length: float) -> int:
     return max(2, 2 * round(length / 2))

@@ -1,4 +1,4 @@
-"""From depth to points, and between depth, disparity and what a depth map file holds."""
+"""Depth to point cloud, and conversions between depth, disparity and depth map values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backend.geometry.camera import unproject
 
 
 def cloud_from_lift(lift: Lift, instance: Tensor) -> PointCloud:
-    """One point a pixel, in row-major order.
+    """Unproject a lift: one point per pixel, in row-major order.
 
     Args:
         lift: the photo.
@@ -21,7 +21,7 @@ def cloud_from_lift(lift: Lift, instance: Tensor) -> PointCloud:
 
 
 def depth_from_disparity(disparity: Tensor, near: float, far: float) -> Tensor:
-    """Z from disparity in [0, 1], 1 at ``near``: ``1/z = 1/far + d (1/near - 1/far)``."""
+    """Depth from disparity in [0, 1], 1 at ``near``: ``1/z = 1/far + d (1/near - 1/far)``."""
     return 1.0 / (1.0 / far + disparity * (1.0 / near - 1.0 / far))
 
 
@@ -31,14 +31,14 @@ def disparity_from_depth(depth: Tensor, near: float, far: float) -> Tensor:
 
 
 def depth_from_map(values: Tensor, nearer_is_larger: bool, near: float, far: float) -> Tensor:
-    """Z from the numbers of a depth map, whatever their scale.
+    """Depth from the values of a depth map of any scale.
 
-    The map's range is stretched over near..far: as disparity where larger is nearer (what depth
-    networks write), as depth itself where larger is farther (what renderers write).
+    The map's range is mapped to near..far: linearly in disparity if larger is nearer (as depth
+    networks write), linearly in depth if larger is farther (as renderers write).
 
     Args:
         values: ``(H, W)`` float.
-        nearer_is_larger: how the map is meant.
+        nearer_is_larger: whether larger values are nearer.
         near: z of the nearest value.
         far: z of the farthest value.
 

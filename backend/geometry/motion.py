@@ -1,4 +1,4 @@
-"""Moving the points: instances by their matrices, then the world into the camera of each frame."""
+"""Transforms points from rest to camera axes of each frame: instance, camera and lens motion."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -13,13 +13,13 @@ from backend.contracts import Camera, Motion, PointCloud
 
 
 def camera_from_rest(motion: Motion, camera: Camera) -> Tensor:
-    """Where each instance's rest points go, as one matrix a frame and instance.
+    """One matrix per frame and instance, from rest positions to camera axes.
 
-    The lens of each frame is folded in: a point is scaled sideways so that the photo's own
-    intrinsics project it where the frame's would. Its z, and so every occlusion, is unchanged.
+    The intrinsics of each frame are folded in: x and y are changed so that the photo's intrinsics
+    project a point where the frame's would. z, and with it every depth test, is unchanged.
 
     Returns:
-        ``(F, N + 1, 4, 4)`` float64; index 0 is everything that stays.
+        ``(F, N + 1, 4, 4)`` float64; index 0 is for everything static.
     """
     frames = motion.num_frames
     device = motion.moved_from_rest.device
@@ -32,27 +32,27 @@ def camera_from_rest(motion: Motion, camera: Camera) -> Tensor:
     return view[:, None] @ world
 
 
-def is_still(matrices: Tensor, tolerance: float = 1e-5) -> Tensor:
-    """``(...,)`` bool: which of ``(..., 4, 4)`` are the identity, up to ``tolerance``."""
+def is_identity(matrices: Tensor, tolerance: float = 1e-5) -> Tensor:
+    """``(...,)`` bool: which ``(..., 4, 4)`` matrices are the identity within ``tolerance``."""
     eye = torch.eye(4, dtype=matrices.dtype, device=matrices.device)
     return ((matrices - eye).abs() <= tolerance).all(-1).all(-1)
 
 
 def move_points(xyz: Tensor, matrix: Tensor) -> Tensor:
-    """``(P, 3)`` points under one ``(4, 4)`` matrix, in the dtype of the points."""
+    """``(P, 3)`` points transformed by a ``(4, 4)`` matrix, in the dtype of the points."""
     matrix = matrix.to(xyz)
     return xyz @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def moved_frame(cloud: PointCloud, matrices: Tensor) -> Tensor:
-    """All points at one frame.
+def move_cloud(cloud: PointCloud, matrices: Tensor) -> Tensor:
+    """All points of a cloud in one frame.
 
     Args:
         cloud: the points at rest.
         matrices: ``(N + 1, 4, 4)``, one frame of :func:`camera_from_rest`.
 
     Returns:
-        ``(P, 3)`` in camera axes. Points of static instances move as the background does.
+        ``(P, 3)`` in camera axes. Static instances use matrix 0.
     """
     moved = move_points(cloud.xyz, matrices[0])
     for index in range(1, matrices.shape[0]):
@@ -62,7 +62,7 @@ def moved_frame(cloud: PointCloud, matrices: Tensor) -> Tensor:
 
 
 def magnification(rest_z: Tensor, moved_z: Tensor, matrices: Tensor, instance: Tensor) -> Tensor:
-    """How many times larger each point's surroundings appear than in the photo.
+    """How many times larger a point's neighbourhood is projected than in the photo.
 
     Args:
         rest_z: ``(P,)`` depth at rest.
@@ -71,7 +71,7 @@ def magnification(rest_z: Tensor, moved_z: Tensor, matrices: Tensor, instance: T
         instance: ``(P,)`` int32.
 
     Returns:
-        ``(P,)`` float32, at least a hundredth.
+        ``(P,)`` float32, at least 0.01.
     """
     scale: Tensor = torch.linalg.matrix_norm(matrices[:, :3, :3], ord=2).to(rest_z)
     own = torch.where(instance < matrices.shape[0], instance, 0).clamp(min=0).long()

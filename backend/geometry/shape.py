@@ -1,7 +1,7 @@
-"""What the artist makes of an instance's shape: how flat its front is, how thick its body.
+"""Flattening an instance's relief and extruding a body behind it.
 
-Both happen along the rays of the photo's camera, so that at rest it sees just what it saw before.
-The extension has the same in numpy (``blender_addon/core/shape.py``); a test compares the two.
+Both move points along the rays of the photo's camera, so the view at rest does not change. The
+extension has the same in numpy (``blender_addon/core/shape.py``); a test compares the two.
 """
 
 # Parts of torch carry no types.
@@ -20,21 +20,21 @@ from backend.contracts import Lift, PointCloud, Shot
 from backend.geometry.lift import cloud_from_lift
 
 SHEET_GAP = 0.8
-"""Pixels at rest from one sheet of a body to the next. With the splat's radius of 0.75, its sides
-have no holes seen from anywhere, up to 44 degrees off the photo's axis."""
+"""Pixels at rest between the sheets (cross sections) of a body. With the splat radius of 0.75 its
+sides have no holes from any view, up to 44 degrees off the photo's axis."""
 MAX_SHEETS = 1024
-"""Of one body; past it, its sides get holes rather than the memory full."""
+"""Of one body; a limit on memory, past which its sides get holes."""
 
 
 def flattened(depth: Tensor, mask: Tensor, amount: float) -> Tensor:
-    """Push what ``mask`` shows towards one plane, each point along its own ray.
+    """Move the depth of masked pixels towards a fronto-parallel plane.
 
-    The blend is one of disparities, 1/z: it keeps straight what was straight.
+    Blended in disparity (1/z), which keeps straight lines straight.
 
     Args:
         depth: ``(H, W)`` z, positive.
-        mask: ``(H, W)`` bool; where it is False everywhere, nothing changes.
-        amount: 0 keeps the relief, 1 puts every point at the median of 1/z, the lower of two.
+        mask: ``(H, W)`` bool; an empty one changes nothing.
+        amount: 0 keeps the relief, 1 moves every point to the (lower) median of 1/z.
 
     Raises:
         ValueError: the amount is not between 0 and 1.
@@ -51,22 +51,22 @@ def flattened(depth: Tensor, mask: Tensor, amount: float) -> Tensor:
 
 
 def cloud_from_shot(shot: Shot) -> PointCloud:
-    """The points of a shot: those of its photo in row-major order, then those of the bodies."""
+    """The points of a shot: its photo's in row-major order, then its bodies'."""
     cloud = cloud_from_lift(shot.lift, shot.instance)
-    return with_bodies(cloud, shot.lift, shot.instance, shot.thickness)
+    return add_bodies(cloud, shot.lift, shot.instance, shot.thickness)
 
 
-def with_bodies(
+def add_bodies(
     cloud: PointCloud, lift: Lift, instance: Tensor, thickness: Mapping[int, float]
 ) -> PointCloud:
-    """Give instances a body behind their front, which hides it from the photo's camera.
+    """Add a body behind the front of instances; the photo's camera does not see it.
 
-    A body is the front again, scaled away from that camera: a back, and the outline on every sheet
-    up to it. What lies between is never seen, so it is left out.
+    A body is the front scaled about the camera's centre: a back face, and the outline on each sheet
+    up to it. The interior is never visible and is left out.
 
     Args:
-        cloud: the front, one point a pixel in row-major order.
-        lift: what it was made of.
+        cloud: the front, one point per pixel in row-major order.
+        lift: of which the cloud was made.
         instance: ``(H, W)`` int32.
         thickness: scene units at the median depth of the instance, by id; 0 is no body.
 
@@ -89,21 +89,21 @@ def with_bodies(
 
 
 def sheet_scales(lift: Lift, mask: Tensor, thickness: float) -> list[float]:
-    """By how much each sheet of a body is larger than the front, front to back; empty without one.
+    """Scale of each sheet of a body relative to the front, front to back; empty without a body.
 
     Raises:
         ValueError: the thickness is negative or not finite.
     """
-    grows = growth(lift.depth, mask, thickness)
-    if grows == 0:
+    relative = relative_thickness(lift.depth, mask, thickness)
+    if relative == 0:
         return []
     focal = float(lift.camera.intrinsics.diagonal()[:2].max())
-    count = max(1, min(MAX_SHEETS, math.ceil(grows * focal / SHEET_GAP)))
-    return [1.0 + k * grows / count for k in range(1, count + 1)]
+    count = max(1, min(MAX_SHEETS, math.ceil(relative * focal / SHEET_GAP)))
+    return [1.0 + k * relative / count for k in range(1, count + 1)]
 
 
-def growth(depth: Tensor, mask: Tensor, thickness: float) -> float:
-    """By how much the back of a body is larger than the front: thickness / median depth.
+def relative_thickness(depth: Tensor, mask: Tensor, thickness: float) -> float:
+    """Thickness / median depth: the scale of a body's back face is 1 plus this.
 
     Raises:
         ValueError: the thickness is negative or not finite.
@@ -114,7 +114,7 @@ def growth(depth: Tensor, mask: Tensor, thickness: float) -> float:
 
 
 def outline(mask: Tensor) -> Tensor:
-    """``(H, W)`` bool: what has one of its eight neighbours outside ``mask`` or the photo."""
+    """``(H, W)`` bool: pixels with one of their eight neighbours outside ``mask`` or the photo."""
     height, width = mask.shape
     padded = mask.new_zeros(height + 2, width + 2)
     padded[1:-1, 1:-1] = mask

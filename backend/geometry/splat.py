@@ -1,4 +1,4 @@
-"""The exact point splatter: which instance is seen in each pixel, and how far away it is.
+"""The point splatter: a z-buffer of instance id and depth, exact per pixel.
 
 A point covers a pixel if and only if the distance from its projection to the pixel's centre is less
 than its radius. The nearest point wins, ties go to the smaller id, points with z <= 0 are not seen.
@@ -21,7 +21,7 @@ from torch import Tensor
 from backend.contracts import Camera, MaskSequence, Motion, PointCloud
 from backend.geometry import splat_pytorch3d
 from backend.geometry.camera import project
-from backend.geometry.motion import camera_from_rest, magnification, moved_frame
+from backend.geometry.motion import camera_from_rest, magnification, move_cloud
 
 Array = npt.NDArray[Any]
 
@@ -29,8 +29,8 @@ REST_RADIUS = 0.75
 """Pixels. Above 1/sqrt(2), so that a magnified grid has no holes; below 1, so that it is exact at
 rest, where every point covers just the pixel it came from."""
 MAX_RADIUS = 24.0
-"""Pixels; past it, a point is so near that it would cover the frame for a long time for nothing."""
-_NOTHING = torch.iinfo(torch.int64).max
+"""Pixels; a limit on the cost of points that are very near to the camera."""
+_EMPTY = torch.iinfo(torch.int64).max
 _MAX_ID = torch.iinfo(torch.int32).max
 
 
@@ -46,9 +46,9 @@ def render_masks(
     Args:
         points: ``(F, P, 3)`` float32 in camera axes.
         instance: ``(P,)`` int ids, 0 or more.
-        camera: where they are seen.
+        camera: of the image.
         radius: pixels; one number, ``(P,)`` or ``(F, P)``.
-        rasteriser: "own", or "pytorch3d" where that is installed, to compare with.
+        rasteriser: "own", or "pytorch3d" as a reference, if it is installed.
 
     Returns:
         Masks on the device of ``points``.
@@ -78,8 +78,10 @@ def render_masks(
             f"{tuple(points.shape)}"
         )
     radii, instance = radii.expand(points.shape[:2]), instance.to(points.device)
-    one = RASTERISERS[rasteriser]
-    frames = [one(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)]
+    rasterise = RASTERISERS[rasteriser]
+    frames = [
+        rasterise(frame, instance, camera, own) for frame, own in zip(points, radii, strict=True)
+    ]
     return MaskSequence(
         instance=torch.stack([ids for ids, _ in frames]),
         depth=torch.stack([depth for _, depth in frames]),
@@ -87,40 +89,40 @@ def render_masks(
 
 
 def as_tensor(values: Tensor | Array) -> Tensor:
-    """Tensors stay where they are; arrays become tensors beside them, in the machine's memory."""
+    """Tensors are returned as they are; arrays become tensors on the CPU."""
     return values if isinstance(values, Tensor) else torch.tensor(values, device="cpu")
 
 
 def render_motion(
     cloud: PointCloud, camera: Camera, motion: Motion
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(instance, depth) of every frame, one at a time, so that a long shot needs little memory.
+    """(instance, depth) of every frame, one at a time to save memory.
 
-    The radius follows the magnification: what comes nearer has no holes.
+    The radius follows the magnification, so that surfaces that come nearer have no holes.
     """
     _check_ids(cloud.instance)
     matrices = camera_from_rest(motion, camera)
     rest_z = cloud.xyz[:, 2]
     for frame in matrices:
-        points = moved_frame(cloud, frame)
-        times = magnification(rest_z, points[:, 2], frame, cloud.instance)
-        radius = REST_RADIUS * times.clamp(1.0, MAX_RADIUS / REST_RADIUS)
+        points = move_cloud(cloud, frame)
+        magnified = magnification(rest_z, points[:, 2], frame, cloud.instance)
+        radius = REST_RADIUS * magnified.clamp(1.0, MAX_RADIUS / REST_RADIUS)
         yield splat_frame(points, cloud.instance, camera, radius)
 
 
 def splat_frame(
     points: Tensor, instance: Tensor, camera: Camera, radius: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One frame.
+    """Splat one frame.
 
     Args:
         points: ``(P, 3)`` float32 in camera axes.
         instance: ``(P,)`` int ids, 0 or more.
-        camera: where they are seen.
+        camera: of the image.
         radius: ``(P,)`` pixels.
 
     Returns:
-        ``(H, W)`` int32 ids, -1 where nothing landed, and ``(H, W)`` float32 z, +inf there.
+        ``(H, W)`` int32 ids, -1 where no point was splatted, and ``(H, W)`` float32 z, +inf there.
     """
     height, width = camera.height, camera.width
     pixel = project(points, camera)
@@ -134,7 +136,7 @@ def splat_frame(
     keep = torch.nonzero(inside)[:, 0]
     pixel, radius = pixel[keep], radius[keep]
     key = _keys(points[keep, 2], instance[keep])
-    buffer = torch.full((height * width,), _NOTHING, dtype=torch.int64, device=points.device)
+    buffer = torch.full((height * width,), _EMPTY, dtype=torch.int64, device=points.device)
     # A point of radius r reaches the pixels of a window of ceil(2 r) centres a side; points are
     # grouped by that window, so that the few large ones do not make all others slow.
     side = torch.ceil(2 * radius).clamp(max=max(height, width)).to(torch.int64)
@@ -145,7 +147,7 @@ def splat_frame(
             break
         group = torch.nonzero(side == size)[:, 0]
         _splat_group(buffer, pixel[group], radius[group], key[group], size, height, width)
-    empty = buffer == _NOTHING
+    empty = buffer == _EMPTY
     ids = torch.where(empty, -1, buffer & 0xFFFFFFFF).to(torch.int32)
     bits = (buffer >> 32).to(torch.int32)
     depth = torch.where(empty, torch.inf, bits.view(torch.float32))
@@ -169,7 +171,7 @@ def _splat_group(
     buffer: Tensor, pixel: Tensor, radius: Tensor, key: Tensor, side: int, height: int, width: int
 ) -> None:
     x, y = pixel.unbind(-1)
-    # Clamped, a window that is larger than the frame need not be walked beyond it
+    # Clamped, so that a window larger than the frame is not walked outside of it
     first_x = torch.ceil(x - radius - 0.5).clamp(min=0)
     first_y = torch.ceil(y - radius - 0.5).clamp(min=0)
     limit = radius * radius
@@ -202,7 +204,7 @@ def _splat_discs(
     rows: int,
     columns: int,
 ) -> None:
-    """The same, a point at a time: quicker for few large ones than a pixel of all at a time."""
+    """The same, one point at a time: faster if there are few and large points."""
     height, width = frame.shape
     tops: list[int] = first_y.clamp(max=height).to(torch.int64).tolist()
     lefts: list[int] = first_x.clamp(max=width).to(torch.int64).tolist()
@@ -213,7 +215,7 @@ def _splat_discs(
         dy = down[top : top + rows, None] + 0.5 - y[n]
         dx = across[left : left + columns] + 0.5 - x[n]
         hit = dx * dx + dy * dy < limit[n]
-        torch.minimum(part, torch.where(hit, key[n], _NOTHING), out=part)
+        torch.minimum(part, torch.where(hit, key[n], _EMPTY), out=part)
 
 
 RASTERISERS: dict[str, Callable[[Tensor, Tensor, Camera, Tensor], tuple[Tensor, Tensor]]] = {

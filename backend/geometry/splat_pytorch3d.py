@@ -1,4 +1,4 @@
-"""PyTorch3D's point rasteriser behind the signature of our own: the reference to compare with.
+"""PyTorch3D's point rasteriser behind the signature of our splatter, as a reference.
 
 The only file that knows the package, which is optional and has no wheels; it is imported when a
 frame is asked for.
@@ -25,11 +25,11 @@ def splat_frame(
     Args:
         points: ``(P, 3)`` float32 in camera axes.
         instance: ``(P,)`` int ids, 0 or more.
-        camera: where they are seen.
+        camera: of the image.
         radius: ``(P,)`` pixels.
 
     Returns:
-        ``(H, W)`` int32 ids, -1 where nothing landed, and ``(H, W)`` float32 z, +inf there.
+        ``(H, W)`` int32 ids, -1 where no point was splatted, and ``(H, W)`` float32 z, +inf there.
 
     Raises:
         ValueError: PyTorch3D is not installed.
@@ -57,10 +57,10 @@ def splat_frame(
 
 
 def ndc_from_pixels(pixel: Tensor, height: int, width: int) -> Tensor:
-    """PyTorch3D's normalised coordinates of places in an image.
+    """PyTorch3D's normalised device coordinates of pixels.
 
-    The shorter side spans [-1, 1], the longer one as much more as it is longer; +x points left and
-    +y up, 0 is the middle.
+    The shorter side spans [-1, 1], the longer one proportionally more; +x points left and +y up,
+    0 is the centre.
 
     Args:
         pixel: ``(..., 2)`` (x, y) in pixels.
@@ -79,7 +79,7 @@ def ndc_per_pixel(height: int, width: int) -> float:
 def ndc_points(
     points: Tensor, instance: Tensor, camera: Camera, radius: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Points in the order and the coordinates in which PyTorch3D gives our ids.
+    """Points in the order and coordinates for which PyTorch3D gives our ids.
 
     Of equally near points it shows the first, so smaller ids come first. It culls z < 0 only, so
     z <= 0 is left out here.
@@ -97,10 +97,10 @@ def ndc_points(
 
 
 def ids_and_depth(found: Tensor, points: Tensor, instance: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids and z of the point seen in each pixel.
+    """Ids and z of the visible point in each pixel.
 
     Args:
-        found: ``(H, W)`` int64 index of a point, -1 where nothing landed.
+        found: ``(H, W)`` int64 index of a point, -1 where no point was splatted.
         points: ``(P, 3)``.
         instance: ``(P,)``.
     """

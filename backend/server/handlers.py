@@ -12,12 +12,12 @@ import numpy as np
 from torch import Tensor
 
 from backend import contracts, convert, device, pipeline
-from backend.control import hidden
+from backend.control import scene_occlusion
 from backend.control.preview import ControlFrames, Look
 from backend.engines import registry
 from backend.engines.base import LOADING, Engine, whole_notes
 from backend.files.video import encode_video
-from backend.geometry.camera import UNKNOWN_FOV
+from backend.geometry.camera import DEFAULT_FOV
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
@@ -159,7 +159,7 @@ def lift_photo(
         kind = flat_scene.GROUND  # who names it means it
     fov, source = message.horizontal_fov, pipeline.GIVEN
     if fov == 0:
-        fov, source = UNKNOWN_FOV, pipeline.BY_DEFAULT
+        fov, source = DEFAULT_FOV, pipeline.BY_DEFAULT
         if photo.horizontal_fov is not None:
             fov, source = photo.horizontal_fov, photo.fov_source
     lifted = pipeline.lift(
@@ -325,7 +325,9 @@ def _hidden(shot: messages.ShotMessage, ours: contracts.Shot) -> tuple[str, ...]
     """What the artist should know of things that go below the ground or behind the backdrop."""
     times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
     names = [item.name for item in shot.instances]
-    return whole_notes(lambda: hidden.notes(ours, names, times.tolist()), "what a scene hides")
+    return whole_notes(
+        lambda: scene_occlusion.occlusion_notes(ours, names, times.tolist()), "what a scene hides"
+    )
 
 
 def points_a_frame(frames: contracts.Frames) -> float:

@@ -54,7 +54,7 @@ def test_shapes_are_the_backends(seed, amount, thickness, share):
     lift = Lift(image=torch.zeros(3, 24, 32), depth=theirs, camera=camera, near=1.0, far=20.0)
     ids = torch.from_numpy(mask.astype(np.int32))
     front = cloud_from_lift(lift, ids)
-    whole = backend.with_bodies(front, lift, ids, {1: thickness})
+    whole = backend.add_bodies(front, lift, ids, {1: thickness})
     body = shape.body(front.xyz.numpy().reshape(24, 32, 3), mask, K, thickness)
     np.testing.assert_allclose(body, whole.xyz[len(front.xyz) :].numpy(), rtol=1e-6)
     assert bool((whole.instance[len(front.xyz) :] == 1).all())

@@ -55,9 +55,9 @@ def openmp() -> str:
 
 def draft_rows() -> list[tuple[str, float, str, str]]:
     from backend import pipeline
+    from backend.control_sources import shot_masks
     from backend.engines import registry
     from backend.files import video
-    from backend.sources import shot_masks
     from tests.benchmarks.scene import shot
 
     engine = registry.load("draft")
@@ -78,7 +78,7 @@ def draft_rows() -> list[tuple[str, float, str, str]]:
 def splat_rows() -> list[tuple[str, float, str, str]]:
     """The exact splatter beside its rule written plainly, one point after the other, in one run."""
     from backend.geometry.lift import cloud_from_lift
-    from backend.geometry.motion import camera_from_rest, moved_frame
+    from backend.geometry.motion import camera_from_rest, move_cloud
     from backend.geometry.splat import render_masks
     from tests.benchmarks.plain_splat import plain_splat
     from tests.benchmarks.scene import shot
@@ -86,7 +86,7 @@ def splat_rows() -> list[tuple[str, float, str, str]]:
     subject = shot()
     cloud = cloud_from_lift(subject.lift, subject.instance)
     camera = subject.lift.camera
-    points = moved_frame(cloud, camera_from_rest(subject.motion, camera)[8])
+    points = move_cloud(cloud, camera_from_rest(subject.motion, camera)[8])
     fast = seconds(lambda: render_masks(points[None], cloud.instance, camera, 1.44))
     start = time.perf_counter()
     plain = plain_splat(points.numpy(), cloud.instance.numpy(), camera, 1.44)

@@ -17,10 +17,10 @@ from backend.control.clusters import (
     instance_pixels,
 )
 from backend.control.levitor import points_from_masks, stamp_points
+from backend.control_sources import shot_masks
 from backend.geometry.lift import cloud_from_lift
-from backend.geometry.motion import camera_from_rest, magnification, moved_frame
+from backend.geometry.motion import camera_from_rest, magnification, move_cloud
 from backend.geometry.splat import REST_RADIUS, render_masks
-from backend.sources import shot_masks
 from tests.benchmarks.plain_splat import plain_splat
 from tests.benchmarks.scene import HEIGHT, WIDTH, shot, with_segments
 
@@ -32,7 +32,7 @@ def rows(seconds: Callable[[Callable[[], object]], float]) -> list[Row]:
     subject = with_segments(shot())
     cloud, camera = cloud_from_lift(subject.lift, subject.instance), subject.lift.camera
     matrices = camera_from_rest(subject.motion, camera)
-    points = torch.stack([moved_frame(cloud, frame) for frame in matrices])
+    points = torch.stack([move_cloud(cloud, frame) for frame in matrices])
     radius = torch.stack(
         [
             REST_RADIUS * magnification(cloud.xyz[:, 2], p[:, 2], m, cloud.instance).clamp(min=1)

@@ -67,8 +67,8 @@ def print_here() -> None:
     """Measure in this process, and print JSON."""
     from backend import pipeline
     from backend.control.levitor import points_from_masks
+    from backend.control_sources import shot_masks
     from backend.engines import registry
-    from backend.sources import shot_masks
     from tests.benchmarks import control
     from tests.benchmarks.scene import shot, with_segments
 

@@ -107,7 +107,7 @@ def test_a_bug_in_what_a_scene_hides_costs_no_take(shot_file, tmp_path, capsys, 
     def buggy(shot, names, times):
         raise KeyError("scripted")
 
-    monkeypatch.setattr("backend.control.hidden.notes", buggy)
+    monkeypatch.setattr("backend.control.scene_occlusion.occlusion_notes", buggy)
     out = tmp_path / "out.mp4"
     assert main(["render", str(shot_file()), "-o", str(out)]) == 0
     assert len(frames_of(out)) == 8

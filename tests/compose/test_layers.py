@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from backend.compose.layers import cut_layers
+from backend.compose.layers import layers_from_shot
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 STILL = [translation(), translation()]
@@ -14,14 +14,14 @@ def signal(moved, view=None, static=(), instance=None):
     lift, ids = two_instances()
     path = motion(lift.camera, moved, view)
     shot = shot_of(lift, ids if instance is None else instance, path, static)
-    return cut_layers(shot), lift, ids
+    return layers_from_shot(shot), lift, ids
 
 
 def test_the_plate_holds_no_colour_of_what_moves():
     cut, lift, ids = signal([STILL, [translation(x=1), translation()]])
     torch.testing.assert_close(cut.plate.rgb, torch.full_like(lift.image, 0.5))
     torch.testing.assert_close(cut.plate_depth, torch.full_like(lift.depth, 10.0))
-    assert [layer.matrix for layer in cut.layers] == [1, 2]
+    assert [layer.matrix_index for layer in cut.layers] == [1, 2]
     assert bool((ids > 0).any())
 
 
@@ -46,12 +46,12 @@ def test_a_layers_colour_goes_on_past_its_outline_so_no_background_shines_throug
 
 def test_a_picked_static_instance_is_in_the_plate_until_the_camera_moves():
     still, lift, ids = signal([[translation()], [translation(x=1)]], static=(2,))
-    assert (len(still.layers), len(still.covers)) == (1, 1)
+    assert (len(still.layers), len(still.occluders)) == (1, 1)
     assert bool((still.plate.rgb[:, ids == 2] == lift.image[:, ids == 2]).all())
     view = [translation(), translation(x=0.5)]
     moving, _, _ = signal([[translation()], [translation(x=1)]], view, static=(2,))
-    assert (len(moving.layers), len(moving.covers)) == (2, 0)
-    assert [layer.matrix for layer in moving.layers] == [1, 0]
+    assert (len(moving.layers), len(moving.occluders)) == (2, 0)
+    assert [layer.matrix_index for layer in moving.layers] == [1, 0]
     torch.testing.assert_close(moving.plate.rgb, torch.full_like(lift.image, 0.5))
 
 
@@ -64,7 +64,7 @@ def test_automatic_segments_are_background():
 
 def test_frames_at_rest_are_known():
     cut, _, _ = signal([STILL, [translation(x=1), translation()], STILL])
-    assert cut.rest.tolist() == [True, False, True]
+    assert cut.at_rest.tolist() == [True, False, True]
 
 
 def test_everything_picked_leaves_the_photo_as_the_plate():
@@ -78,4 +78,4 @@ def test_an_instance_without_pixels_is_no_layer():
     cut, _, _ = signal(
         [STILL, [translation(x=1), translation()]], instance=torch.where(ids == 2, 0, ids)
     )
-    assert [layer.matrix for layer in cut.layers] == [1]
+    assert [layer.matrix_index for layer in cut.layers] == [1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.control.boxes import shot_boxes
 from backend.control.export import drag_trajectories
-from backend.sources import shot_masks
+from backend.control_sources import shot_masks
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 

@@ -20,7 +20,7 @@ from backend.control.levitor import (
     points_from_masks,
     stamp_points,
 )
-from backend.sources import shot_masks
+from backend.control_sources import shot_masks
 from tests.benchmarks.control import inertia_ratio
 from tests.benchmarks.scene import shot, with_segments
 from tests.control.plain_levitor import plain_points

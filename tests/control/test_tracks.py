@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from backend.control.tracks import farthest_points, shot_tracks
-from backend.sources import shot_masks
+from backend.control_sources import shot_masks
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 

@@ -15,9 +15,9 @@ from torch import nn
 from backend import pipeline
 from backend.contracts import AnnotatedClip, Cancelled
 from backend.control.preview import Look
+from backend.control_sources import ClipControl, ShotControl, shot_masks
 from backend.engines import registry
 from backend.resources import MEMORY
-from backend.sources import ClipControl, ShotControl, shot_masks
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from backend import pipeline
-from backend.compose.fill import blur, erode
-from backend.compose.layers import cut_layers
-from backend.compose.warp import Cutout
+from backend.compose.filters import blur, erode
+from backend.compose.layers import layers_from_shot
+from backend.compose.warp import LayerWarper
 from backend.contracts import Lift, Motion
 from backend.engines import registry
 from protocol.errors import ShotError
@@ -130,14 +130,14 @@ def test_a_camera_that_flies_over_the_ground_needs_no_more_memory_than_the_frame
     image = torch.rand(3, 213, 320, generator=torch.Generator().manual_seed(0))
     lift = Lift(image=image, depth=depth, camera=camera, near=2.0, far=40.0)
     ids = torch.zeros(213, 320, dtype=torch.int32)
-    cut = Cutout(
-        cut_layers(
+    cut = LayerWarper(
+        layers_from_shot(
             shot_of(lift, ids, motion(camera, [[], []], [translation(), translation()]))
         ).plate
     )
     scale = torch.tensor(1.0)
     counts = [
-        len(cut._samples(translation(z=-z).float(), scale, camera)[0]) for z in (0.0, 1.0, 1.9)
+        len(cut._subdivided(translation(z=-z).float(), scale, camera)[0]) for z in (0.0, 1.0, 1.9)
     ]
     assert max(counts) < 3 * counts[0]
 

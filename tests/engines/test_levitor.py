@@ -15,6 +15,7 @@ import torch
 from backend import pipeline
 from backend.contracts import Lift
 from backend.control.levitor import points_from_masks, stamp_points
+from backend.control_sources import ShotControl, shot_masks
 from backend.engines.levitor.engine import LevitorEngine
 from backend.engines.levitor.signal import encode, frame_size, notes
 from backend.engines.levitor.spec import SPEC
@@ -22,7 +23,6 @@ from backend.engines.svd.images import decode_frames
 from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources, no_weights
-from backend.sources import ShotControl, shot_masks
 from protocol.errors import ShotError
 from tests.engines.networks import control, inputs
 from tests.geometry.scenes import motion, shot_of, translation, two_instances

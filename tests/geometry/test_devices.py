@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from backend.compose.fill import blur, dilate, erode, pull_push
-from backend.compose.layers import cut_layers
+from backend.compose.filters import blur, dilate, erode, pull_push
+from backend.compose.layers import layers_from_shot
 from backend.contracts import MaskSequence
 from backend.control.boxes import shot_boxes
 from backend.control.export import drag_trajectories
@@ -22,8 +22,8 @@ from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
 from backend.geometry.camera import project, scaled_intrinsics, unproject
 from backend.geometry.lift import cloud_from_lift, depth_from_disparity, disparity_from_depth
-from backend.geometry.motion import camera_from_rest, is_still, moved_frame
-from backend.geometry.shape import flattened, with_bodies
+from backend.geometry.motion import camera_from_rest, is_identity, move_cloud
+from backend.geometry.shape import add_bodies, flattened
 from backend.geometry.splat import render_masks, render_motion
 from backend.geometry.splat_pytorch3d import ids_and_depth, ndc_points
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
@@ -33,7 +33,7 @@ MOVED = [[translation(), translation()], [translation(x=0.8, z=-1.0), translatio
 SHOT = shot_of(LIFT, IDS, motion(LIFT.camera, MOVED, [translation(), translation(x=0.2)]))
 CLOUD = cloud_from_lift(LIFT, IDS)
 POINTS = torch.stack(
-    [moved_frame(CLOUD, m) for m in camera_from_rest(SHOT.motion, SHOT.lift.camera)]
+    [move_cloud(CLOUD, m) for m in camera_from_rest(SHOT.motion, SHOT.lift.camera)]
 )
 RADIUS = torch.linspace(0.5, 2.5, POINTS.shape[1])
 MASKS = render_masks(POINTS, CLOUD.instance, LIFT.camera, RADIUS)
@@ -64,10 +64,10 @@ WORK = {
     "scaled intrinsics": lambda: scaled_intrinsics(LIFT.camera.intrinsics, 2.0, 3.0),
     "cloud": lambda: cloud_from_lift(LIFT, IDS).xyz,
     "flattened": lambda: flattened(LIFT.depth, IDS > 0, 0.5),
-    "bodies": lambda: with_bodies(CLOUD, LIFT, IDS, {1: 0.3, 2: 0.0}).xyz,
+    "bodies": lambda: add_bodies(CLOUD, LIFT, IDS, {1: 0.3, 2: 0.0}).xyz,
     "disparity": lambda: depth_from_disparity(disparity_from_depth(LIFT.depth, 2, 12), 2, 12),
     "matrices": lambda: camera_from_rest(SHOT.motion, LIFT.camera),
-    "stillness": lambda: is_still(camera_from_rest(SHOT.motion, LIFT.camera)),
+    "stillness": lambda: is_identity(camera_from_rest(SHOT.motion, LIFT.camera)),
     "masks": lambda: render_masks(POINTS, CLOUD.instance, LIFT.camera, RADIUS),
     "masks of one radius": lambda: render_masks(POINTS, CLOUD.instance, LIFT.camera, 1.2),
     "motion": lambda: list(render_motion(CLOUD, LIFT.camera, SHOT.motion)),
@@ -80,7 +80,7 @@ WORK = {
     "preview": preview,
     "holes": lambda: pull_push(LIFT.image, (IDS > 0).float()),
     "edges": lambda: (dilate(IDS > 0, 2), erode(IDS > 0, 2), blur(LIFT.depth, 1.5)),
-    "the draft's signal": lambda: cut_layers(SHOT),
+    "the draft's signal": lambda: layers_from_shot(SHOT),
 }
 
 

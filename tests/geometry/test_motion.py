@@ -6,7 +6,7 @@ import torch
 
 from backend.contracts import Motion, PointCloud
 from backend.geometry.camera import project
-from backend.geometry.motion import camera_from_rest, is_still, magnification, moved_frame
+from backend.geometry.motion import camera_from_rest, is_identity, magnification, move_cloud
 from tests.geometry.scenes import motion, scaled, translation, turn_y, wall_camera
 
 CAMERA = wall_camera()
@@ -18,14 +18,14 @@ def test_only_the_instance_of_a_matrix_moves():
         instance=torch.tensor([0, 1, 2], dtype=torch.int32),
     )
     path = motion(CAMERA, [[translation(), translation()], [translation(x=1), translation(y=2)]])
-    moved = moved_frame(cloud, camera_from_rest(path, CAMERA)[1])
+    moved = move_cloud(cloud, camera_from_rest(path, CAMERA)[1])
     assert moved.tolist() == [[0, 0, 5], [1, 0, 5], [0, 2, 5]]
 
 
 def test_a_static_instance_stays_with_the_background():
     cloud = PointCloud(xyz=torch.zeros(1, 3), instance=torch.tensor([7], dtype=torch.int32))
     path = motion(CAMERA, [[translation(x=1)]])
-    assert moved_frame(cloud, camera_from_rest(path, CAMERA)[0]).tolist() == [[0, 0, 0]]
+    assert move_cloud(cloud, camera_from_rest(path, CAMERA)[0]).tolist() == [[0, 0, 0]]
 
 
 def test_the_camera_acts_after_the_instance():
@@ -46,7 +46,7 @@ def test_an_animated_lens_projects_as_its_own_intrinsics_would():
     )
     point = torch.tensor([[0.4, -0.3, 6.0]])
     cloud = PointCloud(xyz=point, instance=torch.zeros(1, dtype=torch.int32))
-    moved = moved_frame(cloud, camera_from_rest(path, CAMERA)[0])
+    moved = move_cloud(cloud, camera_from_rest(path, CAMERA)[0])
     expected = (zoomed.float() @ point[0])[:2] / 6.0
     torch.testing.assert_close(project(moved, CAMERA)[0], expected)
     assert moved[0, 2] == 6.0
@@ -64,4 +64,4 @@ def test_half_the_distance_is_twice_the_size_and_scale_counts_too():
 
 def test_still_is_the_identity_and_nothing_else():
     matrices = torch.stack([translation(), translation(x=1e-8), translation(x=1e-3)])
-    assert is_still(matrices).tolist() == [True, True, False]
+    assert is_identity(matrices).tolist() == [True, True, False]

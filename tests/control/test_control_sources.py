@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from backend.contracts import AnnotatedClip
+from backend.control_sources import ClipControl, ShotControl, shot_masks
 from backend.engines import registry
-from backend.geometry.clip import shot_of_clip
+from backend.geometry.clip_motion import shot_from_clip
 from backend.geometry.fit import fit_photo
-from backend.sources import ClipControl, ShotControl, shot_masks
 from tests.geometry.scenes import motion, scaled, shot_of, translation, two_instances
 
 STILL = translation()
@@ -96,7 +96,7 @@ def test_a_clips_masks_fit_a_frame_as_its_photo_does(kind):
 )
 def test_an_objects_motion_is_read_from_its_mask_and_depth(moved):
     shot = a_shot(moved, STILL)
-    found = shot_of_clip(clip_of(shot)).motion.moved_from_rest
+    found = shot_from_clip(clip_of(shot)).motion.moved_from_rest
     middle = torch.tensor([-1.35, 0.0, 5.0, 1.0], dtype=torch.float64)
     for frame in range(3):
         told, right = found[frame, 0] @ middle, shot.motion.moved_from_rest[frame, 0] @ middle
@@ -112,7 +112,7 @@ def test_an_objects_motion_is_read_from_its_mask_and_depth(moved):
 def test_what_is_out_of_sight_stays_where_it_was_seen_last_and_is_hidden():
     clip = clip_of(a_shot(translation(x=0.4), STILL))
     clip.instance[2][clip.instance[2] == 1] = 0
-    found = shot_of_clip(clip).motion.moved_from_rest
+    found = shot_from_clip(clip).motion.moved_from_rest
     assert torch.equal(found[2, 0], found[1, 0])
     tracks = ClipControl(clip).tracks(per_instance=4, anchors=4)
     own = tracks.instance == 1

@@ -1,7 +1,7 @@
-"""The two makers of a control: a shot from Blender, and an annotated clip.
+"""The two implementations of ``contracts.Control``: of a shot, and of an annotated clip.
 
-Inference, training and evaluation meet here. What comes out is the same for both, so a signal that
-was seen in training differs from one of a shot by nothing but its maker.
+Inference uses the first, training and evaluation use the second. Engines see the same interface, so
+that a signal means the same in training and in inference.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from backend.compose.draft import shot_draft
 from backend.contracts import AnnotatedClip, Boxes, Draft, MaskSequence, Shot, Tracks
 from backend.control.boxes import mask_boxes, shot_boxes
 from backend.control.tracks import shot_tracks
-from backend.geometry.clip import shot_of_clip
+from backend.geometry.clip_motion import shot_from_clip
 from backend.geometry.fit import Fit, render_fitted
 
 OnFrame = Callable[[int, int], None]
 """Called with (done, total) after every frame whose masks are rendered."""
 
 
-def _unheard(done: int, total: int) -> None:
-    """Progress that nobody asked for."""
+def _ignore_progress(done: int, total: int) -> None:
+    """The default for ``on_frame``."""
 
 
 class ShotControl:
-    """The control of a shot: its points, moved and rendered.
+    """The control of a shot: its points are moved and splatted.
 
     Args:
         shot: the shot.
         on_frame: progress of the masks; may raise ``Cancelled``.
     """
 
-    def __init__(self, shot: Shot, on_frame: OnFrame = _unheard) -> None:
+    def __init__(self, shot: Shot, on_frame: OnFrame = _ignore_progress) -> None:
         self._shot = shot
         self._on_frame = on_frame
         self._masks: dict[Fit | None, MaskSequence] = {}
@@ -47,42 +47,41 @@ class ShotControl:
 
     @property
     def num_frames(self) -> int:
-        """Samples of the shot's motion."""
+        """Frames of the shot's motion."""
         return self._shot.motion.num_frames
 
     @property
     def anchors(self) -> bool:
-        """The shot's switch."""
+        """The shot's setting."""
         return self._shot.anchors
 
     def masks(self, fit: Fit | None = None) -> MaskSequence:
-        """Rendered from the moved points when first asked for."""
+        """Splatted from the moved points, once per fit."""
         if fit not in self._masks:
             self._masks[fit] = shot_masks(self._shot, fit, self._on_frame)
         return self._masks[fit]
 
     def tracks(self, per_instance: int = 8, anchors: int = 16) -> Tracks:
-        """Points of the cloud; hidden where the rendered depth hides them."""
+        """Points of the cloud; visible by a depth test against the masks."""
         return shot_tracks(self._shot, self.masks(), per_instance, anchors)
 
     def boxes(self) -> Boxes:
-        """Around all points of an instance, hidden ones included."""
+        """Around all points of an instance, occluded ones included."""
         return shot_boxes(self._shot, self.masks())
 
     def draft(self, fit: Fit | None = None, softness: float = 1.0) -> Draft:
-        """Composed of the photo's plate and layers."""
+        """Composited from the photo's plate and layers."""
         return shot_draft(self._shot, fit, softness)
 
 
 class ClipControl:
     """The control of an annotated clip: its masks and depth as they are.
 
-    Tracks and draft need motion, which a clip does not have; they follow ``geometry.clip``'s guess
-    from masks and depth.
+    Tracks and draft need motion, which ``geometry.clip_motion`` estimates from masks and depth.
 
     Args:
         clip: the clip.
-        anchors: whether what stays gives control points too.
+        anchors: whether static objects give control points too.
 
     Raises:
         ValueError: the clip's parts do not fit together.
@@ -90,7 +89,7 @@ class ClipControl:
 
     def __init__(self, clip: AnnotatedClip, anchors: bool = True) -> None:
         self._clip = clip
-        self._shot = shot_of_clip(clip)
+        self._shot = shot_from_clip(clip)
         self.anchors = anchors
 
     @property
@@ -100,11 +99,11 @@ class ClipControl:
 
     @property
     def num_frames(self) -> int:
-        """Of the clip."""
+        """Frames of the clip."""
         return len(self._clip.frames)
 
     def masks(self, fit: Fit | None = None) -> MaskSequence:
-        """The annotation, resampled without blending where a frame is fitted."""
+        """The annotation, resampled by nearest neighbour if a fit is given."""
         clip = self._clip
         instance, depth = clip.instance, clip.depth
         if fit is not None:
@@ -119,7 +118,7 @@ class ClipControl:
         )
 
     def tracks(self, per_instance: int = 8, anchors: int = 16) -> Tracks:
-        """Points of the first frame; seen where the annotation shows their object."""
+        """Points of the first frame; visible where the annotation has their object."""
         masks = self.masks()
         tracks = shot_tracks(self._shot, masks, per_instance, anchors)
         height, width = masks.instance.shape[1:]
@@ -132,16 +131,18 @@ class ClipControl:
         return replace(tracks, visible=inside & own)
 
     def boxes(self) -> Boxes:
-        """Around what the annotation shows of an object."""
+        """Around the mask of each object."""
         return mask_boxes(self.masks())
 
     def draft(self, fit: Fit | None = None, softness: float = 1.0) -> Draft:
-        """The first frame's pixels, moved as the objects' masks move and grow."""
+        """The first frame's pixels, moved by the estimated motion."""
         return shot_draft(self._shot, fit, softness)
 
 
-def shot_masks(shot: Shot, fit: Fit | None = None, on_frame: OnFrame = _unheard) -> MaskSequence:
-    """Which instance is seen where, in every frame; in the photo's pixels, or those of ``fit``."""
+def shot_masks(
+    shot: Shot, fit: Fit | None = None, on_frame: OnFrame = _ignore_progress
+) -> MaskSequence:
+    """Splat a shot: ids and depth of every frame, in the photo's pixels or those of ``fit``."""
     total, size = shot.motion.num_frames, fit.frame if fit else shot.lift.depth.shape
     masks = MaskSequence(
         instance=shot.instance.new_empty(total, *size),

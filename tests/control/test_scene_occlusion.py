@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.contracts import Lift
-from backend.control import hidden
+from backend.control import scene_occlusion
 from backend.geometry.camera import unproject
 from protocol import flat_scene
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, wall_camera
@@ -49,21 +49,23 @@ def by_hand(shot, frame):
         column, row = f * x / z + cx, f * y / z + cy
         if 0 <= column < WIDTH and 0 <= row < HEIGHT:
             seen += 1
-            below += bool(z > scene[int(row)] * (1 + hidden.CONTACT))
+            below += bool(z > scene[int(row)] * (1 + scene_occlusion.CONTACT_TOLERANCE))
     return below / seen
 
 
 def test_what_is_moved_down_into_the_ground_is_told_with_its_share_and_its_frames():
     shot = moved(*(translation(y=0.25 * k) for k in (0, 1, 2, 1, 0)))
-    (found,) = hidden.hidden_by_scene(shot)
-    assert (found.instance, found.runs) == (1, ((2, 4),))
-    assert found.most == pytest.approx(by_hand(shot, 3), abs=1e-9)
-    assert 0.15 < found.most < 0.9
-    (note,) = hidden.notes(shot, ["Dahlia"], [10.0, 12.0, 14.0, 16.0, 18.0, 20.0])
+    (found,) = scene_occlusion.scene_occlusions(shot)
+    assert (found.instance, found.ranges) == (1, ((2, 4),))
+    assert found.max_share == pytest.approx(by_hand(shot, 3), abs=1e-9)
+    assert 0.15 < found.max_share < 0.9
+    (note,) = scene_occlusion.occlusion_notes(
+        shot, ["Dahlia"], [10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
+    )
     assert note == (
         "'Dahlia' goes below or behind the ground on frames 14 to 18, where up to "
-        f"{100 * found.most:.0f} % of it is hidden. Set Scene to Backdrop, lower the horizon, or "
-        "move it nearer."
+        f"{100 * found.max_share:.0f} % of it is hidden. Set Scene to Backdrop, lower the horizon, "
+        "or move it nearer."
     )
 
 
@@ -77,13 +79,17 @@ def test_what_is_moved_down_into_the_ground_is_told_with_its_share_and_its_frame
     ],
 )
 def test_what_stays_on_a_level_ground_or_above_it_needs_no_word(path):
-    assert hidden.notes(moved(*path), ["Box"], [1.0] * (1 + len(path))) == ()
+    assert scene_occlusion.occlusion_notes(moved(*path), ["Box"], [1.0] * (1 + len(path))) == ()
 
 
 def test_what_goes_behind_the_wall_or_the_backdrop_is_told_of_that():
-    (wall,) = hidden.notes(moved(translation(z=30.0, y=-2.0)), ["Box"], [1.0, 9.0])
+    (wall,) = scene_occlusion.occlusion_notes(
+        moved(translation(z=30.0, y=-2.0)), ["Box"], [1.0, 9.0]
+    )
     assert wall.startswith("'Box' goes below or behind the ground on frame 9, where up to 100 %")
-    (backdrop,) = hidden.notes(moved(translation(z=30.0), kind="backdrop"), ["Box"], [1.0, 9.0])
+    (backdrop,) = scene_occlusion.occlusion_notes(
+        moved(translation(z=30.0), kind="backdrop"), ["Box"], [1.0, 9.0]
+    )
     assert backdrop == (
         "'Box' goes behind the backdrop on frame 9, where up to 100 % of it is hidden. Move it "
         "nearer, or lift the photo again with a larger Far."
@@ -93,8 +99,8 @@ def test_what_goes_behind_the_wall_or_the_backdrop_is_told_of_that():
 def test_a_backdrop_hides_nothing_of_what_is_moved_down():
     """The same move that a ground cuts in two."""
     path = [translation(y=0.25 * k) for k in (1, 2, 1)]
-    assert len(hidden.hidden_by_scene(moved(*path))) == 1
-    assert hidden.hidden_by_scene(moved(*path, kind="backdrop")) == ()
+    assert len(scene_occlusion.scene_occlusions(moved(*path))) == 1
+    assert scene_occlusion.scene_occlusions(moved(*path, kind="backdrop")) == ()
 
 
 def test_a_depth_that_a_photo_shows_hides_on_purpose():
@@ -104,33 +110,35 @@ def test_a_depth_that_a_photo_shows_hides_on_purpose():
         ids,
         motion(lift.camera, [[translation()], [translation(y=0.5)]]),
     )
-    assert hidden.hidden_by_scene(shot) == ()
+    assert scene_occlusion.scene_occlusions(shot) == ()
 
 
 def test_neither_what_is_out_of_the_picture_nor_what_a_picked_thing_hides_counts():
-    assert hidden.hidden_by_scene(moved(translation(y=30.0))) == ()
+    assert scene_occlusion.scene_occlusions(moved(translation(y=30.0))) == ()
     lift, ids = flat_lift()
     ids[20:60, 55:75] = 2  # a picked thing that stands at the lowest row, before all else
     lift.depth[20:60, 55:75] = NEAR
     path = motion(lift.camera, [[translation()], [translation(x=2.0)]])
-    assert hidden.hidden_by_scene(shot_of(lift, ids, path, static=(2,))) == ()
+    assert scene_occlusion.scene_occlusions(shot_of(lift, ids, path, static=(2,))) == ()
 
 
 def test_a_camera_that_moves_changes_nothing_of_what_is_below_the_ground():
     path = [translation(y=0.25 * k) for k in (1, 2)]
-    still = hidden.hidden_by_scene(moved(*path))
+    still = scene_occlusion.scene_occlusions(moved(*path))
     view = [translation(), translation(x=0.1), translation(x=0.2, z=0.3)]
-    (found,) = hidden.hidden_by_scene(moved(*path, view=view))
-    assert found.runs == still[0].runs
-    assert found.most == pytest.approx(still[0].most, abs=0.1)
+    (found,) = scene_occlusion.scene_occlusions(moved(*path, view=view))
+    assert found.ranges == still[0].ranges
+    assert found.max_share == pytest.approx(still[0].max_share, abs=0.1)
 
 
 def test_stretches_are_told_apart_and_many_become_one():
     down, up = translation(y=0.5), translation()
     times = [float(k) for k in range(1, 10)]
-    (two,) = hidden.notes(moved(down, down, up, down), ["Box"], times)
+    (two,) = scene_occlusion.occlusion_notes(moved(down, down, up, down), ["Box"], times)
     assert " on frames 2 to 3, 5, where" in two
-    (many,) = hidden.notes(moved(down, up, down, up, down, up, down), ["Box"], times)
+    (many,) = scene_occlusion.occlusion_notes(
+        moved(down, up, down, up, down, up, down), ["Box"], times
+    )
     assert " between frames 2 and 8, where" in many
 
 
@@ -138,10 +146,10 @@ def test_rows_that_are_picked_from_edge_to_edge_are_bridged():
     """Nothing of the ground is left beside it, but the plane goes on behind it."""
     box = (slice(35, 46), slice(0, WIDTH))
     shot = moved(translation(y=0.5), box=box)
-    (found,) = hidden.hidden_by_scene(shot)
-    assert found.most == pytest.approx(by_hand(shot, 1), abs=0.02)
+    (found,) = scene_occlusion.scene_occlusions(shot)
+    assert found.max_share == pytest.approx(by_hand(shot, 1), abs=0.02)
 
 
 def test_where_everything_is_picked_there_is_no_ground_to_hide_behind():
     shot = moved(translation(y=0.5), box=(slice(0, HEIGHT), slice(0, WIDTH)))
-    assert hidden.hidden_by_scene(shot) == ()
+    assert scene_occlusion.scene_occlusions(shot) == ()

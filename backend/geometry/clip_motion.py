@@ -1,4 +1,4 @@
-"""How things in an annotated clip moved, as far as masks and depth tell."""
+"""Estimates the motion of an annotated clip's objects from their masks and depth."""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -10,29 +10,29 @@ import torch
 from torch import Tensor
 
 from backend.contracts import AnnotatedClip, Camera, Lift, Motion, Shot
-from backend.geometry.camera import UNKNOWN_FOV, intrinsics_from_fov
+from backend.geometry.camera import DEFAULT_FOV, intrinsics_from_fov
 
 
-def shot_of_clip(clip: AnnotatedClip) -> Shot:
-    """A shot that moves the clip's first frame as the clip moved.
+def shot_from_clip(clip: AnnotatedClip) -> Shot:
+    """A shot of the clip's first frame whose objects move as in the clip.
 
-    Each object moves and grows as the middle, the area and the median depth of its mask do; it
-    never turns, and where it is out of sight it stays where it was seen last. The camera stands
-    still: what it did is in the objects' motion, and missing from the background's.
+    Translation and scale follow the centroid, area and median depth of an object's mask; there is
+    no rotation, and an object without a mask keeps its last position. The camera is static: its
+    motion is part of the objects' motion and missing from the background's.
 
     Raises:
-        ValueError: sizes differ, a depth is not positive, or ids are not those that are named.
+        ValueError: sizes differ, a depth is not positive, or a static id is among the moving ones.
     """
     _check(clip)
     height, width = clip.frames.shape[-2:]
     camera = clip.camera or Camera(
-        intrinsics=intrinsics_from_fov(UNKNOWN_FOV, height, width), height=height, width=width
+        intrinsics=intrinsics_from_fov(DEFAULT_FOV, height, width), height=height, width=width
     )
     frames = len(clip.frames)
     still = torch.eye(4, dtype=torch.float64).repeat(frames, 1, 1)
     moved = still[:, None].repeat(1, clip.moving, 1, 1)
     for item in range(1, clip.moving + 1):
-        moved[:, item - 1] = _path(clip.instance == item, clip.depth, camera)
+        moved[:, item - 1] = _object_motion(clip.instance == item, clip.depth, camera)
     return Shot(
         lift=Lift(
             image=clip.frames[0],
@@ -54,38 +54,38 @@ def shot_of_clip(clip: AnnotatedClip) -> Shot:
     )
 
 
-def _path(masks: Tensor, depth: Tensor, camera: Camera) -> Tensor:
-    """``(F, 4, 4)`` from rest of the object that ``(F, H, W)`` bool masks show."""
+def _object_motion(masks: Tensor, depth: Tensor, camera: Camera) -> Tensor:
+    """``(F, 4, 4)`` moved_from_rest of the object with the ``(F, H, W)`` bool masks."""
     path = torch.eye(4, dtype=torch.float64).repeat(len(masks), 1, 1)
-    first = _seen_at(masks[0], depth[0], camera)
-    if first is None:  # it comes in later, so no pixel of the photo is its own
+    first = _centroid_and_area(masks[0], depth[0], camera)
+    if first is None:  # not in the first frame, so it has no points
         return path
     rest, area = first
     for frame in range(1, len(masks)):
-        found = _seen_at(masks[frame], depth[frame], camera)
+        found = _centroid_and_area(masks[frame], depth[frame], camera)
         if found is None:
             path[frame] = path[frame - 1]
             continue
-        place, size = found
-        # As large in the picture as its mask is: farther away, it has to be larger for that
-        scale = (size / area) ** 0.5 * float(place[2] / rest[2])
+        centroid, size = found
+        # The projected size follows the mask; at a greater depth the object itself is larger
+        scale = (size / area) ** 0.5 * float(centroid[2] / rest[2])
         path[frame, :3, :3] *= scale
-        path[frame, :3, 3] = place - scale * rest
+        path[frame, :3, 3] = centroid - scale * rest
     return path
 
 
-def _seen_at(mask: Tensor, depth: Tensor, camera: Camera) -> tuple[Tensor, float] | None:
-    """Where the middle of a mask is, ``(3,)`` float64 camera axes, and its area in pixels."""
+def _centroid_and_area(mask: Tensor, depth: Tensor, camera: Camera) -> tuple[Tensor, float] | None:
+    """A mask's centroid at its median depth, ``(3,)`` float64 camera axes, and area in pixels."""
     rows, columns = torch.nonzero(mask, as_tuple=True)
     if not len(rows):
         return None
     z = depth[mask].double().median()
     x, y = columns.double().mean() + 0.5, rows.double().mean() + 0.5
     focal = camera.intrinsics.double()
-    place = torch.stack(
+    centroid = torch.stack(
         [(x - focal[0, 2]) / focal[0, 0] * z, (y - focal[1, 2]) / focal[1, 1] * z, z]
     )
-    return place, float(len(rows))
+    return centroid, float(len(rows))
 
 
 def _check(clip: AnnotatedClip) -> None:

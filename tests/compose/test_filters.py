@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.compose.fill import blur, dilate, erode, pull_push
+from backend.compose.filters import blur, dilate, erode, pull_push
 
 
 def hole(height=21, width=30):

@@ -1,4 +1,4 @@
-"""A layer that has a body: front, sides and back are seen as one thing."""
+"""A layer with a body: warps and composites its front, sides and back face as one."""
 
 from __future__ import annotations
 
@@ -8,83 +8,83 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from backend.compose.fill import erode
+from backend.compose.filters import erode
 from backend.compose.layers import Layer
-from backend.compose.warp import Cutout, View
+from backend.compose.warp import LayerWarper, WarpedLayer
 from backend.contracts import Camera
 from backend.geometry.camera import project
 from backend.geometry.motion import move_points
 
-LONGEST = 256
-"""Points from front to back along one place of the outline."""
-POINT_GAP = 1.4
-"""Pixels of the frame between them, as far as there are points for it. Below 2, every pixel is
-within reach of one."""
-NO_SHIFT = 0.25
-"""Pixels; a back that is nearly where the front is shows nothing of itself."""
-PROBES = 256
+MAX_SIDE_STEPS = 256
+"""Most copies of the outline between front and back."""
+STEP_PIXELS = 1.4
+"""Pixels of the frame between two copies, up to that limit. Below 2, the sides have no gaps."""
+MIN_PARALLAX = 0.25
+"""Pixels between front and back in the frame, below which the body is not visible."""
+PARALLAX_SAMPLES = 256
 
 
-class Solid:
-    """A layer and its body: the layer, its sides, and the layer once more as its back."""
+class SolidLayer:
+    """A layer and its body: the front, its sides, and the front once more as the back face."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
-        self._front = Cutout(layer)
-        # A pixel inside the soft edge, so that sides do not look out from behind it
+        self._front = LayerWarper(layer)
+        # A pixel inside the soft edge, so that the sides do not show through it
         inside = erode(layer.alpha > 0.5, 1)
-        self._rim = replace(
+        self._boundary = replace(
             layer, support=inside & ~erode(inside, 1), alpha=torch.ones_like(layer.alpha)
         )
 
-    def seen(self, matrix: Tensor, camera: Camera) -> View | None:
-        """What :meth:`Cutout.seen` gives, with the body where it comes into view."""
-        front = self._front.seen(matrix, camera)
-        count = self._count(matrix, camera)
+    def warp(self, matrix: Tensor, camera: Camera) -> WarpedLayer | None:
+        """As :meth:`LayerWarper.warp`, with the body where it is visible."""
+        front = self._front.warp(matrix, camera)
+        count = self._side_steps(matrix, camera)
         if count == 0:
             return front
-        back = self._front.seen(matrix @ _scaled(matrix, self.layer.back), camera)
+        back = self._front.warp(matrix @ _scaling(matrix, self.layer.back_scale), camera)
         ends = sorted([v for v in (front, back) if v is not None], key=mean_depth, reverse=True)
         sides = None
-        if bool(self._rim.support.any()):
-            scales = torch.linspace(1.0, self.layer.back, count + 1)
-            sides = Cutout(self._rim, scales).seen(matrix, camera)
-        # What is nearer of front and back is seen whole, and the sides before what is farther
+        if bool(self._boundary.support.any()):
+            scales = torch.linspace(1.0, self.layer.back_scale, count + 1)
+            sides = LayerWarper(self._boundary, scales).warp(matrix, camera)
+        # From far to near: the farther face, the sides, the nearer face
         views = [*ends[:-1], sides, *ends[-1:]]
         found = [view for view in views if view is not None]
-        return _merged(found) if found else None
+        return _merge(found) if found else None
 
-    def _count(self, matrix: Tensor, camera: Camera) -> int:
-        """Steps from front to back that leave no gaps; 0 where the front hides all of the body."""
-        if self.layer.back == 1.0:
+    def _side_steps(self, matrix: Tensor, camera: Camera) -> int:
+        """Steps from front to back that leave no gaps; 0 if the front hides all of the body."""
+        if self.layer.back_scale == 1.0:
             return 0
-        rest = self._front.rest[:: max(1, len(self._front.rest) // PROBES)]
+        rest = self._front.rest[:: max(1, len(self._front.rest) // PARALLAX_SAMPLES)]
         front, back = (
-            move_points(rest, matrix @ _scaled(matrix, scale)) for scale in (1.0, self.layer.back)
+            move_points(rest, matrix @ _scaling(matrix, scale))
+            for scale in (1.0, self.layer.back_scale)
         )
         ahead = (front[:, 2] > 1e-6) & (back[:, 2] > 1e-6)
         if not bool(ahead.any()):
             return 0
         apart = project(back[ahead], camera) - project(front[ahead], camera)
         shift = float(apart.norm(dim=1).max())
-        return min(LONGEST, math.ceil(shift / POINT_GAP)) if shift > NO_SHIFT else 0
+        return min(MAX_SIDE_STEPS, math.ceil(shift / STEP_PIXELS)) if shift > MIN_PARALLAX else 0
 
 
-def mean_depth(view: View) -> float:
-    """Of what is solid in a view; infinite where nothing is."""
+def mean_depth(view: WarpedLayer) -> float:
+    """Mean depth of pixels with alpha above 0.5; infinite if there are none."""
     solid = view.alpha > 0.5
     return float(view.depth[solid].mean()) if bool(solid.any()) else float("inf")
 
 
-def _scaled(like: Tensor, scale: float) -> Tensor:
+def _scaling(like: Tensor, scale: float) -> Tensor:
     return torch.diag(like.new_tensor([scale, scale, scale, 1.0]))
 
 
-def _merged(views: list[View]) -> View:
-    """Views from far to near as one: as opaque as the most opaque of them, not as all together.
+def _merge(views: list[WarpedLayer]) -> WarpedLayer:
+    """Composite parts from far to near, with the maximum of their alphas rather than "over".
 
-    Soft edges that lie upon each other would add up to a hard one, and the outline would jump as
-    soon as the instance begins to turn.
+    Compositing coincident soft edges would make a hard edge, and the outline would jump as soon as
+    the instance begins to rotate.
     """
     if len(views) == 1:
         return views[0]
@@ -110,7 +110,7 @@ def _merged(views: list[View]) -> View:
         front = (view.alpha > 0.5) | (view.alpha >= behind)
         depth[part] = torch.where(front, view.depth, depth[part])
         alpha[part] = torch.maximum(behind, view.alpha)
-    return View(
+    return WarpedLayer(
         window=(slice(top, top + height), slice(left, left + width)),
         rgb=rgb,
         alpha=alpha,
