@@ -12,7 +12,7 @@ from backend.convert import shot_from_message
 from backend.datasets.base import LabelledClip, chosen
 from backend.files.shot import read_shot
 from backend.pixels import pixels_from_image
-from backend.sources import ShotControl
+from backend.control_sources import ShotControl
 
 
 class Shots:

@@ -15,7 +15,7 @@ from backend.datasets.recognise import open_dataset
 from backend.datasets.video import count_frames, read_frames
 from backend.files.shot import read_shot
 from backend.pixels import pixels_from_image
-from backend.sources import ClipControl, ShotControl
+from backend.control_sources import ClipControl, ShotControl
 from protocol.errors import ShotError
 from tests.datasets import tiny
 

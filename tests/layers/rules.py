@@ -284,7 +284,7 @@ ZONES = (
             "backend.datasets",
             "backend.files",
             "backend.pixels",
-            "backend.sources",
+            "backend.control_sources",
             "protocol",
         ),
         banned=PURE,
