@@ -15,7 +15,7 @@ from backend.contracts import Camera, Frames, Lift, Shot, Take
 from backend.control.preview import Look
 from backend.control_sources import ShotControl
 from backend.engines import registry
-from backend.engines.base import Engine, whole_notes
+from backend.engines.base import Engine, EngineSpec, Scalar, whole_notes
 from backend.geometry.camera import (
     DEFAULT_FOV,
     fov_from_focal,
@@ -244,7 +244,7 @@ def render(
 ) -> Take:
     """Shot -> control -> the engine's signal -> frames."""
     signals = registry.signals(engine.spec.name)
-    options = engine.spec.completed(shot.options)
+    options = _judged(engine.spec, shot)
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
     # Before the long part: nothing comes after it that could fail
@@ -273,7 +273,7 @@ def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
         ShotError: the engine cannot be told that.
     """
     signals = registry.signals(shot.engine)
-    options = registry.spec_of(shot.engine).completed(shot.options)
+    options = _judged(registry.spec_of(shot.engine), shot)
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
     under = shot.lift.image
@@ -285,6 +285,18 @@ def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
             on_phase("draft", index + 1, len(draft))
         under = torch.stack(frames)
     return signals.show(control, signal, replace(look, under=under))
+
+
+def _judged(spec: EngineSpec, shot: Shot) -> dict[str, Scalar]:
+    """All options of the shot's engine; a server asks the same before a shot gets here.
+
+    Raises:
+        ShotError: it does not make so many frames, or an option cannot be.
+    """
+    if (wrong := spec.frames.refusal(spec.name, shot.motion.num_frames)) is not None:
+        raise wrong
+    moving = shot.motion.moved_from_rest.shape[1]
+    return spec.completed(shot.options, {*range(1, moving + 1), *shot.static})
 
 
 def _given_depth(values: Array, options: LiftOptions) -> Tensor:

@@ -300,7 +300,10 @@ class _Reader:
                 given[name] = self.value(body[name], field.hint, f"{path}.{name}", sizes)
             elif field.required:
                 raise ProtocolError("field", f"{path}.{name} is missing.")
-        return cls(**given)
+        try:
+            return cls(**given)
+        except ValueError as error:  # its own rule, where it has one
+            raise ProtocolError("field", f"{path}: {error}.") from error
 
     def _tuple(self, value: Any, item: Any, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):

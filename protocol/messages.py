@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from .arrays import Array, ArraySpec
+from .frames import FrameRule
 
 Scalar = str | int | float | bool
 JobState = Literal[
@@ -90,7 +91,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOption:
-    """One setting of an engine, enough for a client to draw a field for it."""
+    """One setting of an engine, enough for a client to draw a field for it.
+
+    Attributes:
+        default: its type is the option's: true or false, a whole number, a number, or text.
+        low: least value of a number.
+        high: greatest value of a number.
+        choices: of a text that is one of a few.
+        kind: what the default's type does not say of a text: ``text`` is any, over as many lines as
+            one likes; ``instances`` names some of the shot's (``options.py``), and none means all;
+            empty is one of ``choices``, or a line. A client gives a kind it does not know no field.
+        length: most characters of a ``text``.
+        group: heading that it stands under.
+        advanced: whether most artists never need it.
+        visible_if: where it is of use: the name of an option before it, then the values that this
+            must have; empty is always.
+    """
 
     name: str
     label: str
@@ -99,6 +115,11 @@ class EngineOption:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    kind: str = ""
+    length: int = 2000
+    group: str = ""
+    advanced: bool = False
+    visible_if: tuple[Scalar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +127,12 @@ class EngineInfo:
     """An engine as the welcome lists it.
 
     Attributes:
-        num_frames: of a take unless another number is asked for; 0 means one a Blender frame.
-        least_frames: the fewest it makes; 0 with a ``num_frames`` means no other number.
-        most_frames: likewise.
-        missing: why it cannot render now, and what to do about it; empty where it can.
+        num_frames: for clients before 1.3, with the next two; ``frames.py`` writes and reads them.
+        missing: why it cannot render with its default options now, and what to do about it; empty
+            where it can.
+        frames: how many it makes; None where a server before 1.3 sent the integers alone.
+        requires: what its control must give: ``masks``, ``tracks``, ``boxes``, ``draft``,
+            ``prompt``.
     """
 
     name: str
@@ -120,6 +143,8 @@ class EngineInfo:
     missing: str = ""
     least_frames: int = 0
     most_frames: int = 0
+    frames: FrameRule | None = None
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,10 +86,10 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
                 "name": spec.name,
                 "label": spec.label,
                 "help": spec.help,
-                "frames": spec.num_frames,
+                "frames": spec.frames.default,
                 "takes": _takes(spec, device),
-                "needs": list(spec.needs),
-                "lacks": [name for name in spec.needs if not search.has(name)],
+                "needs": list(spec.needs({})),
+                "lacks": [name for name in spec.needs({}) if not search.has(name)],
             }
             for spec in engines
         ],
@@ -180,7 +180,7 @@ def _on_device(engine: dict[str, Any], found: dict[str, Any]) -> str:
 
 def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
     """Bytes that a take on Stable Video Diffusion needs, by rung of memory; else none."""
-    if "svd-xt" not in spec.needs:
+    if "svd-xt" not in spec.needs({}):
         return {}
     from dataclasses import replace
 
@@ -189,7 +189,7 @@ def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
     on_gpu = device.startswith("cuda")
     element = 2 if on_gpu else 4
     weights = Weights(**{part: count * element for part, count in SVD_PARTS.items()})
-    frames, sides = spec.num_frames or SVD_FRAMES, SVD_SIDES
+    frames, sides = spec.frames.default or SVD_FRAMES, SVD_SIDES
     return {
         plan.rung: needed_bytes(
             replace(plan, park=plan.park and on_gpu),  # main memory is where parts are parked

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         shot = replace(shot, engine=args.engine, options={})
     if args.seed is not None:
         shot = replace(shot, seed=args.seed)
-    if (lack := told.search.lack(spec_of(shot.engine).needs)) is not None:
+    if (lack := told.search.lack(spec_of(shot.engine).needs(shot.options))) is not None:
         raise lack
     start(told.resources)
     began = time.monotonic()

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             memory=told.memory,
             weights=told.weights,
             stall_seconds=stall or STALL_SECONDS,
-            lacks=lambda engine: told.search.lack(spec_of(engine).needs),
+            lacks=lambda engine, options: told.search.lack(spec_of(engine).needs(options)),
             perception=lambda: perception_infos(told.search.has),
         )
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from backend.cancelled import Cancelled
+from backend.engines import options as rules
 from protocol.errors import ShotError
-from protocol.messages import EngineInfo, EngineOption
+from protocol.frames import ANY_NUMBER, FrameRule, integers_of
+from protocol.messages import EngineInfo, EngineOption, Scalar
 
 if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
     from torch import Generator, Tensor
@@ -25,7 +26,8 @@ QUIET_PHASES = frozenset({LOADING, COMPILING})
 
 log = logging.getLogger(__name__)
 
-Scalar = str | int | float | bool
+Requirement = Literal["masks", "tracks", "boxes", "draft", "prompt"]
+"""What ``encode`` asks of a control by that name, or of its options: a text called ``prompt``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,43 +38,62 @@ class EngineSpec:
         name: stable, for programs.
         label: for people.
         help: one sentence.
-        num_frames: frames of a take unless another number is asked for; 0 is one a Blender frame.
-        least_frames: the fewest it makes; 0 with a ``num_frames`` allows no other number.
-        most_frames: likewise.
-        needs: names of the weights without which it cannot run.
+        frames: how many it makes.
+        requires: what ``encode`` asks for, no less and no more.
+        weights: names of those without which it cannot run; a function of all its options where it
+            depends on them.
         stochastic: whether another seed gives other frames.
         options: settings, with ranges.
+
+    Raises:
+        ValueError: an option breaks a rule (see ``options.py``), or nothing is called so that it
+            requires.
     """
 
     name: str
     label: str
     help: str
-    num_frames: int = 0
-    needs: tuple[str, ...] = ()
+    frames: FrameRule = ANY_NUMBER
+    requires: frozenset[Requirement] = frozenset()
+    weights: tuple[str, ...] | Callable[[Mapping[str, Scalar]], tuple[str, ...]] = ()
     stochastic: bool = True
     options: tuple[EngineOption, ...] = ()
-    least_frames: int = 0
-    most_frames: int = 0
+
+    def __post_init__(self) -> None:
+        if strange := self.requires - set(get_args(Requirement)):
+            raise ValueError(f"engine {self.name!r} requires {sorted(strange)}, which is nothing")
+        rules.check(self.options, self.requires)
 
     def info(self) -> EngineInfo:
         """The part that travels."""
+        usual, least, most = integers_of(self.frames)
         return EngineInfo(
             name=self.name,
             label=self.label,
             help=self.help,
-            num_frames=self.num_frames,
             options=self.options,
-            least_frames=self.least_frames,
-            most_frames=self.most_frames,
+            frames=self.frames,
+            requires=tuple(sorted(self.requires)),
+            num_frames=usual,
+            least_frames=least,
+            most_frames=most,
         )
 
-    def completed(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """All options, with defaults where none was given.
+    def needs(self, given: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """Names of the weights without which it cannot run with these options.
 
         Raises:
-            ShotError: an option is unknown, of the wrong type or out of range.
+            ShotError: as :meth:`completed`.
         """
-        return completed(self, given)
+        if isinstance(self.weights, tuple):
+            return self.weights
+        return self.weights(self.completed(given))
+
+    def completed(
+        self, given: Mapping[str, Scalar], instances: Collection[int] | None = None
+    ) -> dict[str, Scalar]:
+        """All options, with defaults where none was given; see :func:`options.completed`."""
+        return rules.completed(self.name, self.options, given, instances)
 
 
 Described = TypeVar("Described", EngineSpec, EngineInfo)
@@ -92,46 +113,6 @@ def find(name: str, engines: Sequence[Described]) -> Described:
         f"There is no engine '{name:.40}' here.",
         f"Choose one of: {', '.join(engine.name for engine in engines) or 'none'}.",
     )
-
-
-def completed(engine: EngineSpec | EngineInfo, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """All options of ``engine``, with defaults where none was given.
-
-    Raises:
-        ShotError: an option is unknown, of the wrong type or out of range.
-    """
-    known = {option.name: option for option in engine.options}
-    if strange := sorted(set(given) - set(known)):
-        raise ShotError(
-            "option",
-            f"Engine '{engine.name}' has no option '{strange[0]:.40}'.",
-            f"Its options are: {', '.join(known) or 'none'}.",
-        )
-    return {name: _checked(option, given.get(name)) for name, option in known.items()}
-
-
-def _checked(option: EngineOption, value: Scalar | None) -> Scalar:
-    if value is None:
-        return option.default
-    kind = type(option.default)
-    if kind is float and type(value) is int:
-        value = float(value)
-    shown = f"{value:g}" if type(value) is float else f"{value!r:.60}"
-    what = f"Option '{option.name}' is {shown}"
-    if type(value) is not kind:
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
-        raise ShotError("option", f"{what}, which is not {words}.", f"Give it {words}.")
-    if option.choices and value not in option.choices:
-        choices = ", ".join(option.choices)
-        raise ShotError("option", f"{what}, allowed {choices}.", f"Choose one of: {choices}.")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low = -math.inf if option.low is None else option.low
-        high = math.inf if option.high is None else option.high
-        if not low <= value <= high:  # also where it is not a number
-            raise ShotError(
-                "option", f"{what}, allowed {low:g} to {high:g}.", f"Choose {low:g} to {high:g}."
-            )
-    return value
 
 
 def whole_notes(make: Callable[[], tuple[str, ...]], what: str) -> tuple[str, ...]:

@@ -298,7 +298,7 @@ class Server:
 
     def _engine_info(self, info: messages.EngineInfo) -> messages.EngineInfo:
         try:
-            lacks = self._settings.lacks(info.name)
+            lacks = self._settings.lacks(info.name, {})
         except Exception as error:  # noqa: BLE001 - internal_error logs it; hello still gets a reply
             lacks = internal_error(error, f"looking for the weights of {info.name}")
         if lacks is None:

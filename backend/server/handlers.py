@@ -73,7 +73,7 @@ def start(resources: Resources) -> str:
 
 def warm_up() -> None:
     """Pay the first call's costs before an artist waits for them."""
-    for name in (spec.name for spec in registry.specs() if not spec.needs):
+    for name in (spec.name for spec in registry.specs() if not spec.needs({})):
         _engine(name, lambda *step: None)
 
 

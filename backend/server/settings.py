@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ShotError
-from protocol.messages import EngineInfo, Limits, PerceptionInfo
+from protocol.messages import EngineInfo, Limits, PerceptionInfo, Scalar
 
 HOST = "127.0.0.1"
 PORT = 5599
 STALL_SECONDS = 600.0
 
 
-def _no_lack(engine: str) -> ShotError | None:
+def _no_lack(engine: str, options: Mapping[str, Scalar]) -> ShotError | None:
     return None
 
 
@@ -40,8 +40,8 @@ class ServerSettings:
         device: the device of the workers (see ``backend.device``).
         memory: how much of its memory they may use (see ``backend.resources``).
         weights: ``NAME=PATH`` options of the command line.
-        lacks: the error for missing weights of an engine, None if it can run; called each time,
-            since weights may be fetched while the server runs.
+        lacks: the error for missing weights of an engine with some options, None if it can run;
+            called each time, since weights may be fetched while the server runs.
         perception: the available depth and segmentation models; called each time.
     """
 
@@ -60,7 +60,7 @@ class ServerSettings:
     device: str = "auto"
     memory: str = "auto"
     weights: tuple[str, ...] = ()
-    lacks: Callable[[str], ShotError | None] = _no_lack
+    lacks: Callable[[str, Mapping[str, Scalar]], ShotError | None] = _no_lack
     perception: Callable[[], tuple[PerceptionInfo, ...]] = _no_perception
 
     @property

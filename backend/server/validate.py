@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from backend.engines import base
-from protocol import ProtocolError, ShotError, arrays, content, messages, rules
-from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits
+from backend.engines import base, options
+from protocol import ProtocolError, ShotError, arrays, content, frames, messages, rules
+from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits, Scalar
 
 from .blobs import Blobs
 
@@ -25,18 +25,19 @@ def validation_error(
     engines: Sequence[EngineInfo],
     limits: Limits,
     blobs: Blobs,
-    lacks: Callable[[str], ShotError | None],
+    lacks: Callable[[str, Mapping[str, Scalar]], ShotError | None],
 ) -> messages.Error | None:
     """The error reply to a request that cannot become a job; None if it can.
 
     Args:
-        lacks: the error for missing weights of an engine, by its name; None if it can run.
+        lacks: the error for missing weights of an engine, by its name and the options of the
+            shot; None if it can run.
     """
     try:
         match message:
             case messages.RenderRequest(shot=shot):
                 _check_shot(shot, engines, limits)
-                if (lack := lacks(shot.engine)) is not None:
+                if (lack := lacks(shot.engine, shot.options)) is not None:
                     raise lack
             case messages.PreviewRequest(shot=shot):  # a preview needs no weights
                 _check_shot(shot, engines, limits)
@@ -126,18 +127,12 @@ def _check_shot(shot: messages.ShotMessage, engines: Sequence[EngineInfo], limit
         raise problem
     _check_scene(shot.scene, limits)
     _check_array(shot.instance_map, "int32", "the instance map")
-    frames = len(shot.camera_from_world)
     engine = base.find(shot.engine, engines)
-    least = engine.least_frames or engine.num_frames
-    most = engine.most_frames or engine.num_frames
-    if engine.num_frames and not least <= frames <= most:
-        allowed = f"{least}" if least == most else f"{least} to {most}"
-        raise ShotError(
-            "frames",
-            f"The engine '{engine.name}' makes {allowed} frames, the shot has {frames}.",
-            f"Sample the shot in {engine.num_frames} frames.",
-        )
-    base.completed(engine, shot.options)
+    wrong = frames.rule_of(engine).refusal(engine.name, len(shot.camera_from_world))
+    if wrong is not None:
+        raise wrong
+    ids = {item.id for item in shot.instances}
+    options.completed(engine.name, engine.options, shot.options, ids)
 
 
 def _check_clicks(pick: messages.SegmentRequest) -> None:

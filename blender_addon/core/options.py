@@ -13,6 +13,7 @@ from ..link.wire import content, messages
 
 KINDS = {bool: "BOOL", int: "INT", float: "FLOAT", str: "TEXT"}
 _FIELDS = [field.name for field in fields(messages.EngineOption)]
+_TUPLES = {"choices", "visible_if"}
 _INT = (-(2**31), 2**31 - 1)
 _FLOAT = float(np.finfo(np.float32).max)
 
@@ -70,7 +71,8 @@ def unpacked(text: str) -> messages.EngineOption:
     """The option that :func:`packed` made ``text`` of."""
     said: dict[str, Any] = json.loads(text)  # of a file, perhaps by a later version
     known: dict[str, Any] = {name: said[name] for name in _FIELDS if name in said}
-    known["choices"] = tuple(said["choices"])
+    for name in _TUPLES & known.keys():
+        known[name] = tuple(known[name])
     return messages.EngineOption(**known)
 
 

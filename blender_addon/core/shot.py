@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..link.wire import content, messages, rules
+from ..link.wire import content, frames, messages, rules
 from . import coords, lift
 from .coords import Array, Lens
 from .lift import Cloud
@@ -69,17 +69,17 @@ class Take:
     options: Mapping[str, messages.Scalar] = field(default_factory=dict[str, messages.Scalar])
 
 
-def sample_count(frames: int, start: int, end: int, engine_frames: int, limit: int) -> int:
+def sample_count(asked: int, start: int, end: int, rule: frames.FrameRule, limit: int) -> int:
     """How many samples a shot has.
 
     Args:
-        frames: what was asked for; 0 leaves it to the engine, and then to the frame range.
+        asked: what was asked for; 0 leaves it to the engine, and then to the frame range.
         start: first Blender frame.
         end: last Blender frame.
-        engine_frames: the only number the engine makes; 0 is any.
+        rule: of the engine.
         limit: the most the server takes.
     """
-    return frames or engine_frames or max(1, min(end - start + 1, limit))
+    return asked or rule.count(min(end - start + 1, limit), limit)
 
 
 def frame_times(start: int, end: int, count: int) -> list[float]:

@@ -17,7 +17,7 @@ from ..core import shot as pure
 from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
-from ..link.wire import ShotError, messages
+from ..link.wire import ShotError, frames, messages
 from ..scene import busy, files, lifts, notices, options, sequencer, shots, watch
 from .common import NeedsLift, Outcome, fill_from_scene, meet, reported
 
@@ -77,8 +77,10 @@ class ShotSettings(NeedsLift):
                 f"Choose one of: {', '.join(known)}.",
             )
         start, end = scene.frame_start, scene.frame_end
-        engine_frames = known[self.engine].num_frames if known else 0
-        count = pure.sample_count(self.frames, start, end, engine_frames, link.limits.frames)
+        rule = frames.rule_of(known[self.engine]) if known else frames.ANY_NUMBER
+        count = pure.sample_count(self.frames, start, end, rule, link.limits.frames)
+        if (wrong := rule.refusal(self.engine, count)) is not None:
+            raise wrong
         given = self.properties.is_property_set("options")
         take = pure.Take(
             frame_start=start,

@@ -209,8 +209,9 @@ class Stage:
         scene = bpy.context.scene
         start, end = scene.frame_start, scene.frame_end
         take = self.shot.Take(frame_start=start, frame_end=end, fps=24.0, engine="draft")
-        limits = module(self.addon, "link.wire").messages.Limits()
-        count = self.shot.sample_count(frames, start, end, 0, limits.frames)
+        wire = module(self.addon, "link.wire")
+        limits = wire.messages.Limits()
+        count = self.shot.sample_count(frames, start, end, wire.frames.ANY_NUMBER, limits.frames)
         return module(self.addon, "scene.shots").read(scene, take, count, limits)
 
 

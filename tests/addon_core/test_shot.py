@@ -9,6 +9,7 @@ from blender_addon.core import lift, shot
 from blender_addon.core.coords import lens_of
 from blender_addon.core.shot import Photo, Picked, Take
 from blender_addon.link.wire import content, rules
+from protocol.frames import FrameRule
 
 K = np.array([[4.0, 0, 2], [0, 4, 1], [0, 0, 1]])
 PHOTO = Photo(height=2, width=4, intrinsics=K, near=1.0, far=10.0)
@@ -56,16 +57,18 @@ def test_one_sample_is_the_first_frame():
 
 
 @pytest.mark.parametrize(
-    ("asked", "engine", "limit", "count"),
+    ("asked", "rule", "limit", "count"),
     [
-        pytest.param(0, 0, 512, 81, id="every frame"),
-        pytest.param(0, 0, 40, 40, id="at most the server's limit"),
-        pytest.param(0, 16, 512, 16, id="as many as the engine makes"),
-        pytest.param(5, 16, 512, 5, id="what was asked for"),
+        pytest.param(0, {}, 512, 81, id="every frame"),
+        pytest.param(0, {}, 40, 40, id="at most the server's limit"),
+        pytest.param(0, {"default": 16}, 512, 16, id="as many as the engine makes"),
+        pytest.param(0, {"step": 8}, 79, 73, id="the nearest that engine and server take"),
+        pytest.param(5, {"default": 16}, 512, 5, id="what was asked for"),
+        pytest.param(5, {"step": 8}, 512, 5, id="also where it will be refused"),
     ],
 )
-def test_sample_counts_of_frames_20_to_100(asked, engine, limit, count):
-    assert shot.sample_count(asked, 20, 100, engine, limit) == count
+def test_sample_counts_of_frames_20_to_100(asked, rule, limit, count):
+    assert shot.sample_count(asked, 20, 100, FrameRule(**rule), limit) == count
 
 
 def test_picks_come_first_in_the_instance_map_and_segments_after_them():

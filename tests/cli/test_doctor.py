@@ -11,10 +11,15 @@ from backend.cli.main import main
 from backend.engines.base import EngineSpec
 from backend.engines.registry import specs
 from backend.weights.table import TABLE
+from protocol.frames import FrameRule
 from tests.weights.layouts import fill
 
 VIDEO = EngineSpec(
-    name="video", label="Real Video", help="", num_frames=16, needs=("svd-xt", "levitor")
+    name="video",
+    label="Real Video",
+    help="",
+    frames=FrameRule(default=16),
+    weights=("svd-xt", "levitor"),
 )
 
 
@@ -32,7 +37,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def gather():
     """What is found where the draft and one engine with weights can render."""
-    draft = tuple(spec for spec in specs() if not spec.needs)
+    draft = tuple(spec for spec in specs() if not spec.needs({}))
     return lambda: doctor.gather((*draft, VIDEO))
 
 

@@ -329,7 +329,7 @@ def test_other_weights_under_the_same_name_render_without_a_new_engine(tmp_path,
 
 
 def test_weights_that_are_taken_away_are_missed_before_the_next_take(tiny_resources):
-    folders = {name: tiny_resources.weights(name) for name in SPEC.needs}
+    folders = {name: tiny_resources.weights(name) for name in SPEC.needs({})}
     engine = LevitorEngine(Resources(weights=lambda name: folders.get(name) or no_weights(name)))
     rendered(engine, a_shot(**QUICK))
     del folders["levitor"]

@@ -317,6 +317,7 @@ ZONES = (
         own=(
             "backend.cancelled",
             "backend.engines.base",
+            "backend.engines.options",
             "backend.engines.registry",
             "backend.perception.info",
             "backend.resources",

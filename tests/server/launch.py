@@ -54,7 +54,7 @@ def settings(arguments=None):
         ),
     )  # fmt: skip
 
-    def lacks(name: str) -> ShotError | None:
+    def lacks(name: str, options) -> ShotError | None:
         if name != "scripted" or given.needs is None or given.needs.exists():
             return None
         return ShotError("weights", f"There is no {given.needs.name}.", "Fetch it.")

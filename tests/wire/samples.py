@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from protocol import content
+from protocol.frames import FrameRule
 from protocol.messages import (
     Accepted,
     Blob,
@@ -104,6 +105,18 @@ def shot(**changes: Any) -> ShotMessage:
 
 OPTION = EngineOption(name="softness", label="Edge", help="Width", default=1.0, low=0.0, high=4.0)
 
+PROMPT = EngineOption(
+    name="prompt",
+    label="Prompt",
+    help="Words",
+    default="a dahlia\nin the wind",
+    kind="text",
+    length=300,
+    group="Look",
+    advanced=True,
+    visible_if=("softness", 0.0, 1.0),
+)
+
 SAMPLES: dict[str, Any] = {
     "hello": Hello(client="c1", product="levitor 0.1.0"),
     "welcome": Welcome(
@@ -111,7 +124,15 @@ SAMPLES: dict[str, Any] = {
         limits=Limits(),
         engines=(
             EngineInfo(name="draft", label="Draft", help="Fast", options=(OPTION,)),
-            EngineInfo(name="levitor", label="LeviTor", help="Real", missing="No weights."),
+            EngineInfo(
+                name="levitor",
+                label="LeviTor",
+                help="Real",
+                options=(OPTION, PROMPT),
+                missing="No weights.",
+                frames=FrameRule(min=1, max=81, step=4, default=49),
+                requires=("masks", "prompt"),
+            ),
         ),
         perception=(PerceptionInfo(task="depth", name="ground plane"),),
         device="cpu",

@@ -114,7 +114,10 @@ def test_defaults_may_be_left_out_at_every_depth_but_for_those_that_are_named():
         {"name": "softness", "label": "Edge", "help": "Width", "default": 1.0, "low": 0.0,
          "high": 4.0}
     ]  # fmt: skip
-    assert levitor.keys() == {"name", "label", "help", "missing"}
+    assert levitor.keys() == {
+        "name", "label", "help", "missing", "options", "frames", "requires",
+    }  # fmt: skip
+    assert levitor["frames"] == {"max": 81, "step": 4, "default": 49}
     assert_equal(decode(sent).message, SAMPLES["welcome"])
 
 

@@ -16,6 +16,7 @@ from tests.wire.golden import FOLDERS, GOLDEN, unpack
 SEALED = {
     (1, 0): "b965bf2f706082ebb82f0a8d710a21ab76ec44b772d2b7e2117d2a652401d8fd",
     (1, 1): "c3cb5579a0c2eb93dc80759f409a4d205018f6c4c2f44ed727c930dae42dfcaf",
+    (1, 2): "0dd18989bbbee6106a0b7ed322c4fef80fadfea734745358f918a0eed1c76111",
 }
 """SHA-256 over the frames of the versions before the present one: nobody writes them anew."""
 SHOTS = {

@@ -7,6 +7,7 @@ SPEC = EngineSpec(
     name="draft",
     label="Draft",
     help="Moves the photo's own pixels with exact occlusion; no weights, any size.",
+    requires=frozenset({"draft"}),
     stochastic=False,
     options=(
         EngineOption(

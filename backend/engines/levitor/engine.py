@@ -165,7 +165,7 @@ class LevitorEngine:
 
     def _folders(self) -> tuple[Path, Path]:
         """Where the weights lie now."""
-        base, controlnet = (self._resources.weights(name) for name in SPEC.needs)
+        base, controlnet = (self._resources.weights(name) for name in SPEC.needs({}))
         return base, controlnet
 
     def release(self) -> None:

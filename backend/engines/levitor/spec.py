@@ -1,6 +1,7 @@
 """What a client may know of the LeviTor engine. No torch here: the server's loop reads it."""
 
 from backend.engines.base import EngineSpec
+from protocol.frames import FrameRule
 from protocol.messages import EngineOption
 
 FRAMES = 16
@@ -11,10 +12,9 @@ SPEC = EngineSpec(
     name="levitor",
     label="LeviTor",
     help="Stable Video Diffusion with LeviTor's ControlNet, as in the paper; 16 frames.",
-    num_frames=FRAMES,
-    least_frames=2,
-    most_frames=64,
-    needs=("svd-xt", "levitor"),
+    frames=FrameRule(min=2, max=64, default=FRAMES),
+    requires=frozenset({"masks"}),
+    weights=("svd-xt", "levitor"),
     options=(
         EngineOption(
             name="steps",
