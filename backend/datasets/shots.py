@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from backend.contracts import Shot
+from backend.control_sources import ShotControl
 from backend.convert import shot_from_message
 from backend.datasets.base import LabelledClip, chosen
 from backend.files.shot import read_shot
 from backend.pixels import pixels_from_image
-from backend.control_sources import ShotControl
 
 
 class Shots:

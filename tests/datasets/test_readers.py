@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.control_sources import ClipControl, ShotControl
 from backend.convert import shot_from_message
 from backend.datasets.recognise import open_dataset
 from backend.datasets.video import count_frames, read_frames
 from backend.files.shot import read_shot
 from backend.pixels import pixels_from_image
-from backend.control_sources import ClipControl, ShotControl
 from protocol.errors import ShotError
 from tests.datasets import tiny
 
