@@ -26,13 +26,15 @@ from protocol import messages
 
 from .jobs import ROLES, Role, State
 from .settings import HOST, ServerSettings
-from .worker import ENDPOINT, TOKEN
+from .worker import ENDPOINT, EXIT_DEVICE_FAILED, TOKEN
 
 log = logging.getLogger(__name__)
 
 # After so many exits in a row without a finished job, a worker is restarted only for a new job.
 MAX_CONSECUTIVE_EXITS = 3
 STOP_SECONDS = 1.0
+# A worker that exits since its device failed has sent why; a busy system may bring that late.
+LAST_MESSAGE_SECONDS = 10.0
 MAX_MESSAGES_PER_CALL = 100  # so that a flood on this socket does not starve the clients
 
 
@@ -90,6 +92,7 @@ class _Worker:
     cancel_deadline: float | None = None
     device_failed: bool = False  # it said so; it is replaced after its job
     phase: str = ""  # of its job; see QUIET_PHASES
+    exited_at: float | None = None
 
 
 class Supervisor:
@@ -261,7 +264,10 @@ class Supervisor:
     def _check_worker(self, worker: _Worker) -> None:
         now = time.monotonic()
         if worker.process.poll() is not None:
-            self._handle_exit(worker)
+            worker.exited_at = worker.exited_at or now
+            said_why = worker.process.returncode == EXIT_DEVICE_FAILED and worker.job
+            if not said_why or now - worker.exited_at > LAST_MESSAGE_SECONDS:
+                self._handle_exit(worker)
         elif worker.cancel_deadline is not None and now > worker.cancel_deadline:
             log.warning("the %s worker did not stop in time and is replaced", worker.role)
             self._discard(worker)

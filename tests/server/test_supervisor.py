@@ -1,12 +1,19 @@
 """The workers' owner by itself: workers that cannot be started, and strangers on its socket."""
 
+import subprocess
+import sys
+
 import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+import protocol
+from backend.server import supervisor as module
 from backend.server.settings import ServerSettings
-from backend.server.supervisor import Supervisor, WorkerUnavailable
-from protocol.messages import Limits
+from backend.server.supervisor import JobStopped, Supervisor, WorkerUnavailable
+from backend.server.worker import EXIT_DEVICE_FAILED
+from protocol.messages import Limits, Refusal
+from protocol.messages import State as StateMessage
 from tests.server.support import PATIENCE
 
 MILLISECONDS = int(PATIENCE * 1000)
@@ -61,3 +68,44 @@ def test_a_frame_of_a_byte_too_many_costs_its_sender_the_connection(supervisor, 
         assert recv_monitor_message(watch)["event"] == zmq.EVENT_DISCONNECTED
         assert not supervisor.socket.poll(0)
         stranger.disable_monitor()
+
+
+def exited(supervisor, code):
+    """The render worker, which worked on job j and has just exited."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"raise SystemExit({code})"], stdin=subprocess.PIPE
+    )
+    process.wait(PATIENCE)
+    worker = module._Worker(role="render", process=process, token=b"secret", ready=True, job="j")
+    supervisor._workers["render"] = worker
+    supervisor._exits["render"] = module.MAX_CONSECUTIVE_EXITS  # it is not started again here
+
+
+def test_what_a_worker_said_of_its_failed_device_is_heard_though_it_comes_after_its_exit(
+    supervisor, stranger
+):
+    exited(supervisor, EXIT_DEVICE_FAILED)
+    assert supervisor.poll_events() == []
+    state = StateMessage(job="j", seq=0, state="failed", code="device", sentence="It failed.")
+    for message in (Refusal(code="device", sentence="It failed."), state):
+        stranger.send_multipart([b"secret", *protocol.encode(message)])
+        assert supervisor.socket.poll(MILLISECONDS)
+    (stopped,) = (one for one in supervisor.poll_events() if isinstance(one, JobStopped))
+    assert (stopped.job, stopped.state, stopped.code) == ("j", "failed", "device")
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds"),
+    [
+        pytest.param(EXIT_DEVICE_FAILED, 0.0, id="a failed device, of which nothing came"),
+        pytest.param(1, module.LAST_MESSAGE_SECONDS, id="any other exit"),
+    ],
+)
+def test_a_worker_that_said_nothing_fails_its_job(supervisor, monkeypatch, code, seconds):
+    monkeypatch.setattr(module, "LAST_MESSAGE_SECONDS", seconds)
+    exited(supervisor, code)
+    found = []
+    while not found:
+        found = supervisor.poll_events()
+    assert isinstance(found[0], JobStopped)
+    assert found[0].code == "worker_died"
