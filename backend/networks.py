@@ -1,22 +1,25 @@
-"""Networks and the files that they are read from, which somebody may replace meanwhile."""
+"""Networks: read from files that somebody may replace meanwhile, filled, moved to a device."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
+Refused = Callable[[str, str], ShotError]
+"""Makes an error of what (a number of keys) and of what is wrong with it."""
 
 SUFFIXES = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
 """Files that a network is made of; what else lies beside them changes no answer."""
@@ -25,6 +28,7 @@ MAX_HEADER = 1 << 24
 BLOCKS, BLOCK = 16, 1 << 12
 """How many places in a file are looked at besides its head, and how many bytes at each."""
 TRIES = 3
+SHOWN_KEYS = 10
 
 
 def fingerprint(*places: Path) -> str:
@@ -81,6 +85,65 @@ def take_out_of_file(network: nn.Module) -> None:
     """
     for tensor in chain(network.parameters(), network.buffers()):
         tensor.data = tensor.data.clone()
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], refused: Refused) -> None:
+    """Give a network its weights, every key of which must fit; it is then ready to answer.
+
+    Args:
+        network: one on the meta device takes the tensors themselves, any other a copy.
+        weights: by key, as in the network's state dictionary.
+        refused: makes the error of what does not fit.
+
+    Raises:
+        ShotError: keys are missing, unexpected or of another shape; the first ten are named.
+    """
+    wanted = network.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in weights]
+    problems += [f"{key} is unknown" for key in weights if key not in wanted]
+    problems += [
+        f"{key} is {tuple(weights[key].shape)} and not {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    if problems:
+        more = f", and {len(problems) - SHOWN_KEYS} more" if len(problems) > SHOWN_KEYS else ""
+        shown = "; ".join(problems[:SHOWN_KEYS])
+        raise refused(f"{len(problems)} of {len(wanted)} keys", f"do not fit: {shown}{more}")
+    on_meta = any(value.is_meta for value in wanted.values())
+    network.load_state_dict(dict(weights), strict=True, assign=on_meta)
+    network.requires_grad_(False).eval()
+
+
+def weight_bytes(network: nn.Module) -> int:
+    """Bytes of a network's parameters."""
+    return sum(value.numel() * value.element_size() for value in network.parameters())
+
+
+def move(device: torch.device, *networks: nn.Module) -> None:
+    """Move networks to ``device``, if they are not there."""
+    for network in networks:
+        first = next(network.parameters(), None)
+        if first is not None and first.device != device:
+            # Not their own method: diffusers' warns of half precision on a CPU, where it only waits
+            nn.Module.to(network, device)
+
+
+@contextlib.contextmanager
+def on_device(device: torch.device, *networks: nn.Module, offload: bool) -> Iterator[None]:
+    """Have networks on ``device`` for the block, and afterwards on the CPU if they ``offload``.
+
+    What the block leaves on the device, such as an embedding, stays there; memory that torch holds
+    back for itself goes to other processes.
+    """
+    try:
+        move(device, *networks)
+        yield
+    finally:
+        if offload:
+            move(torch.device("cpu"), *networks)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def _files(place: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from backend.resources import is_out_of_memory
 if TYPE_CHECKING:
     import torch
 
-    from backend.engines.svd.trial import Subject, Took, Trial
+    from backend.benchmark.svd import Subject, Took, Trial
 
 PEAK_TFLOPS = 790.0
 """What a data-centre GPU does in half precision with dense matrices (NVIDIA H100 and H200, run)."""
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--channels-last", action="store_true", help="channels innermost")
     parser.add_argument(
-        "--rungs", default="high,balanced,low", help="of memory (default high,balanced,low)"
+        "--presets", default="high,balanced,low", help="of memory (default high,balanced,low)"
     )
     parser.add_argument(
         "--peak-tflops",
@@ -48,31 +48,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure rung by rung; 1 if none fitted."""
+    """Measure preset by preset; 1 if none fitted."""
     from backend.cli.outputs import check_outputs
     from backend.files.atomic import write_atomically
 
     if args.json:
         check_outputs([args.json], [])
-    trial, rungs = trial_of(args)
-    found = measure(trial, rungs, args.tiny, args.peak_tflops, print)
+    trial, presets = trial_of(args)
+    found = measure(trial, presets, args.tiny, args.peak_tflops, print)
     if args.json:
         write_atomically(args.json, json.dumps(found, indent=1).encode())
         print(f"written to {args.json}")
-    return 0 if any("step" in row for row in found["rungs"]) else 1
+    return 0 if any("step" in row for row in found["presets"]) else 1
 
 
 def trial_of(args: argparse.Namespace) -> tuple[Trial, list[str]]:
-    """What is to be run, and on which rungs.
+    """What is to be run, and on which presets.
 
     Raises:
         ShotError: an option is wrong, or the device cannot do it.
     """
     import torch
 
+    from backend.benchmark.svd import Trial
     from backend.config import checked_device
     from backend.engines.svd.memory import PLANS
-    from backend.engines.svd.trial import Trial
     from protocol.errors import ShotError
 
     def wrong(sentence: str, fix: str) -> ShotError:
@@ -80,10 +80,12 @@ def trial_of(args: argparse.Namespace) -> tuple[Trial, list[str]]:
 
     if args.engine != "levitor":
         raise wrong(f"'{args.engine:.40}' has no networks to time.", "Use --engine levitor.")
-    known = [plan.rung for plan in PLANS]
-    rungs = args.rungs.split(",")
-    if strange := [rung for rung in rungs if rung not in known]:
-        raise wrong(f"There is no rung '{strange[0]:.40}'.", f"Choose of {','.join(known)}.")
+    known = [plan.preset for plan in PLANS]
+    presets = args.presets.split(",")
+    if strange := [preset for preset in presets if preset not in known]:
+        raise wrong(
+            f"There is no memory preset '{strange[0]:.40}'.", f"Choose of {','.join(known)}."
+        )
     try:
         width, height = map(int, args.size.split("x"))
     except ValueError:
@@ -120,17 +122,17 @@ def trial_of(args: argparse.Namespace) -> tuple[Trial, list[str]]:
             f"A shot is {trial.tflop:,.0f} TFLOP, which a CPU works on for an hour or more.",
             "Use --device cuda, or try the command with --tiny --device cpu.",
         )
-    return trial, rungs
+    return trial, presets
 
 
 def measure(
-    trial: Trial, rungs: list[str], tiny: bool, peak_tflops: float, say: Any
+    trial: Trial, presets: list[str], tiny: bool, peak_tflops: float, say: Any
 ) -> dict[str, Any]:
     """Everything, said line by line as it is known.
 
     Args:
         trial: what is run.
-        rungs: of the memory ladder.
+        presets: of memory.
         tiny: with the tiny networks, whose work is not reckoned.
         peak_tflops: what the device can do at best.
         say: takes a line.
@@ -140,8 +142,8 @@ def measure(
     """
     import torch
 
+    from backend.benchmark.svd import Subject, disagreement
     from backend.engines.svd import memory
-    from backend.engines.svd.trial import Subject, disagreement
 
     device = trial.device
     cuda = device.type == "cuda"
@@ -160,7 +162,7 @@ def measure(
         "channels_last": trial.channels_last,
         "tflop": None if tiny else trial.tflop,
         "floor": floor,
-        "rungs": [],
+        "presets": [],
     }
     say(
         f"{named}, torch {torch.__version__}, {found['dtype']}"
@@ -174,7 +176,7 @@ def measure(
     if floor:
         say(f"{trial.tflop:,.0f} TFLOP at {peak_tflops:g} TFLOP/s: a floor of {floor:.2f} s")
     found["disagreement"] = disagreement(trial)
-    say(f"a tiny step is apart from the CPU's in fp32 by {found['disagreement']:.1e} of its mean")
+    say(f"a tiny step differs from the CPU's in fp32 by {found['disagreement']:.1e} of its mean")
     try:
         subject = Subject(trial, tiny)
     except Exception as error:
@@ -183,32 +185,24 @@ def measure(
         say("the weights alone are too much for the memory of the device")
         return found
     fitting: memory.Plan | None = None
-    for rung in rungs:
-        plan = memory.plan_of(rung)
-        reckoned = memory.needed_bytes(
-            plan,
-            subject.weights(),
-            trial.frames,
-            trial.height,
-            trial.width,
-            trial.guidance > 1,
-            trial.dtype.itemsize,
-        )
-        row: dict[str, Any] = {"rung": rung, "reckoned": reckoned}
-        found["rungs"].append(row)
+    for preset in presets:
+        plan = memory.plan_of(preset)
+        reckoned = subject.needed_bytes(plan)
+        row: dict[str, Any] = {"preset": preset, "reckoned": reckoned}
+        found["presets"].append(row)
         took = _tried(subject, plan)
         if took is None:
-            say(f"{rung}: out of memory, {reckoned / 1e9:.1f} GB reckoned{free_words(device)}")
+            say(f"{preset}: out of memory, {reckoned / 1e9:.1f} GB reckoned{free_words(device)}")
             continue
         fitting = fitting or plan
         row |= facts(took, trial, floor)
-        for line in lines(rung, row):
+        for line in lines(preset, row):
             say(line)
     if fitting is not None:
         found["kinds"] = subject.kinds(fitting)
         whole = sum(found["kinds"].values())
         say(
-            f"a step of '{fitting.rung}' by kind: "
+            f"a step of '{fitting.preset}' by kind: "
             + ", ".join(f"{kind} {part / whole:.0%}" for kind, part in found["kinds"].items())
         )
     return found
@@ -236,7 +230,7 @@ def free_words(device: torch.device) -> str:
 
 
 def facts(took: Took, trial: Trial, floor: float | None) -> dict[str, Any]:
-    """A rung's numbers."""
+    """A preset's numbers."""
     return {
         "whole": took.whole,
         "photo": took.photo,
@@ -252,12 +246,12 @@ def facts(took: Took, trial: Trial, floor: float | None) -> dict[str, Any]:
     }
 
 
-def lines(rung: str, row: dict[str, Any]) -> list[str]:
-    """A rung's numbers for a person."""
+def lines(preset: str, row: dict[str, Any]) -> list[str]:
+    """A preset's numbers for a person."""
     peak = "" if row["peak"] is None else f", peak {row['peak'] / 1e9:.2f} GB"
     floors = f", {row['floors']:.1f} floors" if row["floors"] else ""
     return [
-        f"{rung}: {row['whole']:.2f} s a shot{floors}, {row['images_per_second']:.1f} images/s"
+        f"{preset}: {row['whole']:.2f} s a shot{floors}, {row['images_per_second']:.1f} images/s"
         f"{peak} (reckoned {row['reckoned'] / 1e9:.2f} GB)",
         f"  step {row['step'] * 1000:.1f} ms: UNet {row['unet'] * 1000:.1f}, ControlNet "
         f"{row['controlnet'] * 1000:.1f}; photo {row['photo'] * 1000:.0f} ms, control's embedding "

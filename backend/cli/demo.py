@@ -257,7 +257,7 @@ def _photos() -> dict[str, Path]:
 
 def _tiny_weights(folder: Path) -> list[str]:
     """Make them anew; as ``--weights`` takes them."""
-    from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+    from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 
     shutil.rmtree(folder, ignore_errors=True)
     make_tiny_weights(folder)

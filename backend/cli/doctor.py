@@ -179,24 +179,29 @@ def _on_device(engine: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
-    """Bytes that a take on Stable Video Diffusion needs, by rung of memory; else none."""
+    """Bytes that a take on Stable Video Diffusion needs, by memory preset; else none."""
     if "svd-xt" not in spec.needs({}):
         return {}
     from dataclasses import replace
 
-    from backend.engines.svd.memory import PLANS, Weights, needed_bytes
+    from backend.engines.svd.memory import PLANS, needed_bytes, svd_stages
 
     on_gpu = device.startswith("cuda")
     element = 2 if on_gpu else 4
-    weights = Weights(**{part: count * element for part, count in SVD_PARTS.items()})
-    frames, sides = spec.frames.default or SVD_FRAMES, SVD_SIDES
+    sizes = {name: count * element for name, count in SVD_PARTS.items()}
+    width, height = SVD_SIDES
+    stages = svd_stages(
+        {name: sizes.pop(name) for name in ("image_encoder", "vae")},
+        sizes,
+        frames=spec.frames.default or SVD_FRAMES,
+        height=height,
+        width=width,
+        guided=True,
+        element_size=element,
+    )
     return {
-        plan.rung: needed_bytes(
-            replace(plan, park=plan.park and on_gpu),  # main memory is where parts are parked
-            *(weights, frames, *sides),
-            guided=True,
-            element_size=element,
-        )
+        # Main memory is where networks are offloaded to
+        plan.preset: needed_bytes(replace(plan, offload=plan.offload and on_gpu), stages)
         for plan in PLANS
     }
 

@@ -113,7 +113,8 @@ def load(path: Path, decoder_heads: int | None = None) -> Any:
 
     state = read_pth(path)
     network = SamModel(config_of(state, path, decoder_heads))
-    return fill(network, from_original(state, path), path)
+    fill(network, from_original(state, path), path)
+    return network
 
 
 def config_of(state: State, path: Path, decoder_heads: int | None = None) -> Any:

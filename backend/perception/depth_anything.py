@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend import tiles
 from backend.autograd import without_gradients
-from backend.networks import read_unchanged
+from backend.networks import on_device, read_unchanged
 from backend.perception import convert_depth_anything, loading
 from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
-from backend.perception.rest import at_work
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -82,7 +82,7 @@ class DepthAnything:
         tried = size
         while True:
             try:
-                with at_work(self._network, self._device, rests=self._rests):
+                with on_device(torch.device(self._device), self._network, offload=self._rests):
                     values = self._looked_at(pixels, tried)
                 break
             except Exception as error:
@@ -187,15 +187,17 @@ def tiled(whole: Array, pixels: Array, ask: Any) -> Array:
         pixels: uint8 (H, W, 3).
         ask: a part of the photo -> its disparity of the same size.
     """
-    total = np.zeros(whole.shape, np.float64)
-    weight = np.zeros(whole.shape, np.float64)
-    for rows, columns in _tiles(whole.shape[0], whole.shape[1]):
-        reference = whole[rows, columns].astype(np.float64)
-        part = fitted(ask(np.ascontiguousarray(pixels[rows, columns])), reference)
-        share = np.outer(_ramp(rows, whole.shape[0]), _ramp(columns, whole.shape[1]))
-        total[rows, columns] += share * part
-        weight[rows, columns] += share
-    return (total / weight).astype(np.float32)
+    height, width = whole.shape
+    total = torch.zeros(height, width, dtype=torch.float64)
+
+    def looked_at() -> Iterator[tiles.Tile]:
+        for rows, columns in _tiles(height, width):
+            reference = whole[rows, columns].astype(np.float64)
+            part = fitted(ask(np.ascontiguousarray(pixels[rows, columns])), reference)
+            share = _ramp(rows, height, total)[:, None] * _ramp(columns, width, total)
+            yield rows, columns, torch.from_numpy(part), share
+
+    return tiles.blend(total, looked_at()).float().numpy()
 
 
 def fitted(values: Array, reference: Array) -> Array:
@@ -225,15 +227,16 @@ def _starts(length: int) -> list[int]:
     return [round(n * (length - TILE_SIDE) / steps) for n in range(steps + 1)]
 
 
-def _ramp(part: slice, length: int) -> Array:
+def _ramp(part: slice, length: int, like: Tensor) -> Tensor:
     """How much a tile counts along one axis: less towards borders it shares with another tile."""
-    places = np.arange(part.stop - part.start) + 0.5
-    ramp = np.ones(len(places))
-    if part.start > 0:
-        ramp = np.minimum(ramp, places / TILE_OVERLAP)
-    if part.stop < length:
-        ramp = np.minimum(ramp, places[::-1] / TILE_OVERLAP)
-    return ramp
+    return tiles.ramp(
+        part.stop - part.start,
+        TILE_OVERLAP,
+        like,
+        first=0.5,
+        before=part.start > 0,
+        after=part.stop < length,
+    )
 
 
 def _unit(values: Array, name: str) -> npt.NDArray[np.float32]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backend.networks import take_out_of_file
+from backend import networks
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -97,7 +97,7 @@ def from_folder(kind: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
         )
         if missing := sorted(report["missing_keys"]):
             raise refused(folder, f"{_some(missing)} missing")
-    take_out_of_file(model)
+    networks.take_out_of_file(model)
     return model.eval().requires_grad_(False)
 
 
@@ -129,24 +129,13 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value.float() for name, value in content.items()}
 
 
-def fill(model: nn.Module, state: State, path: Path) -> nn.Module:
-    """``model`` with exactly these tensors, ready to answer.
+def fill(network: nn.Module, state: State, path: Path) -> None:
+    """Give ``network`` exactly these tensors; it is then ready to answer.
 
     Raises:
-        ShotError: a tensor is missing, left over or of another shape.
+        ShotError: a tensor is missing, unknown or of another shape.
     """
-    own = model.state_dict()
-    if missing := sorted(own.keys() - state.keys()):
-        raise refused(path, f"{_some(missing)} missing")
-    if extra := sorted(state.keys() - own.keys()):
-        raise refused(path, f"{_some(extra)} left over")
-    for name, value in state.items():
-        if own[name].shape != value.shape:
-            raise refused(
-                path, f"'{name}' is {tuple(value.shape)} and should be {tuple(own[name].shape)}"
-            )
-    model.load_state_dict(dict(state), strict=True)
-    return model.eval().requires_grad_(False)
+    networks.fill(network, state, lambda keys, what: refused(path, f"{keys} {what}"))
 
 
 def need(state: State, name: str, path: Path, axes: int) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from backend.networks import fingerprint
 from backend.perception.base import DepthModel, SegmentModel
 from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.perception.offline import ColourSegments
-from backend.perception.rest import STAYING
 from backend.resources import NAMED_IN_VAIN, Resources
 from protocol.errors import ShotError
 
@@ -24,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 AUTO, OFFLINE = "auto", "offline"
+STAYING = "high"
+"""The memory preset (``backend.resources.MEMORY``) with which networks stay on their device."""
 NETWORKLESS = frozenset({OFFLINE, RAMP, GRABCUT, FELZENSZWALB})
 """Wishes for no network: the word, and the names by which a welcome lists what is made then."""
 

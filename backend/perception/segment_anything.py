@@ -24,10 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backend.autograd import without_gradients
-from backend.networks import read_unchanged
+from backend.networks import on_device, read_unchanged
 from backend.perception import automatic, convert_segment_anything, loading
 from backend.perception.base import Array, Candidates, Embedding, check_prompts, content_key
-from backend.perception.rest import at_work
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -90,7 +89,7 @@ class SegmentAnything:
         with (
             without_gradients(),
             _memory_told(self.name, self._device),
-            at_work(self._encoder, self._device, rests=self._rests),
+            on_device(torch.device(self._device), self._encoder, offload=self._rests),
         ):
             square = self._square(pixels).to(self._device)
             features = self._network.get_image_embeddings(square)

@@ -17,8 +17,8 @@ from torch import Tensor
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.edm import preconditioning
 from backend.engines.svd.memory import plan_of
-from backend.engines.svd.sampler import Denoiser, Settings
-from backend.engines.svd.tiny import randomised
+from backend.engines.svd.sampler import Denoiser, SamplerSettings
+from backend.engines.svd.tiny_weights import randomised
 from backend.engines.svd.unet import ControlledUNet
 
 WIDTHS: dict[str, Any] = {
@@ -43,9 +43,9 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
     noisy = torch.randn(FRAMES, 4, height, width, generator=generator)
     found: list[Row] = []
     for name, guidance, target in (("guided", 3.0, "at least 1.3"), ("guidance 1", 1.0, "")):
-        settings = Settings(guidance_max=guidance)
+        settings = SamplerSettings(guidance_max=guidance)
 
-        def plain(settings: Settings = settings) -> Tensor:
+        def plain(settings: SamplerSettings = settings) -> Tensor:
             unet.batch.one_token = controlnet.batch.one_token = False
             return plain_step(unet, controlnet, embedding, photo, control, noisy, settings)
 
@@ -79,16 +79,16 @@ def plain_step(
     photo: Tensor,
     control: Tensor,
     noisy: Tensor,
-    settings: Settings,
+    settings: SamplerSettings,
 ) -> Tensor:
     """As a pipeline has it: everything in every step, both passes in one batch, stock blocks."""
     factors = preconditioning(SIGMA)
-    scaled = (noisy * factors.scale)[None].repeat(2, 1, 1, 1, 1)
+    scaled = (noisy * factors.c_in)[None].repeat(2, 1, 1, 1, 1)
     photos = torch.stack([torch.zeros_like(photo), photo])[:, None].repeat(1, FRAMES, 1, 1, 1)
     sample = torch.cat([scaled, photos], 2)
     context = torch.cat([torch.zeros_like(embedding), embedding])
     ids = settings.added_time_ids(context).repeat(2, 1)
-    time_ = torch.tensor(float(factors.time))
+    time_ = torch.tensor(float(factors.c_noise))
     both = control[None].repeat(2, 1, 1, 1, 1)
     down, mid = controlnet(sample, time_, context, ids, both)
     without, told = unet(sample, time_, context, ids, down, mid)

@@ -19,11 +19,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from backend.benchmark.random_networks import make_networks
 from backend.engines.svd import images, memory
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import Base
-from backend.engines.svd.real import make_networks
-from backend.engines.svd.sampler import Denoiser, Settings
+from backend.engines.svd.sampler import Denoiser, SamplerSettings
+from backend.networks import weight_bytes
 
 META = torch.device("meta")
 HALF = torch.float16
@@ -122,7 +123,7 @@ class Subject:
                 self.empty(1, 1, context),
                 self.empty(4, *size),
                 self.empty(self.frames, 3, self.height, self.width),
-                Settings(guidance_max=3.0 if guided else 1.0),
+                SamplerSettings(guidance_max=3.0 if guided else 1.0),
                 plan,
             )
             noisy = self.empty(self.frames, 4, *size, dtype=torch.float32)
@@ -141,54 +142,58 @@ class Subject:
         return peak_bytes(call, self.base.vae)
 
     def counted(self, plan: memory.Plan, guided: bool = True) -> int:
-        """The most a whole shot holds on a rung, weights included."""
-        weights = self.weights
-        codecs = weights.image_encoder + weights.vae
-        denoisers = weights.unet + weights.controlnet
-        parked = 0 if plan.park else 1
+        """The most a whole take holds under a plan, weights included."""
+        codecs, denoisers = sum(self.codecs.values()), sum(self.denoisers.values())
+        waiting = 0 if plan.offload else 1
         return max(
-            codecs + max(self.encoding(), self.decoding(plan)) + parked * denoisers,
-            denoisers + self.denoising(plan, guided) + parked * codecs,
+            codecs + max(self.encoding(), self.decoding(plan)) + waiting * denoisers,
+            denoisers + self.denoising(plan, guided) + waiting * codecs,
         )
 
     def reckoned(self, plan: memory.Plan, guided: bool = True) -> int:
-        """What the ladder thinks of the same."""
-        return memory.needed_bytes(
-            plan,
-            self.weights,
-            self.frames,
-            self.height,
-            self.width,
-            guided,
-            self.dtype.itemsize,
+        """What a plan is chosen by."""
+        stages = memory.svd_stages(
+            self.codecs,
+            self.denoisers,
+            frames=self.frames,
+            height=self.height,
+            width=self.width,
+            guided=guided,
+            element_size=self.dtype.itemsize,
         )
+        return memory.needed_bytes(plan, stages)
 
     @property
-    def weights(self) -> memory.Weights:
-        return memory.Weights(
-            image_encoder=memory.weight_bytes(self.base.image_encoder),
-            vae=memory.weight_bytes(self.base.vae),
-            unet=memory.weight_bytes(self.base.unet),
-            controlnet=memory.weight_bytes(self.controlnet),
-        )
+    def codecs(self) -> dict[str, int]:
+        return {
+            "image_encoder": weight_bytes(self.base.image_encoder),
+            "vae": weight_bytes(self.base.vae),
+        }
+
+    @property
+    def denoisers(self) -> dict[str, int]:
+        return {
+            "unet": weight_bytes(self.base.unet),
+            "controlnet": weight_bytes(self.controlnet),
+        }
 
 
 def print_footprint() -> None:
-    """The tables behind the ladder: parts by latent cell or pixel, rungs by size."""
+    """The tables behind the presets: stages by latent cell or pixel, presets by size."""
     base, controlnet = make_networks(META, HALF)
     print(
         "weights, GB: "
         + ", ".join(
             f"{name} {size / 1e9:.2f}"
             for name, size in (
-                ("image encoder", memory.weight_bytes(base.image_encoder)),
-                ("codec", memory.weight_bytes(base.vae)),
-                ("UNet", memory.weight_bytes(base.unet)),
-                ("ControlNet", memory.weight_bytes(controlnet)),
+                ("image encoder", weight_bytes(base.image_encoder)),
+                ("codec", weight_bytes(base.vae)),
+                ("UNet", weight_bytes(base.unet)),
+                ("ControlNet", weight_bytes(controlnet)),
             )
         )
     )
-    print("frames     size      rung      encode  denoise   alone  decode    peak  reckoned   GB")
+    print("frames     size      preset    encode  denoise   alone  decode    peak  reckoned   GB")
     for frames, height, width in ((16, 288, 512), (32, 288, 512), (16, 576, 1024)):
         subject = Subject(
             base=base, controlnet=controlnet, frames=frames, height=height, width=width
@@ -204,6 +209,6 @@ def print_footprint() -> None:
                 subject.reckoned(plan),
             )
             print(
-                f"{frames:>4}  {width:>5} x {height:<4}  {plan.rung:<9}"
+                f"{frames:>4}  {width:>5} x {height:<4}  {plan.preset:<9}"
                 + "".join(f"{size / 1e9:8.3f}" for size in parts)
             )

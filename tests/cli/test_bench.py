@@ -7,23 +7,23 @@ import json
 import pytest
 import torch
 
+from backend.benchmark.svd import Subject, Trial, kind_of
 from backend.cli import bench
 from backend.cli.main import main
-from backend.engines.svd.trial import Subject, Trial, kind_of
 
 TINY = ["bench", "--tiny", "--device", "cpu", "--frames", "3"]
 
 
-def test_every_rung_is_timed_and_the_numbers_are_written(tmp_path, capsys):
+def test_every_preset_is_timed_and_the_numbers_are_written(tmp_path, capsys):
     out = tmp_path / "bench.json"
     assert main([*TINY, "--steps", "2", "--channels-last", "--json", str(out)]) == 0
     said = capsys.readouterr().out
-    for rung in ("high", "balanced", "low"):
-        assert f"\n{rung}: " in said
+    for preset in ("high", "balanced", "low"):
+        assert f"\n{preset}: " in said
     found = json.loads(out.read_text())
-    assert [row["rung"] for row in found["rungs"]] == ["high", "balanced", "low"]
+    assert [row["preset"] for row in found["presets"]] == ["high", "balanced", "low"]
     assert found["disagreement"] < 1e-4  # the same device
-    for row in found["rungs"]:
+    for row in found["presets"]:
         assert row["whole"] == pytest.approx(row["photo"] + row["sampling"] + row["decoding"])
         assert row["sampling"] >= 2 * (row["unet"] + row["controlnet"]) + row["embedding"] > 0
         assert row["images_per_second"] == pytest.approx(3 / row["whole"])
@@ -34,19 +34,19 @@ def test_every_rung_is_timed_and_the_numbers_are_written(tmp_path, capsys):
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError(), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
 )
-def test_a_rung_that_does_not_fit_is_one_line_and_the_next_is_tried(monkeypatch, error):
+def test_a_preset_that_does_not_fit_is_one_line_and_the_next_is_tried(monkeypatch, error):
     trial = Trial(device=torch.device("cpu"), dtype=torch.float32, frames=2, height=64, width=64)
     run = Subject.run
 
     def full(self, plan, steps=None):
-        if plan.rung == "high":
+        if plan.preset == "high":
             raise error
         return run(self, plan, 1)
 
     monkeypatch.setattr(Subject, "run", full)
     said = []
     found = bench.measure(trial, ["high", "low"], True, 790.0, said.append)
-    assert [("step" in row) for row in found["rungs"]] == [False, True]
+    assert [("step" in row) for row in found["presets"]] == [False, True]
     line = next(line for line in said if line.startswith("high"))
     assert line.startswith("high: out of memory, ")
     assert line.endswith(" GB reckoned")
@@ -71,7 +71,10 @@ def test_the_work_of_the_trained_size_is_what_a_floor_is_made_of():
     [
         (["--device", "cpu"], "A shot is 729 TFLOP, which a CPU works on for an hour or more."),
         (["--engine", "draft"], "'draft' has no networks to time."),
-        (["--rungs", "high,top"], "There is no rung 'top'. Choose of high,balanced,low."),
+        (
+            ["--presets", "high,top"],
+            "There is no memory preset 'top'. Choose of high,balanced,low.",
+        ),
         (["--size", "500x288"], "A size of '500x288' is not two multiples of 8 from 64."),
         (["--steps", "0"], "16 frames, 0 steps"),
         (["--device", "tpu"], "There is no device 'tpu'."),

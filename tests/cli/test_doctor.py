@@ -85,12 +85,12 @@ def test_on_a_gpu_it_says_what_a_take_needs_of_it(gather, free, says):
     assert last.endswith(says)
 
 
-def test_what_a_take_needs_is_more_than_its_weights_and_falls_with_the_rung():
+def test_what_a_take_needs_is_more_than_its_weights_and_falls_with_the_preset():
     takes = doctor._takes(VIDEO, "cuda")
     denoisers, whole = 2 * (1.5246e9 + 0.682e9), 2 * sum(doctor.SVD_PARTS.values())
     assert takes["high"] > whole > takes["low"] > denoisers
     assert takes["high"] > takes["balanced"] >= takes["low"]
-    assert doctor._takes(VIDEO, "cpu")["low"] > 2 * whole  # float32, and nothing to park in
+    assert doctor._takes(VIDEO, "cpu")["low"] > 2 * whole  # float32, and nowhere to offload to
     assert doctor._takes(specs()[0], "cpu") == {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.resources import Resources
 
 

@@ -9,7 +9,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from torch import Tensor, nn
 
 from backend.engines.svd.controlnet import SVDControlNet
-from backend.engines.svd.tiny import UNET
+from backend.engines.svd.tiny_weights import UNET
 from backend.engines.svd.unet import ControlledUNet
 
 SMALL = UNET | {"cross_attention_dim": 16}

@@ -19,7 +19,7 @@ from backend.engines.svd.edm import (
     tuned_sigmas,
     velocity_target,
 )
-from backend.engines.svd.tiny import BASE_FOLDER
+from backend.engines.svd.tiny_weights import BASE_FOLDER
 
 LEVELS = [0.002, 0.5, 1.0, 30.0, 700.0]
 
@@ -53,10 +53,10 @@ def test_a_perfect_velocity_gives_the_clean_latents(sigma):
 def test_the_factors_at_a_level_of_three_quarters():
     """sqrt(0.75^2 + 1) is 1.25."""
     factors = preconditioning(0.75)
-    assert factors.scale == pytest.approx(0.8)
-    assert factors.skip == pytest.approx(0.64)
-    assert factors.out == pytest.approx(-0.6)
-    assert factors.time == pytest.approx(-0.0719205)
+    assert factors.c_in == pytest.approx(0.8)
+    assert factors.c_skip == pytest.approx(0.64)
+    assert factors.c_out == pytest.approx(-0.6)
+    assert factors.c_noise == pytest.approx(-0.0719205)
 
 
 def test_a_level_for_each_clip_is_each_clips_level():
@@ -64,7 +64,7 @@ def test_a_level_for_each_clip_is_each_clips_level():
     together = preconditioning(levels)
     for index, level in enumerate(LEVELS):
         alone = preconditioning(level)
-        for name in ("scale", "skip", "out", "time"):
+        for name in ("c_in", "c_skip", "c_out", "c_noise"):
             assert float(getattr(together, name)[index]) == pytest.approx(getattr(alone, name))
     clean, noise, answer = draws(3, (5, 2, 4, 3, 3))
     sigma = levels[:, None, None, None, None]
@@ -96,7 +96,7 @@ def test_twenty_five_usual_steps_have_the_known_levels():
     first = [700, 545.729, 421.569, 322.454, 244.023, 182.547, 134.854, 98.267]
     assert levels[:8] == pytest.approx(first, rel=1e-5)
     assert levels[-4:] == pytest.approx([0.0248, 0.00788, 0.002, 0.0], rel=2e-3)
-    assert preconditioning(levels[0]).time == pytest.approx(1.6378, abs=5e-5)
+    assert preconditioning(levels[0]).c_noise == pytest.approx(1.6378, abs=5e-5)
     assert levels == sorted(levels, reverse=True)
 
 
@@ -105,7 +105,7 @@ def test_the_usual_levels_are_the_schedulers(scheduler, steps):
     set_steps(scheduler, steps)
     levels = karras_sigmas(steps, 0.002, 700.0)
     assert levels == pytest.approx(scheduler.sigmas.tolist(), rel=1e-4)
-    times = [preconditioning(level).time for level in levels[:-1]]
+    times = [preconditioning(level).c_noise for level in levels[:-1]]
     assert times == pytest.approx(scheduler.timesteps.tolist(), abs=1e-4)
 
 
@@ -125,7 +125,7 @@ def test_steps_are_the_schedulers_steps(scheduler):
     for index, answer in enumerate(answers):
         time = scheduler.timesteps[index]
         scaled = scheduler.scale_model_input(usual, time)
-        torch.testing.assert_close(ours * preconditioning(levels[index]).scale, scaled)
+        torch.testing.assert_close(ours * preconditioning(levels[index]).c_in, scaled)
         usual = scheduler.step(answer, time, usual).prev_sample
         clean = denoised(ours, answer, levels[index])
         ours = euler_step(ours, clean, levels[index], levels[index + 1])

@@ -1,12 +1,12 @@
-"""What the ladder reckons for a rung is what the real networks hold, counted without memory."""
+"""What is reckoned for a memory preset is what the real networks hold, counted without memory."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from backend.benchmark.random_networks import make_networks
 from backend.engines.svd import memory
-from backend.engines.svd.real import make_networks
 from tests.benchmarks.footprint import META, LiveMemory, Subject, peak_bytes
 
 
@@ -16,20 +16,19 @@ def networks():
 
 
 @pytest.mark.parametrize(
-    ("rung", "frames", "height", "width"),
+    ("preset", "frames", "height", "width"),
     [("high", 3, 288, 512), ("balanced", 5, 288, 512), ("low", 2, 576, 320)],
 )
-def test_a_rung_takes_what_it_is_reckoned_to_and_at_most_a_fifth_less(
-    networks, rung, frames, height, width
+def test_a_preset_takes_what_it_is_reckoned_to_and_at_most_a_fifth_less(
+    networks, preset, frames, height, width
 ):
     base, controlnet = networks
-    plan = memory.plan_of(rung)
+    plan = memory.plan_of(preset)
     subject = Subject(base=base, controlnet=controlnet, frames=frames, height=height, width=width)
     reckoned, counted = subject.reckoned(plan), subject.counted(plan)
-    weights = subject.weights  # the same on both sides, and would hide the rest
-    own = weights.unet + weights.controlnet
-    if not plan.park:
-        own += weights.image_encoder + weights.vae
+    own = sum(subject.denoisers.values())  # the same on both sides, and would hide the rest
+    if not plan.offload:
+        own += sum(subject.codecs.values())
     assert 1.0 <= reckoned / counted <= 1.2
     assert 1.0 <= (reckoned - own) / (counted - own) <= 1.2
 

@@ -22,7 +22,7 @@ from backend.engines.svd.images import (
 )
 from backend.engines.svd.load import load_base
 from backend.engines.svd.preview import LatentPreview
-from backend.engines.svd.tiny import BASE_FOLDER
+from backend.engines.svd.tiny_weights import BASE_FOLDER
 
 
 @pytest.fixture(scope="module")

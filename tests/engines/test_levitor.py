@@ -20,7 +20,7 @@ from backend.engines.levitor.engine import LevitorEngine
 from backend.engines.levitor.signal import encode, frame_size, notes
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.images import decode_frames
-from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources, no_weights
 from protocol.errors import ShotError
@@ -195,13 +195,13 @@ def test_what_moves_out_of_sight_is_warned_of():
     )
 
 
-@pytest.mark.parametrize("rung", ["low", "balanced"])
-def test_the_releases_mixture_needs_both_passes_at_once(tiny_resources, rung):
-    engine = LevitorEngine(Resources(memory=rung, weights=tiny_resources.weights))
+@pytest.mark.parametrize("preset", ["low", "balanced"])
+def test_the_releases_mixture_needs_both_passes_at_once(tiny_resources, preset):
+    engine = LevitorEngine(Resources(memory=preset, weights=tiny_resources.weights))
     guided = QUICK | {"guidance_max": 2.0, "legacy_cfg_context": True}
     error = refusal(rendered, engine, a_shot(**guided))
     assert error.code == "option"
-    assert f"which memory '{rung}' runs one after the other." in error.sentence
+    assert f"which memory preset '{preset}' runs one after the other." in error.sentence
     assert "--memory high" in error.fix
     # Without guidance there is one pass and nothing to mix
     assert len(rendered(engine, a_shot(**guided | {"guidance_max": 1.0})).frames) == 2
@@ -217,16 +217,18 @@ def test_with_auto_the_releases_mixture_takes_what_it_needs(engine):
 
 
 @pytest.mark.parametrize(
-    ("rung", "fix"),
+    ("preset", "fix"),
     [
         ("high", "Start the server with --memory balanced, or close other programs."),
         ("balanced", "Start the server with --memory low, or close other programs."),
         ("low", "Use fewer frames or a smaller width and height, or close other programs."),
     ],
 )
-def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(tiny_resources, rung, fix, caplog):
+def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(
+    tiny_resources, preset, fix, caplog
+):
     """The decoder asks for more than there is, once: a fresh one is read for the next shot."""
-    engine = LevitorEngine(Resources(memory=rung, weights=tiny_resources.weights))
+    engine = LevitorEngine(Resources(memory=preset, weights=tiny_resources.weights))
     first = rendered(engine, a_shot(**QUICK)).frames
     base, controlnet = engine._loaded()
 
@@ -239,7 +241,10 @@ def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(tiny_resources,
     with caplog.at_level(logging.WARNING), pytest.raises(ShotError) as caught:
         rendered(engine, a_shot(**QUICK))
     assert caught.value.code == "out_of_memory"
-    assert caught.value.sentence == f"The memory of 'cpu' was not enough for the rung '{rung}'."
+    assert (
+        caught.value.sentence
+        == f"The memory of 'cpu' was not enough for the memory preset '{preset}'."
+    )
     assert caught.value.fix == fix
     assert "20.00 GiB" in caplog.text
     gc.collect()  # while the error is still held, as a server holds it to report it
@@ -247,7 +252,7 @@ def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(tiny_resources,
     assert torch.equal(rendered(engine, a_shot(**QUICK)).frames, first)
 
 
-def test_out_of_memory_as_the_release_names_no_rung_that_would_refuse_it(tiny_resources):
+def test_out_of_memory_as_the_release_names_no_preset_that_would_refuse_it(tiny_resources):
     engine = LevitorEngine(tiny_resources)
     base, _ = engine._loaded()
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from backend.engines.svd import load
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import load_base, load_controlnet, read_weights
-from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER
 from protocol.errors import ShotError
 
 FP32 = torch.float32

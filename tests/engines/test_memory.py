@@ -1,4 +1,4 @@
-"""The ladder of memory: what a rung needs, which one fits, which one is next."""
+"""Memory presets: what each needs, which one fits, which one is next."""
 
 from __future__ import annotations
 
@@ -13,56 +13,60 @@ from torch import nn
 
 from backend.engines.svd.memory import (
     PLANS,
-    Weights,
-    at_work,
+    Stage,
     choose_plan,
     chunk_feed_forward,
     free_bytes,
-    lower_rung,
+    lower_preset,
     needed_bytes,
     plan_of,
-    weight_bytes,
+    svd_stages,
 )
+from backend.networks import on_device, weight_bytes
 from backend.resources import MEMORY, is_out_of_memory
 from tests.engines.networks import inputs, small_unet
 
-XT = Weights(
-    image_encoder=1_260_000_000, vae=195_000_000, unet=3_050_000_000, controlnet=1_364_000_000
-)
-"""In half precision."""
+CODECS = {"image_encoder": 1_260_000_000, "vae": 195_000_000}
+DENOISERS = {"unet": 3_050_000_000, "controlnet": 1_364_000_000}
+"""SVD-XT's and LeviTor's, in half precision."""
+CPU = torch.device("cpu")
 SHOT = {"frames": 16, "height": 288, "width": 512, "guided": True, "element_size": 2}
 
 
-def needed(rung, **changes):
-    return needed_bytes(plan_of(rung), XT, **SHOT | changes)
+def needed(preset, **changes):
+    return needed_bytes(plan_of(preset), svd_stages(CODECS, DENOISERS, **SHOT | changes))
 
 
-def chosen(memory, free, **changes):
-    return choose_plan(memory, free, XT, **SHOT | changes).rung
+def chosen(memory, free, **more):
+    return choose_plan(memory, free, svd_stages(CODECS, DENOISERS, **SHOT), **more).preset
 
 
-def test_every_rung_can_be_asked_for_and_auto_besides():
-    assert set(MEMORY) == {"auto", *(plan.rung for plan in PLANS)}
+def test_every_preset_can_be_asked_for_and_auto_besides():
+    assert set(MEMORY) == {"auto", *(plan.preset for plan in PLANS)}
 
 
-def test_the_next_lower_rung():
-    assert [lower_rung(rung) for rung in ("high", "balanced", "low")] == ["balanced", "low", None]
+def test_the_next_lower_preset():
+    assert [lower_preset(preset) for preset in ("high", "balanced", "low")] == [
+        "balanced",
+        "low",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
     "changes",
     [{}, {"height": 576, "width": 1024}, {"frames": 64}, {"frames": 2}, {"element_size": 4}],
 )
-def test_each_rung_needs_less_than_the_one_above(changes):
-    high, balanced, low = (needed(plan.rung, **changes) for plan in PLANS)
-    assert high > balanced > low > XT.unet + XT.controlnet
+def test_each_preset_needs_less_than_the_one_above(changes):
+    high, balanced, low = (needed(plan.preset, **changes) for plan in PLANS)
+    assert high > balanced > low > sum(DENOISERS.values())
 
 
-def test_a_rung_needs_more_for_more():
-    for rung in ("high", "balanced", "low"):
-        assert needed(rung, frames=32) > needed(rung)
-        assert needed(rung, height=576) > needed(rung)
-    # Parted passes are as large as one
+def test_a_preset_needs_more_for_more():
+    for preset in ("high", "balanced", "low"):
+        assert needed(preset, frames=32) > needed(preset)
+        assert needed(preset, height=576) > needed(preset)
+    # One pass after the other is as large as one
     assert needed("balanced", guided=False) == needed("balanced")
 
 
@@ -74,7 +78,7 @@ def test_the_trained_size_fits_the_cards_that_are_about():
 
 
 @pytest.mark.parametrize(
-    ("share", "of", "rung"),
+    ("share", "of", "preset"),
     [
         (1.01, "high", "high"),
         (0.99, "high", "balanced"),
@@ -84,14 +88,14 @@ def test_the_trained_size_fits_the_cards_that_are_about():
         (0.5, "low", "low"),
     ],
 )
-def test_auto_takes_the_highest_rung_that_leaves_a_twelfth_free(share, of, rung):
+def test_auto_takes_the_highest_preset_that_leaves_a_twelfth_free(share, of, preset):
     """The lowest is tried in any case; 92 of 100 bytes that are free are used."""
-    assert chosen("auto", int(share * needed(of) / 0.92)) == rung
+    assert chosen("auto", int(share * needed(of) / 0.92)) == preset
 
 
-@pytest.mark.parametrize("rung", ["low", "balanced", "high"])
-def test_a_rung_that_is_asked_for_is_taken(rung):
-    assert chosen(rung, 0) == chosen(rung, None) == rung
+@pytest.mark.parametrize("preset", ["low", "balanced", "high"])
+def test_a_preset_that_is_asked_for_is_taken(preset):
+    assert chosen(preset, 0) == chosen(preset, None) == preset
 
 
 def test_without_memory_of_its_own_a_device_is_balanced_and_passes_together_are_high():
@@ -162,14 +166,38 @@ def test_feed_forward_layers_in_pieces_answer_the_same():
     assert torch.equal(answers[2], answers[0])
 
 
-@pytest.mark.parametrize("park", [False, True])
-def test_networks_are_parked_after_work_even_if_it_fails(park):
+@pytest.mark.parametrize("offload", [False, True])
+def test_networks_are_offloaded_after_work_even_if_it_fails(offload):
     """The meta device stands for one with a memory of its own: nothing comes back from it."""
     network, elsewhere = nn.Linear(2, 2), torch.device("meta")
-    with pytest.raises(KeyError), at_work(torch.device("cpu"), park, network):
+    with pytest.raises(KeyError), on_device(CPU, network, offload=offload):
         raise KeyError
     assert network.weight.device.type == "cpu"
-    if not park:
-        with at_work(elsewhere, park, network):
+    if not offload:
+        with on_device(elsewhere, network, offload=offload):
             assert network.weight.device == elsewhere
         assert network.weight.device == elsewhere
+
+
+def test_an_engines_own_stage_is_planned_with_the_others():
+    """Optimising the latents takes gradients: 7 bytes of activations whatever the plan."""
+    stages = {
+        "denoise": Stage(networks={"unet": 10, "controlnet": 4}, activations=lambda plan: 1),
+        "optimise": Stage(networks={"unet": 10}, activations=lambda plan: 7),
+        "decode": Stage(networks={"vae": 3}, activations=lambda plan: 2),
+    }
+    assert needed_bytes(plan_of("high"), stages) == 10 + 4 + 3 + 7
+    assert needed_bytes(plan_of("balanced"), stages) == 10 + 7
+    assert choose_plan("auto", 30, stages).preset == "high"
+    assert choose_plan("auto", 20, stages).preset == "balanced"
+
+
+@pytest.mark.parametrize("extra", [{}, {"controlnet": 5 * 10**8, "second": 10**8}])
+def test_without_a_controlnet_or_with_two_the_unet_is_planned_with_what_is_there(extra):
+    unet = {"unet": 3 * 10**9}
+    for preset in ("high", "balanced", "low"):
+        alone, more = (
+            needed_bytes(plan_of(preset), svd_stages(CODECS, one, **SHOT))
+            for one in (unet, unet | extra)
+        )
+        assert more == alone + sum(extra.values())

@@ -26,13 +26,13 @@ from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.edm import karras_sigmas
 from backend.engines.svd.load import load_base, load_controlnet
 from backend.engines.svd.memory import plan_of
-from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
-from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER
+from backend.engines.svd.sampler import Denoiser, SamplerSettings, sample_latents
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources
 
 FRAMES, STEPS = 2, 3
-APART, TOGETHER = plan_of("balanced"), plan_of("high")
+SEQUENTIAL, TOGETHER = plan_of("balanced"), plan_of("high")
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +102,19 @@ def draws(frames=FRAMES, size=8):
     return embedding, image_latents, control, noise
 
 
-def sample(networks, plan=APART, steps=STEPS, on_step=lambda step, clean: None, **settings):
+def sample(networks, plan=SEQUENTIAL, steps=STEPS, on_step=lambda step, clean: None, **settings):
     *given, noise = draws()
     with torch.inference_mode():
-        denoiser = Denoiser(*networks, *given, Settings(**settings), plan)
+        denoiser = Denoiser(*networks, *given, SamplerSettings(**settings), plan)
         return sample_latents(denoiser, noise, karras_sigmas(steps, 0.002, 700.0), on_step)
 
 
-def velocity(networks, plan=APART, **settings):
+def velocity(networks, plan=SEQUENTIAL, **settings):
     *given, noise = draws()
     with torch.inference_mode():
-        return Denoiser(*networks, *given, Settings(**settings), plan).velocity(noise, 1.0, 0)
+        return Denoiser(*networks, *given, SamplerSettings(**settings), plan).velocity(
+            noise, 1.0, 0
+        )
 
 
 @contextmanager
@@ -199,9 +201,9 @@ def test_each_setting_reaches_the_networks_as_it_does_in_the_stock_pipeline(stoc
 @pytest.mark.parametrize(
     ("last", "plan", "calls", "rows"),
     [
-        (1.0, APART, STEPS, FRAMES),
+        (1.0, SEQUENTIAL, STEPS, FRAMES),
         (1.0, TOGETHER, STEPS, FRAMES),
-        (3.0, APART, 2 * STEPS, FRAMES),
+        (3.0, SEQUENTIAL, 2 * STEPS, FRAMES),
         (3.0, TOGETHER, STEPS, 2 * FRAMES),
     ],
 )
@@ -213,7 +215,7 @@ def test_only_guidance_above_one_has_a_second_pass(networks, last, plan, calls, 
 
 
 def test_passes_apart_are_the_passes_together(networks, usual_latents):
-    torch.testing.assert_close(sample(networks, APART), usual_latents, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(sample(networks, SEQUENTIAL), usual_latents, atol=1e-5, rtol=1e-5)
 
 
 def test_guidance_rises_from_the_first_frame_to_the_last(networks):
@@ -262,11 +264,11 @@ def test_reusing_deep_features_calls_the_deep_parts_at_every_nth_step(networks, 
 
 
 def test_reusing_changes_the_take_a_little(networks, usual_latents):
-    apart, together = (sample(networks, plan, reuse=2) for plan in (APART, TOGETHER))
+    one_by_one, together = (sample(networks, plan, reuse=2) for plan in (SEQUENTIAL, TOGETHER))
     difference = float((usual_latents - together).abs().mean())
     assert 0 < difference < 0.5 * float(usual_latents.std())
     # Each pass keeps features of its own
-    torch.testing.assert_close(apart, together, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(one_by_one, together, atol=1e-5, rtol=1e-5)
 
 
 def test_the_releases_mixture_of_contexts_is_another_take(networks, usual_latents):

@@ -13,7 +13,7 @@ MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transfo
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
 RESOURCES = "backend.resources"
-NETWORKS = ("backend.autograd", "backend.networks")
+NETWORKS = ("backend.autograd", "backend.networks", "backend.tiles")
 PIXELS = "backend.pixels"
 VALUES = ("backend.cancelled", "backend.contracts", "backend.geometry", "backend.control")
 ADDON_PURE = ("blender_addon.core", "blender_addon.link.wire")
@@ -148,6 +148,12 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="overlapping tiles",
+        files=("backend/tiles.py",),
+        libraries=frozenset({"torch"}),
+        banned=PURE,
+    ),
+    Zone(
         name="contracts",
         files=("backend/contracts.py",),
         libraries=TENSORS,
@@ -217,6 +223,13 @@ ZONES = (
         files=("backend/engines/*",),
         libraries=MODELS,
         own=(*VALUES, *NETWORKS, RESOURCES, "backend.engines", "protocol"),
+        banned=PURE,
+    ),
+    Zone(
+        name="what `levitor bench` times",
+        files=("backend/benchmark/*",),
+        libraries=MODELS,
+        own=(*NETWORKS, "backend.benchmark", "backend.engines.svd"),
         banned=PURE,
     ),
     Zone(

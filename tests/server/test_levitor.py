@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from backend.engines.svd.tiny import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
 from tests.server.support import PATIENCE, ROOT, Artist, workers_of

@@ -21,7 +21,6 @@ from backend.engines.levitor.signal import LevitorSignal
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
-from backend.engines.svd.faster import Compiled, lay_out
 from backend.engines.svd.load import (
     Base,
     base_places,
@@ -30,8 +29,9 @@ from backend.engines.svd.load import (
     load_controlnet,
 )
 from backend.engines.svd.preview import LatentPreview
-from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
-from backend.networks import fingerprint, read_unchanged
+from backend.engines.svd.sampler import Denoiser, SamplerSettings, sample_latents
+from backend.engines.svd.torch_compile import Compiled, set_channels_last
+from backend.networks import fingerprint, on_device, read_unchanged, weight_bytes
 from backend.resources import Resources, is_out_of_memory
 from protocol.errors import ShotError
 
@@ -83,18 +83,18 @@ class LevitorEngine:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            log.warning("memory '%s' was not enough: %s", plan.rung, str(error))
+            log.warning("memory preset '%s' was not enough: %s", plan.preset, str(error))
             frames = None
         # Not inside the except clause: there the error keeps everything alive that it interrupted
         if frames is None:
             del base, controlnet
             raise self._out_of_memory(plan, settings)
         log.info(
-            "%d frames in %.1f s on %s, memory '%s'",
+            "%d frames in %.1f s on %s, memory preset '%s'",
             len(frames),
             time.monotonic() - start,
             self._device,
-            plan.rung,
+            plan.preset,
         )
         return frames
 
@@ -105,7 +105,7 @@ class LevitorEngine:
         plan: memory.Plan,
         image: Tensor,
         signal: LevitorSignal,
-        settings: Settings,
+        settings: SamplerSettings,
         options: Mapping[str, Scalar],
         seed: int,
         on_step: OnStep,
@@ -124,7 +124,7 @@ class LevitorEngine:
         total, done = len(sigmas) - 1 + chunks, len(sigmas) - 1
 
         on_step(0, total, phase="encoding the photo")
-        with memory.at_work(self._device, plan.park, base.image_encoder, base.vae):
+        with on_device(self._device, base.image_encoder, base.vae, offload=plan.offload):
             embedding = images.clip_embedding(
                 base.image_encoder, pixels, base.clip_mean, base.clip_std
             )
@@ -132,7 +132,7 @@ class LevitorEngine:
         preview = LatentPreview(photo, image_latents, base.vae.config["scaling_factor"])
 
         memory.chunk_feed_forward(plan.feed_forward, base.unet, controlnet)
-        with memory.at_work(self._device, plan.park, base.unet, controlnet):
+        with on_device(self._device, base.unet, controlnet, offload=plan.offload):
             denoiser = Denoiser(
                 self._faster(base.unet, "unet", options),
                 self._faster(controlnet, "controlnet", options),
@@ -157,7 +157,7 @@ class LevitorEngine:
             done += 1
             on_step(done, total)
 
-        with memory.at_work(self._device, plan.park, base.vae):
+        with on_device(self._device, base.vae, offload=plan.offload):
             decoded = images.decode_frames(
                 base.vae, latents, plan.decode_chunk, plan.tile, on_chunk
             )
@@ -199,30 +199,35 @@ class LevitorEngine:
         return base, controlnet
 
     def _plan(
-        self, base: Base, controlnet: SVDControlNet, signal: LevitorSignal, settings: Settings
+        self,
+        base: Base,
+        controlnet: SVDControlNet,
+        signal: LevitorSignal,
+        settings: SamplerSettings,
     ) -> memory.Plan:
         frames, _, height, width = signal.maps.shape
         plan = memory.choose_plan(
             self._resources.memory,
             memory.free_bytes(self._device, base.image_encoder, base.vae, base.unet, controlnet),
-            memory.Weights(
-                image_encoder=memory.weight_bytes(base.image_encoder),
-                vae=memory.weight_bytes(base.vae),
-                unet=memory.weight_bytes(base.unet),
-                controlnet=memory.weight_bytes(controlnet),
+            memory.svd_stages(
+                {
+                    "image_encoder": weight_bytes(base.image_encoder),
+                    "vae": weight_bytes(base.vae),
+                },
+                {"unet": weight_bytes(base.unet), "controlnet": weight_bytes(controlnet)},
+                frames=frames,
+                height=height,
+                width=width,
+                guided=settings.guided,
+                element_size=self._dtype.itemsize,
             ),
-            frames,
-            height,
-            width,
-            settings.guided,
-            self._dtype.itemsize,
             together=settings.legacy_cfg_context,
         )
-        if settings.legacy_cfg_context and settings.guided and plan.apart:
+        if settings.legacy_cfg_context and settings.guided and plan.sequential_cfg:
             raise ShotError(
                 "option",
                 "'As the Release' mixes both passes of guidance, which memory "
-                f"'{plan.rung}' runs one after the other.",
+                f"preset '{plan.preset}' runs one after the other.",
                 "Turn it off, or start the server with --memory high.",
             )
         return plan
@@ -235,12 +240,12 @@ class LevitorEngine:
 
     def _faster(self, network: Any, name: str, options: Mapping[str, Scalar]) -> Any:
         """The network in the memory order and form the artist asked for."""
-        lay_out(network, bool(options["channels_last"]))
+        set_channels_last(network, bool(options["channels_last"]))
         if not options["compile"]:
             return network
         return self._compiled.setdefault(name, Compiled(network))
 
-    def _out_of_memory(self, plan: memory.Plan, settings: Settings) -> ShotError:
+    def _out_of_memory(self, plan: memory.Plan, settings: SamplerSettings) -> ShotError:
         self.release()
         numbers = ""
         if self._device.type == "cuda":
@@ -248,19 +253,20 @@ class LevitorEngine:
                 free, whole = torch.cuda.mem_get_info(self._device)
                 numbers = f": {free / 1e9:.1f} of {whole / 1e9:.1f} GB are free now"
         fix = "Use fewer frames or a smaller width and height, or close other programs."
-        if settings.legacy_cfg_context and settings.guided:  # no lower rung takes it
+        if settings.legacy_cfg_context and settings.guided:  # no lower preset takes it
             fix = f"Turn 'As the Release' off, which needs both passes at once. {fix}"
-        elif lower := memory.lower_rung(plan.rung):
+        elif lower := memory.lower_preset(plan.preset):
             fix = f"Start the server with --memory {lower}, or close other programs."
         return ShotError(
             "out_of_memory",
-            f"The memory of '{self._device}' was not enough for the rung '{plan.rung}'{numbers}.",
+            f"The memory of '{self._device}' was not enough for the memory preset "
+            f"'{plan.preset}'{numbers}.",
             fix,
         )
 
 
-def _settings(options: Mapping[str, Scalar]) -> Settings:
-    return Settings(
+def _settings(options: Mapping[str, Scalar]) -> SamplerSettings:
+    return SamplerSettings(
         guidance_min=float(options["guidance_min"]),
         guidance_max=float(options["guidance_max"]),
         motion_bucket=float(options["motion_bucket"]),

@@ -37,7 +37,7 @@ class Batch:
         self.one_token = False
 
     @property
-    def quick(self) -> bool:
+    def fused(self) -> bool:
         """Whether the blocks may change in place what a gradient would want to see again."""
         return self.one_token and not torch.is_grad_enabled()
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from backend.engines.svd.context import watch_context
 from backend.engines.svd.encoder import conditions, encode
-from backend.engines.svd.quick import make_quick
+from backend.engines.svd.fused_blocks import fuse_blocks
 
 CONDITION_CHANNELS = 3
 EMBEDDING_CHANNELS = (16, 32, 96, 256)
@@ -104,7 +104,7 @@ class SVDControlNet(ModelMixin, ConfigMixin):
         for name in TRUNK:
             setattr(self, name, getattr(trunk, name))
         self.batch = watch_context(self)
-        make_quick(self, self.batch)
+        fuse_blocks(self, self.batch)
         first, last = block_out_channels[0], block_out_channels[-1]
         self.controlnet_cond_embedding = ConditionEmbedding(
             first, conditioning_channels, conditioning_embedding_out_channels

@@ -25,20 +25,20 @@ TUNED_SIGMAS = (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0
 class Preconditioning:
     """What surrounds the network at one noise level.
 
-    The denoised latents are ``skip * noisy + out * network(scale * noisy, time)``.
+    The denoised latents are ``c_skip * noisy + c_out * network(c_in * noisy, c_noise)``.
     """
 
-    scale: Sigma
-    skip: Sigma
-    out: Sigma
-    time: Sigma
+    c_in: Sigma
+    c_skip: Sigma
+    c_out: Sigma
+    c_noise: Sigma
 
 
 def preconditioning(sigma: Sigma) -> Preconditioning:
     """The factors at noise level ``sigma``, which is above 0."""
-    spread = (sigma**2 + 1) ** 0.5
-    time = sigma.log() / 4 if isinstance(sigma, Tensor) else math.log(sigma) / 4
-    return Preconditioning(scale=1 / spread, skip=1 / spread**2, out=-sigma / spread, time=time)
+    root = (sigma**2 + 1) ** 0.5
+    c_noise = sigma.log() / 4 if isinstance(sigma, Tensor) else math.log(sigma) / 4
+    return Preconditioning(c_in=1 / root, c_skip=1 / root**2, c_out=-sigma / root, c_noise=c_noise)
 
 
 def denoised(noisy: Tensor, velocity: Tensor, sigma: Sigma) -> Tensor:
@@ -46,33 +46,34 @@ def denoised(noisy: Tensor, velocity: Tensor, sigma: Sigma) -> Tensor:
 
     Args:
         noisy: latents ``x0 + sigma * n``.
-        velocity: what the network answered to ``scale * noisy``.
+        velocity: what the network answered to ``c_in * noisy``.
         sigma: their noise level.
     """
     factors = preconditioning(sigma)
-    return factors.skip * noisy + factors.out * velocity
+    return factors.c_skip * noisy + factors.c_out * velocity
 
 
 def velocity_target(clean: Tensor, noise: Tensor, sigma: Sigma) -> Tensor:
     """The answer of a perfect network: ``denoised(clean + sigma * noise, it, sigma)`` is clean."""
-    return (noise - sigma * clean) * preconditioning(sigma).scale
+    return (noise - sigma * clean) * preconditioning(sigma).c_in
 
 
-def euler_step(noisy: Tensor, clean: Tensor, sigma: float, following: float) -> Tensor:
-    """From noise level ``sigma`` to ``following``, straight towards ``clean``."""
-    return noisy + (noisy - clean) * ((following - sigma) / sigma)
+def euler_step(noisy: Tensor, clean: Tensor, sigma: float, sigma_next: float) -> Tensor:
+    """From noise level ``sigma`` to ``sigma_next``, straight towards ``clean``."""
+    return noisy + (noisy - clean) * ((sigma_next - sigma) / sigma)
 
 
-def karras_sigmas(steps: int, low: float, high: float) -> list[float]:
-    """``steps + 1`` falling noise levels from ``high`` to ``low``, then 0: the usual schedule.
+def karras_sigmas(steps: int, sigma_min: float, sigma_max: float) -> list[float]:
+    """``steps + 1`` falling noise levels from ``sigma_max`` to ``sigma_min``, then 0.
 
-    Source: Karras et al., equation 5, with rho 7.
+    The usual schedule. Source: Karras et al., equation 5, with rho 7.
     """
     if steps < 1:
         raise ValueError(f"sampling needs at least 1 step, got {steps}")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    levels = torch.lerp(ramp.new_tensor(high ** (1 / 7)), ramp.new_tensor(low ** (1 / 7)), ramp)
-    return [*(levels**7).tolist(), 0.0]
+    first, last = (ramp.new_tensor(sigma ** (1 / 7)) for sigma in (sigma_max, sigma_min))
+    sigmas = torch.lerp(first, last, ramp) ** 7
+    return [*sigmas.tolist(), 0.0]
 
 
 def tuned_sigmas(steps: int) -> list[float]:
@@ -85,5 +86,5 @@ def tuned_sigmas(steps: int) -> list[float]:
     known = torch.tensor(TUNED_SIGMAS, dtype=torch.float64).log()
     at = torch.linspace(0, len(known) - 1, steps + 1, dtype=torch.float64)
     low = at.floor().long().clamp(max=len(known) - 2)
-    levels = torch.lerp(known[low], known[low + 1], at - low).exp()
-    return [*levels[:-1].tolist(), 0.0]
+    sigmas = torch.lerp(known[low], known[low + 1], at - low).exp()
+    return [*sigmas[:-1].tolist(), 0.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
 )
 from torch import Tensor
 from torch.nn import functional as F
+
+from backend import tiles
 
 CLIP_SIDE = 224
 CELL = 8
@@ -124,17 +126,18 @@ def _decode_tiles(vae: AutoencoderKLTemporalDecoder, latents: Tensor, tile: int)
     """Decode overlapping tiles and blend them with ramps that add up to one."""
     height, width = latents.shape[-2:]
     total = latents.new_zeros(len(latents), 3, height * CELL, width * CELL, dtype=torch.float32)
-    weight = total.new_zeros(1, 1, *total.shape[-2:])
-    for top in _starts(height, tile):
-        for left in _starts(width, tile):
-            part = latents[:, :, top : top + tile, left : left + tile]
-            pixels = _decode(vae, part).float()
-            ramp = _ramp(pixels.shape[-2], pixels)[:, None] * _ramp(pixels.shape[-1], pixels)
-            rows = slice(top * CELL, top * CELL + pixels.shape[-2])
-            columns = slice(left * CELL, left * CELL + pixels.shape[-1])
-            total[:, :, rows, columns] += pixels * ramp
-            weight[:, :, rows, columns] += ramp
-    return total / weight
+
+    def decoded() -> Iterator[tiles.Tile]:
+        for top in _starts(height, tile):
+            for left in _starts(width, tile):
+                part = latents[:, :, top : top + tile, left : left + tile]
+                pixels = _decode(vae, part).float()
+                rows = slice(top * CELL, top * CELL + pixels.shape[-2])
+                columns = slice(left * CELL, left * CELL + pixels.shape[-1])
+                down, across = (_ramp(side, pixels) for side in pixels.shape[-2:])
+                yield rows, columns, pixels, down[:, None] * across
+
+    return tiles.blend(total, decoded())
 
 
 def _starts(length: int, tile: int) -> list[int]:
@@ -146,7 +149,5 @@ def _starts(length: int, tile: int) -> list[int]:
 
 
 def _ramp(length: int, like: Tensor) -> Tensor:
-    """Rises over the overlap from each end; never 0, so that a border alone is not lost."""
-    near_end = torch.arange(length, device=like.device, dtype=like.dtype) + 1
-    near_end = torch.minimum(near_end, near_end.flip(0))
-    return (near_end / (OVERLAP * CELL)).clamp(max=1.0)
+    """Rises over the overlap from each end, shared or not: where one tile counts it is the mean."""
+    return tiles.ramp(length, OVERLAP * CELL, like)

@@ -32,14 +32,13 @@ from backend.engines.svd.controlnet import (
     SVDControlNet,
 )
 from backend.engines.svd.unet import ControlledUNet
-from backend.networks import take_out_of_file
+from backend.networks import SHOWN_KEYS, fill, take_out_of_file
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
-SHOWN_KEYS = 10
 CONTROL_STEM = "diffusion_pytorch_model"
 STEMS = {
     "unet": "diffusion_pytorch_model",
@@ -95,7 +94,7 @@ def load_base(folder: Path, dtype: torch.dtype) -> Base:
     # Every file is looked for before the first of them, which are gigabytes, is read
     files = {part: _weights_file(folder / part, stem, half) for part, stem in STEMS.items()}
     for network, part in ((unet, "unet"), (vae, "vae")):
-        fill(network, read_weights(files[part], dtype), str(folder / part))
+        _fill(network, read_weights(files[part], dtype), str(folder / part))
     return Base(
         image_encoder=_load_clip(files["image_encoder"], dtype),
         vae=vae,
@@ -145,7 +144,7 @@ def load_controlnet(
             conditioning_embedding_out_channels=tuple(widths),
             load_weights=False,
         )
-    fill(network, read_weights(found, dtype), str(found))
+    _fill(network, read_weights(found, dtype), str(found))
     return network
 
 
@@ -220,29 +219,16 @@ def read_weights(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Give a network on the meta device its weights; every key must fit.
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Give a network on the meta device its weights; every key must fit."""
 
-    Raises:
-        ShotError: keys are missing, unexpected or of another shape; the first ten are named.
-    """
-    wanted = network.state_dict()
-    problems = [f"{key} is missing" for key in wanted if key not in weights]
-    problems += [f"{key} is unknown" for key in weights if key not in wanted]
-    problems += [
-        f"{key} is {tuple(weights[key].shape)} and not {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in weights and weights[key].shape != value.shape
-    ]
-    if problems:
-        more = f", and {len(problems) - SHOWN_KEYS} more" if len(problems) > SHOWN_KEYS else ""
-        raise _bad(
-            f"{len(problems)} of {len(wanted)} keys in '{where}' do not fit: "
-            f"{'; '.join(problems[:SHOWN_KEYS])}{more}.",
+    def refused(keys: str, what: str) -> ShotError:
+        return _bad(
+            f"{keys} in '{where}' {what}.",
             "Use weights made for this base model (LeviTor: SVD-XT, 25 frames, not 1.1).",
         )
-    network.load_state_dict(dict(weights), strict=True, assign=True)
-    network.requires_grad_(False).eval()
+
+    fill(network, weights, refused)
 
 
 def _made(cls: type[Made], config: dict[str, Any], folder: Path) -> Made:

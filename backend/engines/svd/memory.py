@@ -1,73 +1,107 @@
-"""How much of a device a shot may take: the rungs of a ladder, and which one fits."""
+"""How much of a device's memory a take may use: the presets, and which one fits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from backend.networks import weight_bytes
 from backend.resources import is_out_of_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rung: what is given up for memory. None of it changes a take beyond rounding, but for
+    """What a preset gives up for memory. None of it changes a take beyond rounding, but for
     ``decode_chunk`` and ``tile``: the decoder looks along time, and a little over each tile's edge.
 
     Attributes:
-        rung: its name.
-        apart: the two passes of guidance run one after the other.
-        park: parts that are not at work wait in main memory.
+        preset: its name.
+        sequential_cfg: the two passes of guidance run one after the other.
+        offload: networks that are not at work wait in main memory.
         decode_chunk: frames decoded at once, 0 for all.
         tile: side in latents of what is decoded at once, 0 for the whole frame.
         feed_forward: frames a feed-forward layer takes at once, 0 for all.
     """
 
-    rung: str
-    apart: bool
-    park: bool
+    preset: str
+    sequential_cfg: bool
+    offload: bool
     decode_chunk: int
     tile: int
     feed_forward: int
 
 
 PLANS = (
-    Plan(rung="high", apart=False, park=False, decode_chunk=0, tile=0, feed_forward=0),
-    Plan(rung="balanced", apart=True, park=True, decode_chunk=4, tile=0, feed_forward=0),
-    Plan(rung="low", apart=True, park=True, decode_chunk=1, tile=32, feed_forward=1),
+    Plan(
+        preset="high",
+        sequential_cfg=False,
+        offload=False,
+        decode_chunk=0,
+        tile=0,
+        feed_forward=0,
+    ),
+    Plan(
+        preset="balanced",
+        sequential_cfg=True,
+        offload=True,
+        decode_chunk=4,
+        tile=0,
+        feed_forward=0,
+    ),
+    Plan(
+        preset="low",
+        sequential_cfg=True,
+        offload=True,
+        decode_chunk=1,
+        tile=32,
+        feed_forward=1,
+    ),
 )
 """From the one that takes most."""
 
 
-def plan_of(rung: str) -> Plan:
-    """The plan called ``rung``."""
-    return next(plan for plan in PLANS if plan.rung == rung)
+def plan_of(preset: str) -> Plan:
+    """The plan called ``preset``."""
+    return next(plan for plan in PLANS if plan.preset == preset)
 
 
-def lower_rung(rung: str) -> str | None:
-    """The next rung that needs less, if there is one."""
-    names = [plan.rung for plan in PLANS]
-    at = names.index(rung) + 1
+def lower_preset(preset: str) -> str | None:
+    """The next preset that needs less, if there is one."""
+    names = [plan.preset for plan in PLANS]
+    at = names.index(preset) + 1
     return names[at] if at < len(names) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """Bytes of each part's weights."""
+class Stage:
+    """A part of a take in which the same networks are at work.
 
-    image_encoder: int
-    vae: int
-    unet: int
-    controlnet: int
+    Attributes:
+        networks: bytes of each network's weights, by a name that is the same in every stage.
+        activations: the most bytes that are alive beside them, under a plan.
+    """
+
+    networks: Mapping[str, int]
+    activations: Callable[[Plan], int]
 
 
-def weight_bytes(network: nn.Module) -> int:
-    """Bytes of a network's parameters."""
-    return sum(value.numel() * value.element_size() for value in network.parameters())
+def needed_bytes(plan: Plan, stages: Mapping[str, Stage]) -> int:
+    """The most a take holds at once under a plan.
+
+    Args:
+        plan: a preset's.
+        stages: of the take, by name, as :func:`svd_stages` has them and with those of its engine.
+    """
+    if plan.offload:
+        return max(
+            sum(stage.networks.values()) + stage.activations(plan) for stage in stages.values()
+        )
+    networks = {name: size for stage in stages.values() for name, size in stage.networks.items()}
+    return sum(networks.values()) + max(stage.activations(plan) for stage in stages.values())
 
 
 # Numbers alive at the worst moment, counted by running the real networks at real sizes without
@@ -85,50 +119,59 @@ PIXEL_BYTES = 3 * 4
 """A pixel of a frame that is done."""
 
 
-def needed_bytes(
-    plan: Plan,
-    weights: Weights,
+def svd_stages(
+    codecs: Mapping[str, int],
+    denoisers: Mapping[str, int],
+    *,
     frames: int,
     height: int,
     width: int,
     guided: bool,
     element_size: int,
-) -> int:
-    """The most a shot takes at once on a rung.
+) -> dict[str, Stage]:
+    """The stages of every take on Stable Video Diffusion: ``encode``, ``denoise`` and ``decode``.
 
     Args:
-        plan: the rung.
-        weights: of the parts.
-        frames: of the shot.
+        codecs: bytes of the weights of ``image_encoder`` and ``vae``, by these names.
+        denoisers: of the UNet and of as many ControlNets as there are, by name.
+        frames: of the take.
         height: of a frame, pixels.
         width: likewise.
         guided: whether there is an unconditional pass.
         element_size: bytes of a number while computing.
     """
     pixels = height * width
-    clips = 2 if guided and not plan.apart else 1
-    elements = CHUNKED_ELEMENTS if plan.feed_forward else DENOISER_ELEMENTS
-    denoising = clips * frames * (pixels // 64) * elements * element_size
-    together = min(plan.decode_chunk or frames, frames)
-    at_once = pixels if not plan.tile else min(pixels, (8 * plan.tile) ** 2)
-    decoding = together * at_once * DECODER_ELEMENTS * element_size + frames * pixels * PIXEL_BYTES
-    if plan.tile:  # tiles are added up beside what is done
-        decoding += (together + 1) * pixels * PIXEL_BYTES
-    # The encoder's weights are there in single precision as well
-    encoding = pixels * ENCODER_ELEMENTS * 4 + weights.vae
-    coding = max(encoding, decoding)
-    denoisers = weights.unet + weights.controlnet
-    codecs = weights.image_encoder + weights.vae
-    if plan.park:
-        return max(denoisers + denoising, codecs + coding)
-    return denoisers + codecs + max(denoising, coding)
+
+    def encoding(plan: Plan) -> int:
+        # The encoder's weights are there in single precision as well
+        return pixels * ENCODER_ELEMENTS * 4 + codecs["vae"]
+
+    def denoising(plan: Plan) -> int:
+        clips = 2 if guided and not plan.sequential_cfg else 1
+        elements = CHUNKED_ELEMENTS if plan.feed_forward else DENOISER_ELEMENTS
+        return clips * frames * (pixels // 64) * elements * element_size
+
+    def decoding(plan: Plan) -> int:
+        together = min(plan.decode_chunk or frames, frames)
+        at_once = pixels if not plan.tile else min(pixels, (8 * plan.tile) ** 2)
+        decoded = together * at_once * DECODER_ELEMENTS * element_size
+        decoded += frames * pixels * PIXEL_BYTES
+        if plan.tile:  # tiles are added up beside what is done
+            decoded += (together + 1) * pixels * PIXEL_BYTES
+        return decoded
+
+    return {
+        "encode": Stage(networks=codecs, activations=encoding),
+        "denoise": Stage(networks=denoisers, activations=denoising),
+        "decode": Stage(networks=codecs, activations=decoding),
+    }
 
 
 def free_bytes(device: torch.device, *own: nn.Module) -> int | None:
-    """What a shot may take of a device's own memory; None where it has none, as a CPU.
+    """What a take may use of a device's own memory; None where it has none, as a CPU.
 
-    Where its ``own`` networks lie there from the shot before, their place is free to it: the same
-    shot then finds the same rung.
+    Where its ``own`` networks lie there from the take before, their place is free to it: the same
+    take then finds the same preset.
     """
     if device.type != "cuda":
         return None
@@ -145,21 +188,13 @@ def free_bytes(device: torch.device, *own: nn.Module) -> int | None:
 
 
 def choose_plan(
-    memory: str,
-    free: int | None,
-    weights: Weights,
-    frames: int,
-    height: int,
-    width: int,
-    guided: bool,
-    element_size: int,
-    together: bool = False,
+    memory: str, free: int | None, stages: Mapping[str, Stage], together: bool = False
 ) -> Plan:
-    """The rung asked for; with ``auto``, the highest that fits what is free.
+    """The preset asked for; with ``auto``, the highest that fits what is free.
 
-    On a CPU (``free`` is None) ``auto`` is ``balanced``: there is nothing to park, and its two
-    passes take no longer than one of twice the size. ``together`` says that the passes may not be
-    parted.
+    On a CPU (``free`` is None) ``auto`` is ``balanced``: there is nothing to offload, and its two
+    passes take no longer than one of twice the size. ``together`` says that both passes of guidance
+    must be one batch.
     """
     if memory != "auto":
         return plan_of(memory)
@@ -168,7 +203,7 @@ def choose_plan(
     if free is None:
         return plan_of("balanced")
     for plan in PLANS:
-        if needed_bytes(plan, weights, frames, height, width, guided, element_size) < 0.92 * free:
+        if needed_bytes(plan, stages) < 0.92 * free:
             return plan
     return PLANS[-1]
 
@@ -180,23 +215,3 @@ def chunk_feed_forward(size: int, *networks: nn.Module) -> None:
             set_chunks: Any = getattr(module, "set_chunk_feed_forward", None)
             if set_chunks is not None:
                 set_chunks(size or None, dim=0)
-
-
-def place(device: torch.device, *networks: nn.Module) -> None:
-    """Move networks to ``device``, if they are not there."""
-    for network in networks:
-        if next(network.parameters()).device != device:
-            nn.Module.to(network, device)
-
-
-@contextmanager
-def at_work(device: torch.device, park: bool, *networks: nn.Module) -> Iterator[None]:
-    """Networks on ``device`` for as long as they work; then parked, if the plan says so."""
-    try:
-        place(device, *networks)
-        yield
-    finally:
-        if park:
-            place(torch.device("cpu"), *networks)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()

@@ -15,7 +15,7 @@ from backend.engines.svd.memory import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class SamplerSettings:
     """What an artist may set.
 
     Attributes:
@@ -63,7 +63,7 @@ class Denoiser:
         embedding: Tensor,
         image_latents: Tensor,
         control: Tensor,
-        settings: Settings,
+        settings: SamplerSettings,
         plan: Plan,
     ) -> None:
         """Prepare a shot; everything on the networks' device and of their dtype.
@@ -75,7 +75,7 @@ class Denoiser:
             image_latents: ``(4, h, w)`` of the photo.
             control: ``(F, 3, 8h, 8w)``, raw values 0..255.
             settings: the artist's.
-            plan: whether the passes of guidance are parted.
+            plan: whether the two passes of guidance run one after the other.
         """
         self._unet, self._controlnet = unet, controlnet
         self._settings = settings
@@ -84,7 +84,7 @@ class Denoiser:
         clips = [(embedding, image_latents)]
         if settings.guided:
             clips.insert(0, (torch.zeros_like(embedding), torch.zeros_like(image_latents)))
-        size = 1 if plan.apart else len(clips)
+        size = 1 if plan.sequential_cfg else len(clips)
         self._passes = [clips[at : at + size] for at in range(0, len(clips), size)]
         self._contexts = [torch.cat([e for e, _ in part]) for part in self._passes]
         self._images = [
@@ -101,23 +101,22 @@ class Denoiser:
     def velocity(self, noisy: Tensor, sigma: float, step: int) -> Tensor:
         """What the network answers for ``(F, 4, h, w)`` float32 latents, guided; float32."""
         factors = preconditioning(sigma)
-        scaled = (noisy * factors.scale).to(self._contexts[0].dtype)
-        time = noisy.new_full(
-            (), float(factors.time)
-        )  # filled on the device: a copy would wait for it
+        scaled = (noisy * factors.c_in).to(self._contexts[0].dtype)
+        # Filled on the device: a copy would wait for it
+        c_noise = noisy.new_full((), float(factors.c_noise))
         fresh = self._settings.reuse <= 1 or step % self._settings.reuse == 0
         answers: list[Tensor] = []
         for index, part in enumerate(self._passes):
             sample = torch.cat([scaled.expand(len(part), *scaled.shape), self._images[index]], 2)
-            answers += self._pass(index, sample, time, fresh).float().unbind(0)
+            answers += self._pass(index, sample, c_noise, fresh).float().unbind(0)
         if not self._settings.guided:
             return answers[0]
         unconditional, conditional = answers
         return unconditional + self._guidance * (conditional - unconditional)
 
-    def _pass(self, index: int, sample: Tensor, time: Tensor, fresh: bool) -> Tensor:
+    def _pass(self, index: int, sample: Tensor, c_noise: Tensor, fresh: bool) -> Tensor:
         legacy = self._settings.legacy_cfg_context
-        told = (sample, time, self._contexts[index], self._ids[index])
+        told = (sample, c_noise, self._contexts[index], self._ids[index])
         if not fresh:
             deep, residuals = self._kept[index]
             return self._unet.shallow(*told, deep, residuals, legacy)
@@ -155,9 +154,9 @@ def sample_latents(
     # from the same spread.
     noisy = noise * (sigmas[0] ** 2 + 1) ** 0.5
     pace = Pace(noise.device)
-    for step, (sigma, following) in enumerate(pairwise(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         clean = denoised(noisy, denoiser.velocity(noisy, sigma, step), sigma)
-        noisy = euler_step(noisy, clean, sigma, following)
+        noisy = euler_step(noisy, clean, sigma, sigma_next)
         pace.wait()
         on_step(step + 1, clean)
     return noisy

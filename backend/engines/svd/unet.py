@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backend.engines.svd.context import Batch, watch_context
 from backend.engines.svd.encoder import conditions, encode
-from backend.engines.svd.quick import make_quick
+from backend.engines.svd.fused_blocks import fuse_blocks
 
 
 class ControlledUNet(UNetSpatioTemporalConditionModel):
@@ -26,7 +26,7 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
     def batch(self) -> Batch:
         """How the present call is laid out, which its context's layers ask."""
         batch = watch_context(self)
-        make_quick(self, batch)
+        fuse_blocks(self, batch)
         return batch
 
     # The stock forward takes no residuals and answers in a dictionary; this one is ours to call.

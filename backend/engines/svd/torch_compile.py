@@ -1,4 +1,4 @@
-"""Other forms of a network that answer the same up to rounding: another order, compiled."""
+"""A network under ``torch.compile``, or in channels-last order: the same up to rounding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def lay_out(network: nn.Module, channels_last: bool) -> None:
+def set_channels_last(network: nn.Module, channels_last: bool) -> None:
     """Let the weights of convolutions, and with them what flows, have channels innermost or not.
 
     Convolutions along time have five axes and keep theirs.

@@ -1,4 +1,4 @@
-"""Tiny networks with random weights in the real on-disk layouts.
+"""Writes tiny networks with random weights in the real on-disk layouts.
 
 They run the whole way in seconds on a CPU and give noise: for tests, and to try an installation.
 """

@@ -1,4 +1,4 @@
-"""Networks of the real sizes with random weights, made where they are to run.
+"""SVD-XT and LeviTor's ControlNet at their real sizes with random weights, made on a device.
 
 Time and memory do not depend on what the weights are, so these tell both without a download; what
 they sample is noise. On the meta device they take nothing at all, which is how memory is counted.
@@ -17,7 +17,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import CLIP_MEAN, CLIP_STD, SIGMAS, Base
-from backend.engines.svd.tiny import CLIP, CODEC, CONTROL, UNET
+from backend.engines.svd.tiny_weights import CLIP, CODEC, CONTROL, UNET
 from backend.engines.svd.unet import ControlledUNet
 
 XT_UNET: dict[str, Any] = {"num_attention_heads": (5, 10, 20, 20)}
@@ -47,7 +47,7 @@ def make_networks(
     Args:
         device: to make them on.
         dtype: of the weights.
-        tiny: instead, the sizes of ``tiny.py``.
+        tiny: instead, the sizes of ``tiny_weights.py``.
     """
     codec: Any = AutoencoderKLTemporalDecoder
     clip_config = CLIPVisionConfig(**(CLIP if tiny else XT_CLIP))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.engines.svd.faster import Compiled, lay_out
 from backend.engines.svd.memory import chunk_feed_forward
-from backend.engines.svd.tiny import UNET
+from backend.engines.svd.tiny_weights import UNET
+from backend.engines.svd.torch_compile import Compiled, set_channels_last
 from backend.engines.svd.unet import ControlledUNet
 
 
@@ -35,7 +35,7 @@ def told(clips, frames=3, height=6, width=5):
 
 
 def answers(unet, arguments, **options):
-    """What it answers with the stock blocks, and with the quick ones."""
+    """What it answers with the stock blocks, and with the fused ones."""
     found = []
     for unet.batch.one_token in (False, True):
         with torch.no_grad():
@@ -45,10 +45,10 @@ def answers(unet, arguments, **options):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("clips", [1, 2])
-def test_quick_blocks_answer_what_stock_ones_do(unet, clips, legacy):
-    stock, quick = answers(unet, told(clips), legacy_cfg_context=legacy)
+def test_fused_blocks_answer_what_stock_ones_do(unet, clips, legacy):
+    stock, fused = answers(unet, told(clips), legacy_cfg_context=legacy)
     assert float(stock.abs().mean()) > 0.1
-    torch.testing.assert_close(quick, stock, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(fused, stock, atol=1e-5, rtol=1e-5)
 
 
 def test_in_parts_and_in_another_order_in_memory_they_answer_the_same(unet):
@@ -56,11 +56,11 @@ def test_in_parts_and_in_another_order_in_memory_they_answer_the_same(unet):
     try:
         chunk_feed_forward(1, unet)
         torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
-        lay_out(unet, channels_last=True)
+        set_channels_last(unet, channels_last=True)
         torch.testing.assert_close(answers(unet, told(2))[1], whole, atol=1e-5, rtol=1e-5)
     finally:
         chunk_feed_forward(0, unet)
-        lay_out(unet, channels_last=False)
+        set_channels_last(unet, channels_last=False)
 
 
 def test_what_went_in_is_not_changed(unet):
@@ -87,11 +87,11 @@ def test_compiled_it_is_one_graph_for_every_step_and_answers_the_same(unet):
     counters = torch._dynamo.utils.counters
     sample, _, *others = told(2)
     unet.batch.one_token = True
-    quick = Compiled(unet, "aot_eager")
+    fused = Compiled(unet, "aot_eager")
     counters.clear()
     with torch.inference_mode():
         for time in (0.7, 0.1, -0.4):
             arguments = (sample, torch.tensor(time), *others)
-            torch.testing.assert_close(quick(*arguments), unet(*arguments), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(fused(*arguments), unet(*arguments), atol=1e-4, rtol=1e-4)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]

@@ -1,4 +1,4 @@
-"""One shot with random networks, timed part by part: what a device makes of the real sizes."""
+"""One take on Stable Video Diffusion with random weights, timed part by part."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from backend.autograd import without_gradients
+from backend.benchmark.random_networks import make_networks
 from backend.engines.svd import images, memory
 from backend.engines.svd.edm import karras_sigmas
-from backend.engines.svd.faster import Compiled, lay_out
-from backend.engines.svd.real import make_networks
-from backend.engines.svd.sampler import Denoiser, Settings, sample_latents
+from backend.engines.svd.sampler import Denoiser, SamplerSettings, sample_latents
+from backend.engines.svd.torch_compile import Compiled, set_channels_last
+from backend.networks import move, on_device, weight_bytes
 
 UNET_TFLOP, CONTROLNET_TFLOP, DECODER_TFLOP = 10.37, 3.67, 27.0
 """A pass of each network, and the decoding, for :data:`CELLS`; a sum and a product are two."""
@@ -159,7 +160,7 @@ class Subject:
         self.base, self.controlnet = make_networks(trial.device, trial.dtype, tiny)
         self._calls: dict[str, Any] = {}
         for name, network in (("unet", self.base.unet), ("controlnet", self.controlnet)):
-            lay_out(network, trial.channels_last)
+            set_channels_last(network, trial.channels_last)
             self._calls[name] = Compiled(network) if trial.compile else network
         generator = torch.Generator().manual_seed(0)
         self._photo = 2 * torch.rand(3, trial.height, trial.width, generator=generator) - 1
@@ -170,41 +171,50 @@ class Subject:
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
-        """All networks, in the order of :meth:`weights`."""
+        """All networks."""
         return self.base.image_encoder, self.base.vae, self.base.unet, self.controlnet
 
-    def weights(self) -> memory.Weights:
-        """Bytes of each part."""
-        return memory.Weights(
-            **dict(
-                zip(
-                    ("image_encoder", "vae", "unet", "controlnet"),
-                    map(memory.weight_bytes, self.parts),
-                    strict=True,
-                )
+    def needed_bytes(self, plan: memory.Plan) -> int:
+        """What a take is reckoned to need under a plan."""
+        sizes = dict(
+            zip(
+                ("image_encoder", "vae", "unet", "controlnet"),
+                map(weight_bytes, self.parts),
+                strict=True,
             )
         )
+        trial = self.trial
+        stages = memory.svd_stages(
+            {name: sizes[name] for name in ("image_encoder", "vae")},
+            {name: sizes[name] for name in ("unet", "controlnet")},
+            frames=trial.frames,
+            height=trial.height,
+            width=trial.width,
+            guided=trial.guidance > 1,
+            element_size=trial.dtype.itemsize,
+        )
+        return memory.needed_bytes(plan, stages)
 
     def run(self, plan: memory.Plan, steps: int | None = None) -> Took:
-        """One shot on a rung.
+        """One take under a preset's plan.
 
         Raises:
             OutOfMemoryError: it does not fit.
         """
         trial, base, device = self.trial, self.base, self.trial.device
         cuda = device.type == "cuda"
-        memory.place(torch.device("cpu") if plan.park else device, *self.parts)
+        move(torch.device("cpu") if plan.offload else device, *self.parts)
         if cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
         clock = Clock(device)
         marks = [clock.now()]
         with without_gradients():
-            with memory.at_work(device, plan.park, base.image_encoder, base.vae):
+            with on_device(device, base.image_encoder, base.vae, offload=plan.offload):
                 embedding, photo = self._encoded()
             marks.append(clock.now())
             memory.chunk_feed_forward(plan.feed_forward, base.unet, self.controlnet)
-            with memory.at_work(device, plan.park, base.unet, self.controlnet):
+            with on_device(device, base.unet, self.controlnet, offload=plan.offload):
                 stepped = [clock.now()]
                 latents = sample_latents(
                     self._denoiser(plan, embedding, photo, clock),
@@ -213,7 +223,7 @@ class Subject:
                     lambda step, clean: stepped.append(clock.now()),
                 )
             marks.append(clock.now())
-            with memory.at_work(device, plan.park, base.vae):
+            with on_device(device, base.vae, offload=plan.offload):
                 images.decode_frames(base.vae, latents, plan.decode_chunk, plan.tile)
             marks.append(clock.now())
         photo_, sampling, decoding = map(clock.seconds, marks, marks[1:])
@@ -235,7 +245,7 @@ class Subject:
         device = self.trial.device
         cuda = device.type == "cuda"
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
-        with without_gradients(), memory.at_work(device, False, *self.parts[2:]):
+        with without_gradients(), on_device(device, *self.parts[2:], offload=False):
             memory.chunk_feed_forward(plan.feed_forward, *self.parts[2:])
             context = self.base.unet.config["cross_attention_dim"]
             embedding = torch.zeros(1, 1, context, device=device, dtype=self.trial.dtype)
@@ -275,7 +285,7 @@ class Subject:
             embedding,
             photo,
             self._control.to(self.trial.device, self.trial.dtype),
-            Settings(guidance_max=self.trial.guidance),
+            SamplerSettings(guidance_max=self.trial.guidance),
             plan,
         )
 

@@ -1,7 +1,6 @@
 """Networks go to their device when they are asked and leave it again.
 
-A machine without a GPU has one place for a network. What moves where is watched at the call that
-moves it; that memory comes free is for the test on a GPU.
+That memory comes free is for the test on a GPU.
 """
 
 from __future__ import annotations
@@ -11,52 +10,49 @@ import pytest
 import torch
 from torch import nn
 
+from backend.networks import on_device
 from backend.perception import depth_anything, registry, segment_anything
 from backend.perception.registry import Loaded
-from backend.perception.rest import at_work
 from backend.resources import Resources, no_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
 
-class Watched(nn.Linear):
-    """Notes where it is sent, and stays where it is."""
+META = torch.device("meta")
+"""Stands for a device with a memory of its own."""
 
-    def __init__(self):
-        super().__init__(2, 2)
-        self.sent = []
 
-    def to(self, device):
-        self.sent.append(device)
+class Returning(nn.Linear):
+    """Comes back from the meta device too, which keeps no numbers: with new ones."""
+
+    def _apply(self, fn, recurse=True):
+        if not self.weight.is_meta:
+            return super()._apply(fn, recurse)
+        for name, value in list(self.named_parameters()):
+            setattr(self, name, nn.Parameter(fn(torch.zeros(value.shape))))
         return self
 
 
-@pytest.mark.parametrize(("rests", "sent"), [(True, ["meta", "cpu"]), (False, ["meta"])])
-def test_a_network_that_rests_comes_back_also_from_an_error(rests, sent):
-    network = Watched()
+@pytest.mark.parametrize(("offload", "left_on"), [(True, "cpu"), (False, "meta")])
+def test_a_network_that_is_offloaded_comes_back_also_from_an_error(offload, left_on):
+    network = Returning(2, 2)
 
     def work():
-        with at_work(network, "meta", rests=rests):
-            assert network.sent == ["meta"]
+        with on_device(META, network, offload=offload):
+            assert network.weight.device == network.bias.device == META
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         work()
-    assert network.sent == sent
+    assert network.weight.device.type == network.bias.device.type == left_on
 
 
 def test_on_a_cpu_nothing_moves():
-    network = Watched()
-    with at_work(network, "cpu", rests=True):
-        pass
-    assert network.sent == []
-
-
-def test_parameters_are_where_the_block_wants_them():
     network = nn.Linear(2, 2)
-    with at_work(network, "meta", rests=False):
-        assert network.weight.is_meta
-    assert network.weight.is_meta
+    before = network.weight.data_ptr()
+    with on_device(torch.device("cpu"), network, offload=True):
+        assert network.weight.data_ptr() == before
+    assert network.weight.data_ptr() == before
 
 
 @pytest.mark.parametrize(
@@ -70,12 +66,12 @@ def test_all_but_high_memory_sends_networks_to_rest(weights, memory, rests, monk
     segments = registry.segment_model("auto", here, loaded).model
     asked = []
 
-    def watch(network, device, *, rests):
-        asked.append((type(network).__name__, device, rests))
-        return at_work(network, device, rests=rests)
+    def watch(device, network, *, offload):
+        asked.append((type(network).__name__, str(device), offload))
+        return on_device(device, network, offload=offload)
 
-    monkeypatch.setattr(depth_anything, "at_work", watch)
-    monkeypatch.setattr(segment_anything, "at_work", watch)
+    monkeypatch.setattr(depth_anything, "on_device", watch)
+    monkeypatch.setattr(segment_anything, "on_device", watch)
     depth.disparity(PIXELS, 28)
     embedding = segments.encode(PIXELS)
     # A click asks the small decoder, which stays

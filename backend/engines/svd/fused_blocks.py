@@ -1,4 +1,4 @@
-"""SVD's two blocks with fewer passes over memory, for sampling.
+"""SVD's residual and transformer blocks, fused: fewer passes over memory, for sampling.
 
 Next to its convolutions and products a block spends its time on reading and writing: copies into
 another order, sums that make a new tensor, divisions by one. The forwards here go over the stock
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from backend.engines.svd.context import Batch, context_bias
 
 
-class QuickResBlock(SpatioTemporalResBlock):
+class FusedResBlock(SpatioTemporalResBlock):
     """A residual block in space, then one in time."""
 
     batch: Batch
@@ -40,7 +40,7 @@ class QuickResBlock(SpatioTemporalResBlock):
         image_only_indicator: Tensor | None = None,
     ) -> Tensor:
         """``(B * F, C, H, W)`` -> ``(B * F, C', H, W)``."""
-        if temb is None or image_only_indicator is None or not self.batch.quick:
+        if temb is None or image_only_indicator is None or not self.batch.fused:
             return super().forward(hidden_states, temb, image_only_indicator)
         time = F.silu(temb)
         space = _space(self.spatial_res_block, hidden_states, time)
@@ -56,7 +56,7 @@ class QuickResBlock(SpatioTemporalResBlock):
         return mixed.transpose(1, 2).flatten(0, 1)
 
 
-class QuickTransformer(TransformerSpatioTemporalModel):
+class FusedTransformer(TransformerSpatioTemporalModel):
     """Attention between the places of a frame, then between the frames of a place."""
 
     batch: Batch
@@ -70,7 +70,7 @@ class QuickTransformer(TransformerSpatioTemporalModel):
         return_dict: bool = True,
     ) -> Any:
         """``(B * F, C, H, W)`` -> the same shape, in a tuple."""
-        if encoder_hidden_states is None or image_only_indicator is None or not self.batch.quick:
+        if encoder_hidden_states is None or image_only_indicator is None or not self.batch.fused:
             return super().forward(
                 hidden_states, encoder_hidden_states, image_only_indicator, return_dict
             )
@@ -95,16 +95,16 @@ class QuickTransformer(TransformerSpatioTemporalModel):
         return (hidden_states + hidden.permute(0, 3, 1, 2),)
 
 
-def make_quick(network: nn.Module, batch: Batch) -> None:
+def fuse_blocks(network: nn.Module, batch: Batch) -> None:
     """Let a network's blocks be these; their parameters and their names stay."""
-    quick = {
-        SpatioTemporalResBlock: QuickResBlock,
-        TransformerSpatioTemporalModel: QuickTransformer,
+    fused = {
+        SpatioTemporalResBlock: FusedResBlock,
+        TransformerSpatioTemporalModel: FusedTransformer,
     }
     for module in network.modules():
         own: Any = module
-        if type(own) in quick:
-            own.__class__ = quick[type(own)]
+        if type(own) in fused:
+            own.__class__ = fused[type(own)]
             own.batch = batch
 
 

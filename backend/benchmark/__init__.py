@@ -1,0 +1,1 @@
+"""What ``levitor bench`` runs: an engine's networks with random weights, timed part by part."""
