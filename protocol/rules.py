@@ -7,7 +7,7 @@ it renders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .errors import ShotError
 from .messages import Instance, Limits, ShotMessage
 
 MIN_SIDE = 2
+MAX_ID = 255
 STILL = 1e-4
 """Largest change of a matrix entry that counts as standing still (scene units, or none)."""
 
@@ -310,3 +311,36 @@ def _when(shot: ShotMessage, frame: int) -> str:
     count = shot.moved_from_rest.shape[0]
     at = shot.frame_start + frame * (shot.frame_end - shot.frame_start) / max(count - 1, 1)
     return f"frame {at:g}" if at == int(at) else f"frame {at:.2f}"
+
+
+def check_arrays(depth: Array, ids: Array, instances: Sequence[Instance]) -> None:
+    """What :func:`problems` cannot see, since it judges a shot without its blobs.
+
+    Args:
+        depth: (H, W) float32.
+        ids: (H, W) int32, the instance map.
+        instances: of the shot.
+
+    Raises:
+        ShotError: the depth or the instance map holds numbers that mean nothing.
+    """
+    bad = ~(np.isfinite(depth) & (depth > 0))
+    if bad.any():
+        raise ShotError(
+            "depth",
+            f"{int(bad.sum())} of {depth.size} depths are not positive numbers.",
+            "Lift the photo again.",
+        )
+    if ids.min() < 0 or ids.max() > MAX_ID:
+        raise ShotError(
+            "instances",
+            f"The instance map holds ids from {ids.min()} to {ids.max()}, allowed 0 to {MAX_ID}.",
+            "Lift the photo again.",
+        )
+    for item in instances:
+        if not (ids == item.id).any():
+            raise ShotError(
+                "instances",
+                f"'{item.name}' has no pixel of the photo.",
+                "Remove it, or pick it again.",
+            )

@@ -1,4 +1,4 @@
-"""Tracks for other tools: in their frame, with their number of frames, and how they are run.
+"""TrackExport for other tools: in their frame, with their number of frames, and how they are run.
 
 Both sides write such files, the extension by itself and the ``levitor export`` command; what they
 must agree on stands here.
@@ -51,7 +51,7 @@ TOOLS: Mapping[str, Tool] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tracks:
+class TrackExport:
     """Points that carry the motion, the same ones in every frame.
 
     Attributes:
@@ -165,8 +165,8 @@ def frame_of(
     )
 
 
-def fitted(tracks: Tracks, frame: Frame) -> Tracks:
-    """Tracks in a tool's frame, as many frames as it wants, spread evenly over the shot.
+def fitted(tracks: TrackExport, frame: Frame) -> TrackExport:
+    """TrackExport in a tool's frame, as many frames as it wants, spread evenly over the shot.
 
     Between two of the shot's samples a point goes straight, and is seen where it is seen at both. A
     point outside of the frame is not seen.
@@ -182,7 +182,7 @@ def fitted(tracks: Tracks, frame: Frame) -> Tracks:
         depth = _between(depth, low, high, part)
         visible = (visible[low] | (part == 1)) & (visible[high] | (part == 0))
     seen = (xy >= 0).all(-1) & (xy[..., 0] < frame.width) & (xy[..., 1] < frame.height)
-    return Tracks(xy=xy, depth=depth, visible=visible & seen, instance=tracks.instance)
+    return TrackExport(xy=xy, depth=depth, visible=visible & seen, instance=tracks.instance)
 
 
 def _between(values: Array, low: Array, high: Array, part: Array) -> Array:
@@ -215,7 +215,11 @@ def _weights(length: int, wanted: int, start: float, scale: float) -> Array:
 
 
 def files(
-    tracks: Tracks, frame: Frame, pixels: Array, names: Mapping[int, str], about: dict[str, Any]
+    tracks: TrackExport,
+    frame: Frame,
+    pixels: Array,
+    names: Mapping[int, str],
+    about: dict[str, Any],
 ) -> Iterator[tuple[str, bytes | Array]]:
     """Name and content of every file for a tool; a picture is an array still.
 
@@ -273,7 +277,7 @@ def files(
     )
 
 
-def notes(tracks: Tracks, frame: Frame, names: Mapping[int, str]) -> tuple[str, ...]:
+def notes(tracks: TrackExport, frame: Frame, names: Mapping[int, str]) -> tuple[str, ...]:
     """What of a shot is not in the tool's files, a sentence each."""
     there = set(tracks.instance.tolist())
     told = tuple(
@@ -289,7 +293,9 @@ def notes(tracks: Tracks, frame: Frame, names: Mapping[int, str]) -> tuple[str, 
     return told
 
 
-def said(tracks: Tracks, frame: Frame, names: Mapping[int, str], frames: int) -> tuple[str, ...]:
+def said(
+    tracks: TrackExport, frame: Frame, names: Mapping[int, str], frames: int
+) -> tuple[str, ...]:
     """What was written and what was not, a sentence each; ``frames`` are the shot's."""
     first = (
         f"{len(tracks.instance)} tracks of {frame.frames or frames} frames in "
@@ -298,7 +304,7 @@ def said(tracks: Tracks, frame: Frame, names: Mapping[int, str], frames: int) ->
     return first, *notes(tracks, frame, names)
 
 
-def splines(tracks: Tracks) -> list[list[dict[str, float]]]:
+def splines(tracks: TrackExport) -> list[list[dict[str, float]]]:
     """``[[{x, y}, ..], ..]``: the points of each track, one a frame, as ComfyUI's nodes read them.
 
     The form cannot say that a point is hidden, and its readers want tracks of equal length; where a
@@ -308,7 +314,7 @@ def splines(tracks: Tracks) -> list[list[dict[str, float]]]:
     return [[{"x": round(x, 3), "y": round(y, 3)} for x, y in track] for track in by_track]
 
 
-def ati(tracks: Tracks) -> bytes:
+def ati(tracks: TrackExport) -> bytes:
     """ATI's own array in a .npz: (N, F, 1, 3) of x and y in eighths of a pixel, and 1 where seen.
 
     Source: get_tracks_inference in bytedance/ATI, wan/utils/motion.py.

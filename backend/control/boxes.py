@@ -1,4 +1,7 @@
-"""Bounding boxes of the picked instances in every frame, from points or from masks."""
+"""Bounding boxes of the picked instances in every frame, from points or from masks.
+
+In torch, since an engine's masks lie on a GPU; exports use ``protocol/export.py``, a test compares.
+"""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false

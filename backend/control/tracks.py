@@ -1,4 +1,7 @@
-"""Point tracks: points on the instances of the first frame, followed through the shot."""
+"""Point tracks: points on the instances of the first frame, followed through the shot.
+
+In torch, since an engine's masks lie on a GPU; exports use ``protocol/export.py``, a test compares.
+"""
 
 # Parts of torch carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false

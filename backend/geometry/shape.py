@@ -1,7 +1,8 @@
-"""Flattening an instance's relief and extruding a body behind it.
+"""Extruding a body behind an instance's front.
 
-Both move points along the rays of the photo's camera, so the view at rest does not change. The
-extension has the same in numpy (``blender_addon/core/shape.py``); a test compares the two.
+Its points lie on the rays of the photo's camera, so the view at rest does not change. In torch,
+since an engine's points lie on a GPU; exports use ``protocol/shape.py``, which also flattens,
+and a test compares the two.
 """
 
 # Parts of torch carry no types.
@@ -24,30 +25,6 @@ SHEET_GAP = 0.8
 sides have no holes from any view, up to 44 degrees off the photo's axis."""
 MAX_SHEETS = 1024
 """Of one body; a limit on memory, past which its sides get holes."""
-
-
-def flattened(depth: Tensor, mask: Tensor, amount: float) -> Tensor:
-    """Move the depth of masked pixels towards a fronto-parallel plane.
-
-    Blended in disparity (1/z), which keeps straight lines straight.
-
-    Args:
-        depth: ``(H, W)`` z, positive.
-        mask: ``(H, W)`` bool; an empty one changes nothing.
-        amount: 0 keeps the relief, 1 moves every point to the (lower) median of 1/z.
-
-    Raises:
-        ValueError: the amount is not between 0 and 1.
-    """
-    if not 0.0 <= amount <= 1.0:
-        raise ValueError(f"an instance is flattened by 0 to 1, got {amount:g}")
-    if amount == 0 or not bool(mask.any()):
-        return depth
-    disparity = 1.0 / depth[mask].to(torch.float64)
-    blend = (1.0 - amount) * disparity + amount * disparity.median()
-    result = depth.clone()
-    result[mask] = (1.0 / blend).to(depth.dtype)
-    return result
 
 
 def cloud_from_shot(shot: Shot) -> PointCloud:

@@ -2,7 +2,8 @@
 
 A point covers a pixel if and only if the distance from its projection to the pixel's centre is less
 than its radius. The nearest point wins, ties go to the smaller id, points with z <= 0 are not seen.
-The ids equal those of PyTorch3D's nearest-point rasteriser.
+The ids equal those of PyTorch3D's nearest-point rasteriser. In torch, since an engine's points lie
+on a GPU; exports use ``protocol/splat.py``, and a test holds ids and depths equal to the bit.
 """
 
 # Parts of torch carry no types.

@@ -8,8 +8,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..core import export, strips
-from ..link.wire import ShotError, tracks
+from ..core import strips
+from ..link.wire import ShotError, export, tracks
 from ..scene import files, lifts
 from .common import Outcome, fill_from_scene, reported
 from .render import SETTINGS, ShotSettings

@@ -12,10 +12,9 @@ import numpy as np
 from bpy.types import Collection, Object, Scene
 
 from ..core import lift as pure
-from ..core import shape
 from ..core.coords import Array
 from ..core.shot import Photo
-from ..link.wire import ShotError, flat_scene
+from ..link.wire import ShotError, flat_scene, shape
 from . import cloud, horizon, lifts, linked, relift, shapes
 
 KINDS = (

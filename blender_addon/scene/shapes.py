@@ -12,9 +12,8 @@ from typing import Any
 from bpy.types import Collection, Object
 
 from ..core import lift as pure
-from ..core import shape
 from ..core.lift import Cloud
-from ..link.wire import ShotError
+from ..link.wire import ShotError, shape
 from . import cloud, lifts, linked
 
 FLATTEN = "levitor_flatten"

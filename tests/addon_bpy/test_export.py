@@ -83,7 +83,7 @@ def test_tracks_fit_the_tool_unless_other_is_asked_for(stage, box, tmp_path):
 def test_blender_itself_reads_the_ids(stage, box, tmp_path):
     assert export(tmp_path, format="MASKS", name="out") == {"FINISHED"}
     shot, blobs = stage.read()
-    splat = module(stage.addon, "core.splat")
+    splat = module(stage.addon, "link.wire").splat
     ids, _ = list(splat.seen(splat.points_of(shot, blobs)))[8]
     image = bpy.data.images.load(str(tmp_path / "out" / "ids_0008.png"))
     image.colorspace_settings.name = "Non-Color"

@@ -97,7 +97,7 @@ def test_the_shot_has_both_and_the_depth_that_was_lifted(stage, slope):
 def test_what_blender_exports_is_where_blender_shows_it(stage, slope):
     move(slope)
     instance().flatten = 0.6
-    seen = module(stage.addon, "core.splat").points_of(*stage.read(frames=2))
+    seen = module(stage.addon, "link.wire").splat.points_of(*stage.read(frames=2))
     mine = points(stage)
     world = mine.position + stage.lifts.rest_of(slope)[:3, 3]
     found = seen.xyz[mine.pixel]

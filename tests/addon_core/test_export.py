@@ -1,4 +1,4 @@
-"""What the extension exports by itself, beside what `levitor export` writes of the same shot."""
+"""Exports of a shot, beside what engines see and follow of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
+import torch
 from PIL import Image
 
+from backend import convert
 from backend.cli import export as command
-from blender_addon.core import export, lift, pictures, splat
+from backend.control.boxes import shot_boxes
+from backend.control.tracks import shot_tracks
+from backend.control_sources import shot_masks
+from blender_addon.core import lift
 from blender_addon.core.coords import lens_of
 from blender_addon.core.shot import Photo, Picked, Take, build
-from blender_addon.link.wire import ShotError, content, messages, rules, tracks
+from protocol import ShotError, content, export, image_files, rules, splat, tracks
 
 HEIGHT, WIDTH, FRAMES = 90, 120, 5
 K = np.array([[110.0, 0, 60], [0, 110, 45], [0, 0, 1]])
@@ -133,7 +138,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("kind", "given"), FORMS)
 @pytest.mark.parametrize("name", SHOTS)
-def test_every_file_holds_what_the_backend_writes(name, kind, given, tmp_path):
+def test_the_command_writes_every_file(name, kind, given, tmp_path):
     shot, blobs = SHOTS[name]
     path, out = tmp_path / "a.shot", tmp_path / "theirs"
     path.write_bytes(content.pack_shot(shot, blobs))
@@ -143,24 +148,47 @@ def test_every_file_holds_what_the_backend_writes(name, kind, given, tmp_path):
     if kind in tracks.TOOLS:
         frame = tracks.frame_of(kind, WIDTH, HEIGHT, **told)
     ours = files(shot, blobs, kind, per_instance=6, anchors=9, frame=frame)
-    assert sorted(ours) == sorted(item.name for item in out.iterdir())
-    for item in sorted(out.iterdir()):
-        mine = ours[item.name]
-        if item.suffix == ".exr":
-            theirs = OpenEXR.File(str(item)).channels()["Z"].pixels
-            kept = tmp_path / item.name
-            kept.write_bytes(mine)
-            found = OpenEXR.File(str(kept)).channels()["Z"].pixels
-        else:
-            found = content_of(item.name, mine)
-            theirs = content_of(item.name, item.read_bytes())
-        if item.suffix in (".json", ".png", ".txt"):
-            assert np.array_equal(found, theirs) if item.suffix == ".png" else found == theirs
-        else:
-            assert (found.dtype, found.shape) == (theirs.dtype, theirs.shape)
-            # Two libraries multiply the same matrices; how they round is theirs
-            close = {"rtol": 1e-5, "atol": 1e-4} if found.dtype.kind == "f" else {"rtol": 0}
-            np.testing.assert_allclose(found, theirs, **close)
+    assert {item.name: item.read_bytes() for item in out.iterdir()} == ours
+
+
+@pytest.mark.parametrize("name", SHOTS)
+def test_masks_are_those_of_the_engines_to_the_bit(name):
+    shot, blobs = SHOTS[name]
+    masks = shot_masks(convert.shot_from_message(shot, blobs.__getitem__))
+    seen = list(splat.seen(splat.points_of(shot, blobs)))
+    np.testing.assert_array_equal([ids for ids, _ in seen], masks.instance.numpy())
+    np.testing.assert_array_equal([depth for _, depth in seen], masks.depth.numpy())
+    made = files(shot, blobs, "masks")
+    for number, (ids, _) in enumerate(seen):
+        written = content_of("ids.png", made[f"ids_{number:04d}.png"])
+        np.testing.assert_array_equal(written, ids.clip(min=0))
+
+
+@pytest.mark.parametrize("fit", tracks.FITS)
+@pytest.mark.parametrize("name", SHOTS)
+def test_tracks_are_those_of_the_engines(name, fit):
+    shot, blobs = SHOTS[name]
+    theirs = convert.shot_from_message(shot, blobs.__getitem__)
+    within = tracks.frame_of("wan-move", WIDTH, HEIGHT, fit=fit).within()
+    followed = shot_tracks(theirs, shot_masks(theirs), 6, 9, torch.from_numpy(within))
+    points = splat.points_of(shot, blobs)
+    found = export.tracks_of(points, splat.seen(points), 6, 9, within)
+    np.testing.assert_array_equal(found.instance, followed.instance.numpy())
+    np.testing.assert_array_equal(found.visible, followed.visible.numpy())
+    # Two libraries multiply the same matrices; how they round is theirs
+    np.testing.assert_allclose(found.xy, followed.xy.numpy(), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(found.depth, followed.depth.numpy(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SHOTS)
+def test_boxes_are_those_of_the_engines(name):
+    shot, blobs = SHOTS[name]
+    theirs = convert.shot_from_message(shot, blobs.__getitem__)
+    wanted = shot_boxes(theirs, shot_masks(theirs))
+    points = splat.points_of(shot, blobs)
+    boxes, visible = export.boxes_of(points, splat.seen(points))
+    np.testing.assert_allclose(boxes, wanted.xyxy.numpy(), rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(visible, wanted.visible.numpy())
 
 
 def test_the_nearest_point_within_its_radius_is_seen_and_ties_go_to_the_smaller_id():
@@ -211,7 +239,7 @@ def test_a_depth_picture_is_read_by_openexr_to_the_bit(size, tmp_path):
     depth = np.random.default_rng(1).uniform(1, 20, size).astype(np.float32)
     depth[0, 0] = np.inf
     path = tmp_path / "depth.exr"
-    path.write_bytes(pictures.exr(depth))
+    path.write_bytes(image_files.exr(depth))
     file = OpenEXR.File(str(path))
     np.testing.assert_array_equal(file.channels()["Z"].pixels, depth)
     assert file.header()["compression"] == OpenEXR.ZIP_COMPRESSION
@@ -219,9 +247,4 @@ def test_a_depth_picture_is_read_by_openexr_to_the_bit(size, tmp_path):
 
 def test_an_id_picture_is_read_by_pillow_to_the_bit():
     ids = np.arange(256 * 3, dtype=np.uint32).reshape(3, 256).astype(np.uint8)
-    assert (np.array(Image.open(io.BytesIO(pictures.png(ids)))) == ids).all()
-
-
-def test_a_message_names_no_format_that_is_not_there():
-    assert isinstance(SHOTS["a disc keeps its size"][0], messages.ShotMessage)
-    assert export.FORMATS == command.FORMATS
+    assert (np.array(Image.open(io.BytesIO(image_files.png(ids)))) == ids).all()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backend.control.boxes import shot_boxes
-from backend.control.export import drag_trajectories
 from backend.control_sources import shot_masks
+from protocol.export import drag_trajectories
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
 
 
@@ -43,8 +43,8 @@ def test_a_picked_instance_that_stays_has_a_box_too():
 
 def test_trajectories_are_written_only_for_boxes_of_constant_size():
     found, _ = boxes([translation(x=0.8), translation()])
-    array = drag_trajectories(found)
+    array = drag_trajectories(found.numpy())
     assert array is not None
     assert array.shape == (2, 4, 2)
     assert array[0].tolist() == [[10, 10], [25, 30], [17.5, 20], [25.5, 20]]
-    assert drag_trajectories(boxes([translation(z=-1.0), translation()])[0]) is None
+    assert drag_trajectories(boxes([translation(z=-1.0), translation()])[0].numpy()) is None

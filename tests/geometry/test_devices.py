@@ -16,14 +16,13 @@ from backend.compose.filters import blur, dilate, erode, pull_push
 from backend.compose.layers import layers_from_shot
 from backend.contracts import MaskSequence
 from backend.control.boxes import shot_boxes
-from backend.control.export import drag_trajectories
 from backend.control.levitor import cluster_points, points_from_masks
 from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
 from backend.geometry.camera import project, scaled_intrinsics, unproject
 from backend.geometry.lift import cloud_from_lift, depth_from_disparity, disparity_from_depth
 from backend.geometry.motion import camera_from_rest, is_identity, move_cloud
-from backend.geometry.shape import add_bodies, flattened
+from backend.geometry.shape import add_bodies
 from backend.geometry.splat import render_masks, render_motion
 from backend.geometry.splat_pytorch3d import ids_and_depth, ndc_points
 from tests.geometry.scenes import motion, shot_of, translation, two_instances
@@ -63,7 +62,6 @@ WORK = {
     "project": lambda: project(POINTS, LIFT.camera),
     "scaled intrinsics": lambda: scaled_intrinsics(LIFT.camera.intrinsics, 2.0, 3.0),
     "cloud": lambda: cloud_from_lift(LIFT, IDS).xyz,
-    "flattened": lambda: flattened(LIFT.depth, IDS > 0, 0.5),
     "bodies": lambda: add_bodies(CLOUD, LIFT, IDS, {1: 0.3, 2: 0.0}).xyz,
     "disparity": lambda: depth_from_disparity(disparity_from_depth(LIFT.depth, 2, 12), 2, 12),
     "matrices": lambda: camera_from_rest(SHOT.motion, LIFT.camera),
@@ -76,7 +74,6 @@ WORK = {
     "fast points": lambda: points_from_masks(MASKS, 2, 2.0, 12.0, exact=False),
     "tracks": lambda: shot_tracks(SHOT, MASKS),
     "boxes": boxes,
-    "trajectories": lambda: drag_trajectories(boxes()[0][:, :1]),
     "preview": preview,
     "holes": lambda: pull_push(LIFT.image, (IDS > 0).float()),
     "edges": lambda: (dilate(IDS > 0, 2), erode(IDS > 0, 2), blur(LIFT.depth, 1.5)),

@@ -33,7 +33,7 @@ def scattered(frame, count=400):
     start = np.stack([columns[chosen], rows[chosen]], -1) + 0.5
     way = np.linspace(0, 90, FRAMES)[:, None, None] * np.array([1.0, 0])
     xy = (start + way).astype(np.float32)
-    return tracks.Tracks(
+    return tracks.TrackExport(
         xy=xy,
         depth=np.full(xy.shape[:2], 5, np.float32),
         visible=np.ones(xy.shape[:2], bool),
@@ -113,7 +113,7 @@ def test_frames_are_spread_over_the_shot_and_both_ends_are_kept():
     np.testing.assert_allclose(steps, 90 * frame.scale / 80, atol=2e-3)
     own = tracks.fitted(found, tracks.frame_of("wan-move", WIDE, HIGH, frames=0))
     assert len(own.xy) == FRAMES
-    still = tracks.Tracks(
+    still = tracks.TrackExport(
         xy=found.xy[:1], depth=found.depth[:1], visible=found.visible[:1], instance=found.instance
     )
     assert (tracks.fitted(still, frame).xy == frame.moved(found.xy[0])).all()
@@ -153,7 +153,7 @@ def test_atis_own_file_is_read_as_ati_reads_it(tmp_path):
 def test_the_readme_has_the_command_and_says_what_was_done_and_left_out():
     frame = tracks.frame_of("wan-move", WIDE, HIGH)
     found = scattered(frame)
-    alone = tracks.Tracks(
+    alone = tracks.TrackExport(
         xy=found.xy, depth=found.depth, visible=found.visible, instance=found.instance * 0 + 1
     )
     made = written(frame, alone)

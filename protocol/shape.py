@@ -1,15 +1,18 @@
 """Flat fronts and thick bodies along the rays of the photo's camera, which sees no difference.
 
-The backend's own way is ``backend/geometry/shape.py``; a test holds the two side by side.
+Both sides flatten with this. Engines make bodies in ``backend/geometry/shape.py``, since their
+points lie on a GPU already; a test holds the two side by side.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from .coords import Array
+from .arrays import Array
+from .messages import Instance
 
 SHEET_GAP = 0.8
 """Pixels at rest from one sheet of a body to the next."""
@@ -22,12 +25,34 @@ def flattened(depth: Array, amount: float) -> Array:
     Args:
         depth: (n,) float32 z, positive.
         amount: 0 keeps the relief, 1 puts every point at the median of 1/z, the lower of two.
+
+    Raises:
+        ValueError: the amount is not between 0 and 1.
     """
+    if not 0.0 <= amount <= 1.0:
+        raise ValueError(f"an instance is flattened by 0 to 1, got {amount:g}")
     if amount == 0 or not len(depth):
         return depth
     disparity = 1.0 / depth.astype(np.float64)
     blend = (1.0 - amount) * disparity + amount * _median(disparity)
     return (1.0 / blend).astype(np.float32)
+
+
+def shown_depth(depth: Array, ids: Array, instances: Sequence[Instance]) -> Array:
+    """(H, W) float32 depth of a shot with its instances as flat as they say.
+
+    Args:
+        depth: (H, W) float32, as it was lifted.
+        ids: (H, W) int32, the instance map.
+        instances: of the shot.
+    """
+    shown = depth
+    for item in instances:
+        if item.flatten:
+            shown = depth.copy() if shown is depth else shown
+            mask = ids == item.id
+            shown[mask] = flattened(depth[mask], item.flatten)
+    return shown
 
 
 def body(xyz: Array, mask: Array, intrinsics: Array, thickness: float) -> Array:

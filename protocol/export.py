@@ -1,7 +1,7 @@
-"""A shot's tracks, boxes or masks as files for other tools: what `levitor export` writes, here.
+"""A shot's tracks, boxes or masks as files for other tools: Export Control and `levitor export`.
 
-The backend's own way is ``backend/control/tracks.py`` and ``backend/control/export.py``; a test
-holds the two side by side.
+Engines follow points in ``backend/control/tracks.py`` and ``boxes.py``, whose masks lie on a GPU; a
+test holds the two side by side.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..link.wire import ShotError, content, messages, rates, tracks
-from . import pictures, splat
-from .coords import Array
+from . import content, image_files, messages, rates, splat, tracks
+from .arrays import Array
+from .errors import ShotError
 from .splat import Points
 
 FORMATS = ("wan-move", "ati", "boxes", "masks")
@@ -48,7 +48,7 @@ def files(
         per_instance: tracks on each picked instance, fewer where it has fewer pixels.
         anchors: tracks on all that was not picked together; they carry the camera.
         frame: of the tool that reads tracks; without it, what that wants.
-        said: gets what was written and what was not, a sentence each.
+        said: gets which tracks were written and which were not, a sentence each.
 
     Raises:
         ShotError: boxes are asked for and nothing was picked, or no track begins in the frame.
@@ -70,8 +70,8 @@ def files(
     frames = _counted(splat.seen(points), total, on_step)
     if kind == "masks":
         for number, (ids, depth) in enumerate(frames):
-            yield f"ids_{number:04d}.png", pictures.png(ids.clip(min=0).astype(np.uint8))
-            yield f"depth_{number:04d}.exr", pictures.exr(depth)
+            yield f"ids_{number:04d}.png", image_files.png(ids.clip(min=0).astype(np.uint8))
+            yield f"depth_{number:04d}.exr", image_files.exr(depth)
         about["instances"] = names
     elif kind == "boxes":
         if not names:
@@ -91,7 +91,7 @@ def files(
         found = tracks_of(points, frames, per_instance, anchors, frame.within())
         image = content.array_of(shot.scene.image, blobs[shot.scene.image.sha256])
         for name, data in tracks.files(found, frame, image, names, about):
-            yield name, data if isinstance(data, bytes) else pictures.png(data)
+            yield name, data if isinstance(data, bytes) else image_files.png(data)
         if said is not None:
             said += tracks.said(found, frame, names, total)
         return
@@ -104,7 +104,7 @@ def tracks_of(
     per_instance: int,
     anchors: int,
     within: Array,
-) -> tracks.Tracks:
+) -> tracks.TrackExport:
     """Seed points on every picked instance of the first frame and follow them.
 
     Args:
@@ -131,7 +131,7 @@ def tracks_of(
     z = where[..., 2].copy()
     # What passes the camera flies out of the frame; it must not come back mirrored, or as no number
     where[..., 2] = z.clip(min=np.float32(NEAREST))
-    return tracks.Tracks(
+    return tracks.TrackExport(
         xy=splat.project(where, points.intrinsics),
         depth=z,
         visible=np.stack(visible),

@@ -1,4 +1,4 @@
-"""Pictures as bytes: ids and photos as PNG, depth as EXR; the two smallest writers that do."""
+"""PNG and EXR files as bytes, written with the standard library and numpy alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from .coords import Array
+from .arrays import Array
 
 _LINES = 16
 """Lines of an EXR that are packed together, as its ZIP compression has it."""

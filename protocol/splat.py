@@ -1,9 +1,12 @@
-"""What is seen of a shot's points in each of its frames; the backend's exact rule without torch.
+"""What is seen of a shot's points in each of its frames, in numpy, for exports.
+
+Engines use ``backend/geometry/splat.py``: their points lie on a GPU already. A test holds the ids
+and depths of the two equal to the bit.
 
 A point covers a pixel if and only if the distance from its projection to the pixel's centre is less
 than its radius. The nearest point wins, ties go to the smaller id, points with z <= 0 are not seen.
-Sums are written out in one order instead of left to a matrix product: the backend's splatter then
-gives the same ids, to the pixel.
+Sums are written out in one order instead of left to a matrix product, so that both splatters round
+alike.
 """
 
 from __future__ import annotations
@@ -13,9 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..link.wire import content, messages
-from . import shape
-from .coords import Array
+from . import content, messages, rules, shape
+from .arrays import Array
 
 REST_RADIUS = 0.75
 MAX_RADIUS = 24.0
@@ -56,15 +58,18 @@ class Points:
 
 
 def points_of(shot: messages.ShotMessage, blobs: Mapping[str, bytes]) -> Points:
-    """The points of a shot and where they go; its blobs are found by their hashes."""
+    """The points of a shot and where they go; its blobs are found by their hashes.
+
+    Raises:
+        ShotError: the depth or the instance map holds numbers that mean nothing.
+    """
     depth, ids = (
         content.array_of(ref, blobs[ref.sha256]) for ref in (shot.scene.depth, shot.instance_map)
     )
     height, width = depth.shape
+    rules.check_arrays(depth, ids, shot.instances)
+    depth = shape.shown_depth(depth, ids, shot.instances)
     masks = [ids == item.id for item in shot.instances]
-    depth = np.array(depth)
-    for item, mask in zip(shot.instances, masks, strict=True):
-        depth[mask] = shape.flattened(depth[mask], item.flatten)
     inverse = np.linalg.inv(shot.scene.intrinsics)
     pixel = np.ones((height, width, 3))
     pixel[..., 0] = np.arange(width) + 0.5
