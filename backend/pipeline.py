@@ -24,9 +24,9 @@ from backend.geometry.camera import (
     scaled_intrinsics,
 )
 from backend.geometry.lift import depth_from_disparity, depth_from_map
-from backend.perception import info, offline, outline, scene_kind
+from backend.perception import classical, mask_refinement, model_names, scene_kind
 from backend.perception.base import Candidates
-from backend.perception.perceive import Perception, possible_masks
+from backend.perception.perceive import Perception, valid_masks
 from backend.pixels import image_from_pixels
 from protocol import flat_scene
 from protocol.errors import ShotError
@@ -158,7 +158,7 @@ def lift(
         intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
     kind: flat_scene.SceneKind | Literal[""] = ""
     if depth_map is not None:
-        depth, depth_model = _given_depth(depth_map, options), info.GIVEN_DEPTH
+        depth, depth_model = _given_depth(depth_map, options), model_names.GIVEN_DEPTH
     elif perception.depth is not None:
         disparity = perception.disparity(
             pixels, key, options.depth_size, options.clean_edges, notes.append
@@ -167,9 +167,9 @@ def lift(
         depth_model = perception.depth.name
     else:
         kind = _scene_kind(pixels, options, notes.append)
-        rows = offline.flat_depth(kind, height, width, options.horizon, options.near, options.far)
+        rows = classical.flat_depth(kind, height, width, options.horizon, options.near, options.far)
         depth = torch.from_numpy(rows)
-        depth_model = info.RAMP if kind == flat_scene.GROUND else info.BACKDROP
+        depth_model = model_names.RAMP if kind == flat_scene.GROUND else model_names.BACKDROP
     if not kind and options.scene_kind == flat_scene.BACKDROP:
         notes.append(f"Scene: Backdrop does not apply, since the depth is from {depth_model}.")
     on_phase("segments", 1, 2)
@@ -213,7 +213,7 @@ def segment(
     Raises:
         ShotError: nothing is left, or the clicks make no sense.
     """
-    model, notes = info.GIVEN_MASK, list(perception.notes)
+    model, notes = model_names.GIVEN_MASK, list(perception.notes)
     if mask is None:
         model = perception.segments.name
         embedding = perception.segments.encode(pixels, key)
@@ -222,14 +222,14 @@ def segment(
             notes.append(f"{model} cannot refine a mask; it looked at all clicks anew.")
     else:
         found = Candidates(masks=mask[None], scores=np.ones(1, np.float32), logits=None)
-    masks, kept = possible_masks(pixels, found)
-    band = outline.depth_band(*depth.shape)
+    masks, kept = valid_masks(pixels, found)
+    band = mask_refinement.depth_band(*depth.shape)
     return Picks(
         masks=masks,
         depths=tuple(
-            outline.own_depth(depth, one, band)
+            mask_refinement.clean_instance_depth(depth, one, band)
             if standing is None
-            else offline.stand_upright(depth, one, standing.kind, standing.near, standing.far)
+            else classical.stand_upright(depth, one, standing.kind, standing.near, standing.far)
             for one in masks
         ),
         scores=found.scores[kept],

@@ -56,7 +56,7 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
         engines: what could render here.
     """
     from backend.cli.weights import facts_of
-    from backend.perception.info import perception_infos
+    from backend.perception.model_names import perception_infos
     from backend.weights.search import Search
     from backend.weights.table import TABLE
 
@@ -105,7 +105,7 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
 
 def advice(found: dict[str, Any]) -> list[str]:
     """What the user should know first: a paragraph each, commands on lines of their own."""
-    from backend.perception.info import DEPTH, FIRST_DEPTH, FIRST_SEGMENTS, SEGMENTS
+    from backend.perception.model_names import DEPTH, SEGMENTS, SUGGESTED_DEPTH, SUGGESTED_SEGMENTS
     from backend.weights.table import human
 
     rows = {row["name"]: row for row in found["weights"]}
@@ -120,7 +120,7 @@ def advice(found: dict[str, Any]) -> list[str]:
     by_depth = f"comes from {depth}" if depth else "is a flat ground or a map of your own"
     by_segments = f"is by {segments}" if segments else "goes by colour"
     said.append(f"{can} Depth {by_depth}; picking {by_segments}.")
-    wished = [FIRST_DEPTH] * (depth is None) + [FIRST_SEGMENTS] * (segments is None)
+    wished = [SUGGESTED_DEPTH] * (depth is None) + [SUGGESTED_SEGMENTS] * (segments is None)
     if wished:
         what = _and(["depth"] * (depth is None) + ["picking"] * (segments is None))
         size = human(sum(rows[name]["size"] for name in wished))

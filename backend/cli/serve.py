@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve; 0 after a signal, 1 where the server could not start."""
     from backend.config import checked_stall_seconds, data_folder
     from backend.engines.registry import infos, spec_of
-    from backend.perception.info import perception_infos
+    from backend.perception.model_names import perception_infos
     from backend.server.settings import STALL_SECONDS, ServerSettings
 
     if not 0 <= args.port <= 65535:

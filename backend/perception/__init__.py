@@ -1,13 +1,12 @@
-"""From a photo to depth and instances.
+"""Depth estimation and instance segmentation of a photo.
 
-The two networks have one way in each, for folders that transformers wrote and for the authors' own
-files of any name::
+Each network has one loader, for folders in the transformers format and for the authors' files::
 
     depth_anything.load(name, path, device, heads=None).disparity(pixels)
     segment_anything.load(name, path, device, decoder_heads=None)  # .encode(), then .segment()
 
-A file's sizes are read from its tensors; the two numbers of heads stand in no tensor, and have to
-be said where they are not those that were published. ``convert_depth_anything`` and
-``convert_segment_anything`` hold the bare networks (``load``) and both directions of the names
-(``from_original``, ``to_original``); ``tiny`` makes small ones of every kind.
+The architecture of a ``.pth`` is read from its tensors; only the numbers of attention heads have to
+be passed if they differ from the published ones. ``convert_depth_anything`` and
+``convert_segment_anything`` load the authors' files (``load``) and map tensor names both ways
+(``from_original``, ``to_original``); ``tiny`` makes small random networks of every kind.
 """

@@ -1,6 +1,6 @@
-"""What a depth model and a segment model are, so that any one can take another's place.
+"""The interfaces of depth models and segmentation models.
 
-Photos are numpy uint8 (H, W, 3) sRGB in RGB order. Places are (x, y) in the photo's pixels; the
+Photos are numpy uint8 (H, W, 3) sRGB in RGB order. Points are (x, y) in the photo's pixels; the
 centre of the first pixel is (0.5, 0.5).
 """
 
@@ -18,26 +18,26 @@ from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
 OnNote = Callable[[str], None]
-"""Called with a sentence the artist should read, when a model did other than was asked."""
+"""Called with a sentence for the artist if a model did less than was requested."""
 
 INPUT_SIZE = 518
-"""Pixels of the shorter side that a depth network looks at unless more is asked for."""
+"""Default of a depth network's input: pixels of the shorter side."""
 
 
-def no_note(sentence: str) -> None:
-    """Where nobody reads notes."""
+def ignore_note(sentence: str) -> None:
+    """The default for ``on_note``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """A photo as a segment model sees it; made once a photo, asked once a click.
+    """The image embedding of a segmentation model; computed once per photo, used for every click.
 
     Attributes:
-        model: name of the model that made it, the only one that can read it.
+        model: name of the model that made it; no other can use it.
         key: the photo's content hash.
         height: of the photo.
         width: of the photo.
-        features: the model's own.
+        features: specific to the model.
     """
 
     model: str
@@ -49,13 +49,13 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What the artist may have meant by her clicks, best first.
+    """Candidate masks for a prompt, best first.
 
     Attributes:
         masks: ``(C, H, W)`` bool in the photo's pixels.
-        scores: ``(C,)`` float32, how well the model thinks that each mask fits, falling.
-        logits: ``(C, h, w)`` float32, the masks in the model's own size before the threshold at 0;
-            one of them can be given back to refine it. ``None`` where a model has none.
+        scores: ``(C,)`` float32, predicted quality, descending.
+        logits: ``(C, h, w)`` float32, the masks at the model's resolution before the threshold at
+            0; one of them can be passed back to refine it. ``None`` if the model has none.
     """
 
     masks: Array
@@ -64,44 +64,43 @@ class Candidates:
 
 
 class DepthModel(Protocol):
-    """Tells what is near in one photo.
+    """Monocular depth estimation.
 
     Attributes:
-        name: what replies call it.
-        fingerprint: of its weights; what it found with others is no answer of its own.
+        name: shown in replies.
+        fingerprint: of its weights; part of the key of cached results.
     """
 
     name: str
     fingerprint: str
 
     def disparity(
-        self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
+        self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = ignore_note
     ) -> npt.NDArray[np.float32]:
-        """How near every pixel is.
+        """Predict disparity.
 
         Args:
             pixels: uint8 (H, W, 3).
-            size: pixels of the shorter side that the network looks at; more shows finer outlines,
-                takes longer and may bend what is large.
-            on_note: told when less was done than asked.
+            size: shorter side of the network's input; larger gives finer outlines, takes longer and
+                may distort large shapes.
+            on_note: called if less was done than requested.
 
         Returns:
-            float32 (H, W) in [0, 1]: 1 is the nearest place in the photo, 0 the farthest, linear in
-            1/z.
+            float32 (H, W) in [0, 1], linear in 1/z: 1 is the nearest pixel, 0 the farthest.
 
         Raises:
-            ShotError: the size makes no sense, memory does not suffice, or the photo has no depth.
+            ShotError: the size is out of range, memory does not suffice, or the result is constant.
         """
         ...
 
 
 class SegmentModel(Protocol):
-    """Finds what a click means.
+    """Interactive and automatic segmentation.
 
     Attributes:
-        name: of what answers a click.
-        automatic_name: of what finds segments without clicks.
-        fingerprint: of its weights; empty where it has none.
+        name: of the method for clicks, shown in replies.
+        automatic_name: of the method for automatic segments.
+        fingerprint: of its weights; empty if it has none.
     """
 
     name: str
@@ -109,11 +108,11 @@ class SegmentModel(Protocol):
     fingerprint: str
 
     def encode(self, pixels: Array, key: str = "") -> Embedding:
-        """Look at a photo; the last few are remembered by content.
+        """Compute the embedding of a photo; the last few are cached by content.
 
         Args:
             pixels: uint8 (H, W, 3).
-            key: its content hash where the caller knows it, else it is computed.
+            key: its content hash; computed if empty.
         """
         ...
 
@@ -125,29 +124,29 @@ class SegmentModel(Protocol):
         box: Sequence[float] | None,
         previous: Array | None = None,
     ) -> Candidates:
-        """The instance that the artist points at.
+        """Candidate masks for clicks and a box.
 
         Args:
             embedding: from :meth:`encode`.
             points: ``(K, 2)`` clicks.
             positive: ``(K,)`` truthy where the click is on the instance.
             box: (x0, y0, x1, y1) around the instance, or None.
-            previous: ``(h, w)`` one of the logits of an earlier answer: that very mask is refined,
-                so that there is one candidate.
+            previous: ``(h, w)`` logits of one candidate of an earlier call, which is refined; gives
+                a single candidate.
 
         Raises:
-            ShotError: a click or the box lies outside, nothing was asked for, or ``previous`` is
-                another model's.
+            ShotError: a click or the box lies outside, there is no positive prompt, or ``previous``
+                is from another model.
         """
         ...
 
     def segments(self, embedding: Embedding) -> npt.NDArray[np.int32]:
-        """Segments without any click: (H, W), 1..S by falling area, 0 where there is none."""
+        """Automatic segments: (H, W), 1..S by descending area, 0 for none."""
         ...
 
 
 def content_key(pixels: Array) -> str:
-    """The content hash of a photo, its size included."""
+    """Content hash of a photo, including its size."""
     digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
@@ -156,10 +155,10 @@ def content_key(pixels: Array) -> str:
 def check_prompts(
     points: Array, positive: Array, box: Sequence[float] | None, height: int, width: int
 ) -> None:
-    """Refuse what cannot mean anything.
+    """Validate prompts.
 
     Raises:
-        ShotError: a click or the box lies outside the photo, or nothing was asked for.
+        ShotError: a click or the box lies outside the photo, or there is no positive prompt.
     """
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):

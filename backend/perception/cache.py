@@ -1,8 +1,8 @@
-"""What a model found in a photo, kept on disk so that it need not look twice.
+"""A least recently used cache of model outputs on disk.
 
-A file a result, named by a hash of what was asked. A file appears whole or not at all, so several
-processes may share a folder; whatever cannot be read is no result, and is removed. When the folder
-outgrows its limit, what was not used for the longest time goes.
+One .npz file per result, named by a hash of the query. Files are written atomically, so several
+processes may share a folder; unreadable files are removed. When the folder exceeds its limit, the
+least recently used files are deleted.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ Array = npt.NDArray[Any]
 Option = str | int | float | bool | None
 
 FORMAT = 1
-"""Raised when results of older versions must not be used any more."""
-LIMIT = 2_000_000_000
+"""Increased when results of older versions must not be used any more."""
+LIMIT_BYTES = 2_000_000_000
 SUFFIX = ".npz"
-ASKED = "asked"
-STALE = 3600.0
-"""Seconds after which a half-written file was left by a process that is gone."""
+QUERY = "asked"
+STALE_SECONDS = 3600.0
+"""Age at which a temporary file is taken to be left over from a process that died."""
 
 
 class ResultCache:
     """Results in a folder.
 
     Args:
-        folder: is made when the first result is kept.
-        limit: bytes that the results may take together.
+        folder: created with the first result.
+        limit: total size of the results in bytes.
     """
 
-    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, limit: int = LIMIT_BYTES) -> None:
         self._folder = folder
         self._limit = limit
 
     def get(self, photo: str, model: str, options: Mapping[str, Option]) -> dict[str, Array] | None:
-        """What was kept for this question, or ``None``.
+        """The stored result of a query, or ``None``.
 
         Args:
             photo: its content hash.
-            model: names the very weights, not only what they are called.
-            options: what else the answer depends on.
+            model: name and fingerprint of the weights.
+            options: everything else that the result depends on.
         """
-        asked = _asked(photo, model, options)
-        path = self._path(asked)
+        query = _query(photo, model, options)
+        path = self._path(query)
         try:
             data = path.read_bytes()
         except OSError:
@@ -66,40 +66,40 @@ class ResultCache:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
-            if str(found.pop(ASKED)) != asked:
-                raise ValueError("it answers another question")
+            if str(found.pop(QUERY)) != query:
+                raise ValueError("it is the result of another query")
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            log.warning("%s is no result and is removed: %s", path, error)
+            log.warning("%s is not a valid result and is removed: %s", path, error)
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
         with contextlib.suppress(OSError):
-            os.utime(path)  # used now; what was not used for the longest time goes first
+            os.utime(path)  # eviction goes by this time
         return found
 
     def put(
         self, photo: str, model: str, options: Mapping[str, Option], arrays: Mapping[str, Array]
     ) -> None:
-        """Keep a result; a full disk is noted in the log and no harm."""
-        asked = _asked(photo, model, options)
+        """Store a result; a full disk is logged, not raised."""
+        query = _query(photo, model, options)
         buffer = io.BytesIO()
-        named: dict[str, Any] = {ASKED: np.array(asked), **arrays}
+        named: dict[str, Any] = {QUERY: np.array(query), **arrays}
         np.savez_compressed(buffer, **named)
         data = buffer.getvalue()
         if len(data) > self._limit:
             return
         try:
-            self._make_room(len(data))
-            self._write(self._path(asked), data)
+            self._evict(len(data))
+            self._write(self._path(query), data)
         except OSError:
-            log.warning("a result of %d bytes could not be kept", len(data), exc_info=True)
+            log.warning("a result of %d bytes could not be cached", len(data), exc_info=True)
 
     def size(self) -> int:
-        """Bytes that the results take now."""
+        """Total size of the results in bytes."""
         return sum(size for _, size, _ in self._files())
 
-    def _path(self, asked: str) -> Path:
-        return self._folder / (hashlib.sha256(asked.encode()).hexdigest() + SUFFIX)
+    def _path(self, query: str) -> Path:
+        return self._folder / (hashlib.sha256(query.encode()).hexdigest() + SUFFIX)
 
     def _write(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -112,25 +112,25 @@ class ResultCache:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-        # Closed by now: Windows does not rename an open file
+        # The file is closed: Windows does not rename an open one
         temporary.replace(path)
 
-    def _make_room(self, needed: int) -> None:
+    def _evict(self, needed: int) -> None:
         files = sorted(self._files())
         now = max((time for time, _, _ in files), default=0.0)
         total = needed + sum(size for _, size, _ in files)
         for time, size, path in files:
-            left_over = path.suffix != SUFFIX and now - time > STALE
-            if total <= self._limit and not left_over:
+            stale = path.suffix != SUFFIX and now - time > STALE_SECONDS
+            if total <= self._limit and not stale:
                 continue
-            if path.suffix != SUFFIX and not left_over:
+            if path.suffix != SUFFIX and not stale:
                 continue  # another process is writing it
-            with contextlib.suppress(OSError):  # the other process was faster
+            with contextlib.suppress(OSError):  # deleted by another process
                 path.unlink()
             total -= size
 
     def _files(self) -> list[tuple[float, int, Path]]:
-        """(last use, bytes, path) of all that lies in the folder."""
+        """(last use, bytes, path) of every file in the folder."""
         found: list[tuple[float, int, Path]] = []
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
@@ -140,5 +140,5 @@ class ResultCache:
         return found
 
 
-def _asked(photo: str, model: str, options: Mapping[str, Option]) -> str:
+def _query(photo: str, model: str, options: Mapping[str, Option]) -> str:
     return json.dumps([FORMAT, photo, model, dict(options)], sort_keys=True)

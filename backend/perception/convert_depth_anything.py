@@ -1,4 +1,4 @@
-"""Depth Anything V2: the authors' ``.pth`` <-> the names transformers has in memory.
+"""Loads the authors' ``.pth`` of Depth Anything V2: tensor names <-> those of transformers.
 
 The networks are the same; the authors keep query, key and value of a block in one tensor, and
 count the fusion steps from the finest. Both directions are exact.
@@ -17,16 +17,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.perception.loading import State, count, fill, need, read_pth, refused, square_root
+from backend.perception.loading import (
+    State,
+    count_blocks,
+    load_exactly,
+    read_pth,
+    square_root,
+    tensor_shape,
+    weights_error,
+)
 
 log = logging.getLogger(__name__)
 
 HEADS = {384: 6, 768: 12, 1024: 16}
-"""Attention heads of the published Small, Base and Large, by width; no tensor's shape tells."""
+"""Attention heads of the published Small, Base and Large, by width; no tensor shape has them."""
 HEAD_WIDTH = 64
-"""Channels of each of these heads, which is what any other width is divided into."""
+"""Channels per head, for other widths."""
 OFFSET = 0.1
-"""Patches that the authors add to each side when they stretch the positions: see :func:`placed`."""
+"""Patches that the authors add to each side in :func:`interpolate_positions`."""
 STAGES = 4
 
 _PLAIN = (
@@ -61,7 +69,7 @@ _BLOCK = re.compile(r"backbone\.encoder\.layer\.(\d+)\.attention\.([qkv])_proj\.
 
 
 def from_original(state: State, path: Path) -> dict[str, Tensor]:
-    """The authors' names -> those of ``DepthAnythingForDepthEstimation``.
+    """Rename the authors' tensors to those of ``DepthAnythingForDepthEstimation``.
 
     Raises:
         ShotError: a name is not one of theirs.
@@ -70,7 +78,9 @@ def from_original(state: State, path: Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if match := _QKV.fullmatch(name):
             if value.shape[0] % 3:
-                raise refused(path, f"'{name}' is {tuple(value.shape)}, not three equal parts")
+                raise weights_error(
+                    path, f"'{name}' is {tuple(value.shape)}, not three equal parts"
+                )
             before = f"backbone.encoder.layer.{match[1]}.attention."
             for part, letter in zip(value.chunk(3), "qkv", strict=True):
                 out[f"{before}{letter}_proj.{match[2]}"] = part.clone()
@@ -96,7 +106,7 @@ def to_original(state: State) -> dict[str, Tensor]:
 
 
 def load(path: Path, heads: int | None = None) -> Any:
-    """The network of a ``.pth``; its size is read from the shapes of its tensors.
+    """Load a ``.pth``; the architecture is read from the shapes of its tensors.
 
     Args:
         path: the file.
@@ -110,14 +120,16 @@ def load(path: Path, heads: int | None = None) -> Any:
 
     state = read_pth(path)
     network: Any = DepthAnythingForDepthEstimation(config_of(state, path, heads))
-    fill(network, from_original(state, path), path)
+    load_exactly(network, from_original(state, path), path)
     embeddings = network.backbone.embeddings
-    embeddings.interpolate_pos_encoding = functools.partial(_as_the_authors, embeddings)
+    embeddings.interpolate_pos_encoding = functools.partial(
+        _interpolate_position_encoding, embeddings
+    )
     return network
 
 
-def placed(positions: Tensor, rows: int, columns: int) -> Tensor:
-    """The authors' position embeddings for a photo of so many patches.
+def interpolate_positions(positions: Tensor, rows: int, columns: int) -> Tensor:
+    """Interpolate the position embeddings to an input of ``rows`` x ``columns`` patches.
 
     They stretch their square grid by ``(rows + 0.1) / side`` and ``(columns + 0.1) / side``, once
     meant to keep the size from being rounded down, so patch i looks at ``(i + 0.5) * side /
@@ -142,10 +154,12 @@ def placed(positions: Tensor, rows: int, columns: int) -> Tensor:
     return torch.cat([positions[:, :1], patches], 1)
 
 
-def _as_the_authors(embeddings: Any, tokens: Tensor, height: int, width: int) -> Tensor:
-    """Stands in for transformers' method of the same arguments; sizes in pixels."""
+def _interpolate_position_encoding(
+    embeddings: Any, tokens: Tensor, height: int, width: int
+) -> Tensor:
+    """Replaces transformers' method of the same name; sizes in pixels."""
     down, across = embeddings.patch_embeddings.patch_size
-    return placed(embeddings.position_embeddings, height // down, width // across)
+    return interpolate_positions(embeddings.position_embeddings, height // down, width // across)
 
 
 def config_of(state: State, path: Path, heads: int | None = None) -> Any:
@@ -156,13 +170,15 @@ def config_of(state: State, path: Path, heads: int | None = None) -> Any:
     """
     from transformers import DepthAnythingConfig, Dinov2Config
 
-    _, positions, width = need(state, "pretrained.pos_embed", path, 3)
-    patch = need(state, "pretrained.patch_embed.proj.weight", path, 4)[-1]
-    hidden = need(state, "pretrained.blocks.0.mlp.fc1.weight", path, 2)[0]
-    features = need(state, "depth_head.scratch.output_conv1.weight", path, 4)[1]
-    head = need(state, "depth_head.scratch.output_conv2.0.weight", path, 4)[0]
-    stages = [need(state, f"depth_head.projects.{n}.weight", path, 4)[0] for n in range(STAGES)]
-    layers = count(state, "pretrained.blocks.")
+    _, positions, width = tensor_shape(state, "pretrained.pos_embed", path, 3)
+    patch = tensor_shape(state, "pretrained.patch_embed.proj.weight", path, 4)[-1]
+    hidden = tensor_shape(state, "pretrained.blocks.0.mlp.fc1.weight", path, 2)[0]
+    features = tensor_shape(state, "depth_head.scratch.output_conv1.weight", path, 4)[1]
+    head = tensor_shape(state, "depth_head.scratch.output_conv2.0.weight", path, 4)[0]
+    stages = [
+        tensor_shape(state, f"depth_head.projects.{n}.weight", path, 4)[0] for n in range(STAGES)
+    ]
+    layers = count_blocks(state, "pretrained.blocks.")
     size: dict[str, Any] = {
         "image_size": square_root(positions - 1, "positions", path) * patch,
         "patch_size": patch,
@@ -170,7 +186,7 @@ def config_of(state: State, path: Path, heads: int | None = None) -> Any:
         "num_hidden_layers": layers,
         "num_attention_heads": _heads(width, heads, path),
         "mlp_ratio": hidden // width if hidden % width == 0 else hidden / width,
-        "out_indices": looked_at(layers),
+        "out_indices": output_layers(layers),
         "reshape_hidden_states": False,
     }
     return DepthAnythingConfig(
@@ -193,12 +209,12 @@ def _heads(width: int, asked: int | None, path: Path) -> int:
         )
     heads = HEADS.get(width) or max(1, width // HEAD_WIDTH) if asked is None else asked
     if heads < 1 or width % heads:
-        raise refused(path, f"its width of {width} cannot be shared by {heads} heads")
+        raise weights_error(path, f"its width of {width} cannot be shared by {heads} heads")
     return heads
 
 
-def looked_at(layers: int) -> list[int]:
-    """Blocks, counted from 1, whose output the depth head reads.
+def output_layers(layers: int) -> list[int]:
+    """Layers, counted from 1, whose output the depth head reads.
 
     Source: the authors' model table; every quarter, but earlier for the 24 blocks of Large.
     """
@@ -218,12 +234,12 @@ def _renamed(name: str, path: Path) -> str:
         if match[2] is None:
             return f"{layer}.projection.{match[4]}"
         return f"{layer}.residual_layer{match[2]}.convolution{match[3]}.{match[4]}"
-    raise refused(path, f"'{name}' is no tensor of Depth Anything V2")
+    raise weights_error(path, f"'{name}' is no tensor of Depth Anything V2")
 
 
 def _all_names(state: State) -> list[tuple[str, str]]:
     """Every (original name, new name) but those of queries, keys and values."""
-    layers = count(state, "backbone.encoder.layer.")
+    layers = count_blocks(state, "backbone.encoder.layer.")
     both = ("weight", "bias")
     names = ["cls_token", "mask_token", "pos_embed"]
     names += [f"{part}.{end}" for part in ("patch_embed.proj", "norm") for end in both]

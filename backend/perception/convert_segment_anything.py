@@ -1,4 +1,4 @@
-"""Segment Anything: the authors' ``.pth`` <-> the names transformers has in memory.
+"""Loads the authors' ``.pth`` of Segment Anything: tensor names <-> those of transformers.
 
 The networks are the same; transformers keeps the random matrix of the positions twice.
 """
@@ -11,15 +11,22 @@ from typing import Any
 
 from torch import Tensor
 
-from backend.perception.loading import State, count, fill, need, read_pth, refused
+from backend.perception.loading import (
+    State,
+    count_blocks,
+    load_exactly,
+    read_pth,
+    tensor_shape,
+    weights_error,
+)
 
 DECODER_HEADS = 8
-"""Attention heads of every released mask decoder; no tensor's shape tells it."""
+"""Attention heads of every released mask decoder; not in the shape of any tensor."""
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 _IMAGE_POSITIONS = "shared_image_embedding.positional_embedding"
 _PROMPT_POSITIONS = "prompt_encoder.shared_embedding.positional_embedding"
 
-# (the authors' words, ours), tried in this order on every part of a name
+# (the authors' name, that of transformers), tried in this order on every part of a name
 _WORDS = (
     (r"^image_encoder\.patch_embed\.proj\.", r"vision_encoder.patch_embed.projection."),
     (r"^image_encoder\.blocks\.(\d+)\.norm", r"vision_encoder.layers.\1.layer_norm"),
@@ -50,7 +57,7 @@ _WORDS = (
 _HEADS = re.compile(
     r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.(\d+)\.(\w+)"
 )
-_OUR_HEADS = re.compile(
+_TRANSFORMERS_HEADS = re.compile(
     r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))"
     r"\.(proj_in|proj_out|layers\.(\d+))\.(\w+)"
 )
@@ -58,7 +65,7 @@ _SAME = ("prompt_encoder.", "mask_decoder.")
 
 
 def from_original(state: State, path: Path) -> dict[str, Tensor]:
-    """The authors' names -> those of ``SamModel``.
+    """Rename the authors' tensors to those of ``SamModel``.
 
     Raises:
         ShotError: a name is not one of theirs.
@@ -69,7 +76,7 @@ def from_original(state: State, path: Path) -> dict[str, Tensor]:
             out[_IMAGE_POSITIONS] = value
             out[_PROMPT_POSITIONS] = value
         elif match := _HEADS.fullmatch(name):
-            last = count(state, f"{match[1]}.layers.") - 1
+            last = count_blocks(state, f"{match[1]}.layers.") - 1
             step = int(match[2])
             part = "proj_in" if step == 0 else "proj_out" if step == last else f"layers.{step - 1}"
             out[f"{match[1]}.{part}.{match[3]}"] = value
@@ -86,18 +93,18 @@ def to_original(state: State) -> dict[str, Tensor]:
             continue
         if name == _IMAGE_POSITIONS:
             out[_POSITIONS] = value
-        elif match := _OUR_HEADS.fullmatch(name):
-            middle = count(state, f"{match[1]}.layers.")
+        elif match := _TRANSFORMERS_HEADS.fullmatch(name):
+            middle = count_blocks(state, f"{match[1]}.layers.")
             step = {"proj_in": 0, "proj_out": middle + 1}.get(match[2])
             step = int(match[3]) + 1 if step is None else step
             out[f"{match[1]}.layers.{step}.{match[4]}"] = value
         else:
-            out[_theirs(name)] = value
+            out[_original_name(name)] = value
     return out
 
 
 def load(path: Path, decoder_heads: int | None = None) -> Any:
-    """The network of a ``.pth``; its size is read from the shapes of its tensors.
+    """Load a ``.pth``; the architecture is read from the shapes of its tensors.
 
     The width of the image encoder's windows and heads is that of its relative positions.
 
@@ -113,7 +120,7 @@ def load(path: Path, decoder_heads: int | None = None) -> Any:
 
     state = read_pth(path)
     network = SamModel(config_of(state, path, decoder_heads))
-    fill(network, from_original(state, path), path)
+    load_exactly(network, from_original(state, path), path)
     return network
 
 
@@ -125,51 +132,55 @@ def config_of(state: State, path: Path, decoder_heads: int | None = None) -> Any
     """
     from transformers import SamConfig
 
-    _, grid, _, width = need(state, "image_encoder.pos_embed", path, 4)
-    patch = need(state, "image_encoder.patch_embed.proj.weight", path, 4)[-1]
-    layers = count(state, "image_encoder.blocks.")
+    _, grid, _, width = tensor_shape(state, "image_encoder.pos_embed", path, 4)
+    patch = tensor_shape(state, "image_encoder.patch_embed.proj.weight", path, 4)[-1]
+    layers = count_blocks(state, "image_encoder.blocks.")
     reach = [
-        need(state, f"image_encoder.blocks.{n}.attn.rel_pos_h", path, 2) for n in range(layers)
+        tensor_shape(state, f"image_encoder.blocks.{n}.attn.rel_pos_h", path, 2)
+        for n in range(layers)
     ]
     everywhere = [n for n, (length, _) in enumerate(reach) if length == 2 * grid - 1]
     windows = {(length + 1) // 2 for n, (length, _) in enumerate(reach) if n not in everywhere}
     if len(windows) > 1:
-        raise refused(path, f"its blocks have windows of {sorted(windows)}, not of one size")
-    need(state, _POSITIONS, path, 2)
-    prompt = need(state, "prompt_encoder.no_mask_embed.weight", path, 2)[1]
+        raise weights_error(path, f"its blocks have windows of {sorted(windows)}, not of one size")
+    tensor_shape(state, _POSITIONS, path, 2)
+    prompt = tensor_shape(state, "prompt_encoder.no_mask_embed.weight", path, 2)[1]
     block = "mask_decoder.transformer.layers.0"
-    inside = need(state, f"{block}.cross_attn_token_to_image.q_proj.weight", path, 2)[0]
+    inside = tensor_shape(state, f"{block}.cross_attn_token_to_image.q_proj.weight", path, 2)[0]
     return SamConfig(
         vision_config={
             "hidden_size": width,
-            "output_channels": need(state, "image_encoder.neck.0.weight", path, 4)[0],
+            "output_channels": tensor_shape(state, "image_encoder.neck.0.weight", path, 4)[0],
             "num_hidden_layers": layers,
             "num_attention_heads": max(1, width // reach[0][1]),
             "image_size": grid * patch,
             "patch_size": patch,
             "window_size": windows.pop() if windows else 14,
             "global_attn_indexes": everywhere,
-            "num_pos_feats": need(state, _POSITIONS, path, 2)[1],
-            "mlp_dim": need(state, "image_encoder.blocks.0.mlp.lin1.weight", path, 2)[0],
+            "num_pos_feats": tensor_shape(state, _POSITIONS, path, 2)[1],
+            "mlp_dim": tensor_shape(state, "image_encoder.blocks.0.mlp.lin1.weight", path, 2)[0],
         },
         prompt_encoder_config={
             "hidden_size": prompt,
             "image_size": grid * patch,
             "patch_size": patch,
-            "mask_input_channels": need(state, "prompt_encoder.mask_downscaling.3.weight", path, 4)[
-                0
-            ],
-            "num_point_embeddings": count(state, "prompt_encoder.point_embeddings."),
+            "mask_input_channels": tensor_shape(
+                state, "prompt_encoder.mask_downscaling.3.weight", path, 4
+            )[0],
+            "num_point_embeddings": count_blocks(state, "prompt_encoder.point_embeddings."),
         },
         mask_decoder_config={
             "hidden_size": prompt,
-            "mlp_dim": need(state, f"{block}.mlp.lin1.weight", path, 2)[0],
-            "num_hidden_layers": count(state, "mask_decoder.transformer.layers."),
+            "mlp_dim": tensor_shape(state, f"{block}.mlp.lin1.weight", path, 2)[0],
+            "num_hidden_layers": count_blocks(state, "mask_decoder.transformer.layers."),
             "num_attention_heads": _decoder_heads(inside, decoder_heads, path),
             "attention_downsample_rate": max(1, prompt // inside),
-            "num_multimask_outputs": need(state, "mask_decoder.mask_tokens.weight", path, 2)[0] - 1,
-            "iou_head_depth": count(state, "mask_decoder.iou_prediction_head.layers."),
-            "iou_head_hidden_dim": need(
+            "num_multimask_outputs": tensor_shape(
+                state, "mask_decoder.mask_tokens.weight", path, 2
+            )[0]
+            - 1,
+            "iou_head_depth": count_blocks(state, "mask_decoder.iou_prediction_head.layers."),
+            "iou_head_hidden_dim": tensor_shape(
                 state, "mask_decoder.iou_prediction_head.layers.0.weight", path, 2
             )[0],
         },
@@ -181,7 +192,9 @@ def _decoder_heads(inside: int, asked: int | None, path: Path) -> int:
         most = min(DECODER_HEADS, inside)
         return next(heads for heads in range(most, 0, -1) if inside % heads == 0)
     if asked < 1 or inside % asked:
-        raise refused(path, f"its decoder's width of {inside} cannot be shared by {asked} heads")
+        raise weights_error(
+            path, f"its decoder's width of {inside} cannot be shared by {asked} heads"
+        )
     return asked
 
 
@@ -192,11 +205,11 @@ def _renamed(name: str, path: Path) -> str:
             return renamed
     if name.startswith(_SAME):
         return name
-    raise refused(path, f"'{name}' is no tensor of Segment Anything")
+    raise weights_error(path, f"'{name}' is no tensor of Segment Anything")
 
 
-def _theirs(name: str) -> str:
-    """A name of ours in the authors' words: every row of the table read backwards."""
+def _original_name(name: str) -> str:
+    """The authors' name of a tensor of transformers: the table in reverse."""
     for pattern, new in _WORDS:
         start = pattern.removeprefix("^").removesuffix("$").replace("\\.", ".")
         ours = re.escape(new).replace(r"\\1", r"(\d+)")

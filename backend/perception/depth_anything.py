@@ -1,4 +1,4 @@
-"""Depth Anything V2: how near every pixel of a photo is.
+"""Depth Anything V2: relative monocular depth of a photo.
 
 Source: Yang et al., "Depth Anything V2" (2024); the relative models, whose output is disparity up
 to scale and shift. Colours go in as RGB; no torchvision.
@@ -21,30 +21,30 @@ from backend import tiles
 from backend.autograd import without_gradients
 from backend.networks import on_device, read_unchanged
 from backend.perception import convert_depth_anything, loading
-from backend.perception.base import INPUT_SIZE, Array, OnNote, no_note
+from backend.perception.base import INPUT_SIZE, Array, OnNote, ignore_note
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 PATCH = 14
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
 MAX_SIZE = 2072
-LONGEST = 8
-"""How many times as long as its shorter side the network's image may be."""
-WHOLE_SIDE = 2048
-"""Photos with a longer side are looked at in tiles too."""
+MAX_ASPECT = 8
+"""Maximum aspect ratio of the network's input."""
+TILING_SIDE = 2048
+"""Photos with a longer side are also predicted in tiles."""
 TILE_SIDE, TILE_OVERLAP = 1024, 256
-DEPTHLESS = 1e-6
-"""A photo whose disparities span less than this share of their size has no depth."""
+MIN_RELATIVE_RANGE = 1e-6
+"""A result whose range is smaller, relative to its magnitude, is constant."""
 
 
 class DepthAnything:
     """A loaded network; fits :class:`backend.perception.base.DepthModel`.
 
     Args:
-        name: what replies call it.
+        name: shown in replies.
         network: a ``DepthAnythingForDepthEstimation``.
-        device: torch's name of what to compute on.
+        device: torch device.
         rests: whether it lies in the CPU's memory while nobody asks.
         fingerprint: of the files that it was read from.
     """
@@ -66,11 +66,11 @@ class DepthAnything:
 
     @without_gradients()
     def disparity(
-        self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = no_note
+        self, pixels: Array, size: int = INPUT_SIZE, on_note: OnNote = ignore_note
     ) -> npt.NDArray[np.float32]:
         """See :meth:`backend.perception.base.DepthModel.disparity`.
 
-        Where memory does not suffice, half the size is tried, down to the usual one and below.
+        If memory does not suffice, the size is halved until it does.
         """
         if not PATCH <= size <= MAX_SIZE:
             raise ShotError(
@@ -83,7 +83,7 @@ class DepthAnything:
         while True:
             try:
                 with on_device(torch.device(self._device), self._network, offload=self._rests):
-                    values = self._looked_at(pixels, tried)
+                    values = self._predict_full_size(pixels, tried)
                 break
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -101,19 +101,19 @@ class DepthAnything:
                 f"Memory did not suffice to look at the photo with {size} pixels a side; "
                 f"{self.name} used {tried}, so outlines are coarser."
             )
-        return _unit(values, self.name)
+        return _normalised(values, self.name)
 
-    def _looked_at(self, pixels: Array, size: int) -> Array:
-        """Disparity in the network's own scale, (H, W)."""
-        whole = self._ask(pixels, size)
-        if max(pixels.shape[:2]) <= WHOLE_SIDE:
+    def _predict_full_size(self, pixels: Array, size: int) -> Array:
+        """``(H, W)`` disparity up to scale and shift."""
+        whole = self._predict(pixels, size)
+        if max(pixels.shape[:2]) <= TILING_SIDE:
             return whole
-        return tiled(whole, pixels, lambda part: self._ask(part, size))
+        return refine_with_tiles(whole, pixels, lambda part: self._predict(part, size))
 
-    def _ask(self, pixels: Array, size: int) -> Array:
+    def _predict(self, pixels: Array, size: int) -> Array:
         pixel_values = network_input(pixels, size).to(self._device)
         found = self._network(pixel_values=pixel_values).predicted_depth[:, None].float()
-        # Corners stay corners, as in the authors' code
+        # align_corners as in the authors' code
         grown = F.interpolate(found, pixels.shape[:2], mode="bilinear", align_corners=True)
         return grown[0, 0].cpu().numpy()
 
@@ -121,17 +121,17 @@ class DepthAnything:
 def load(
     name: str, path: Path, device: str = "cpu", *, rests: bool = False, heads: int | None = None
 ) -> DepthAnything:
-    """The model of a transformers folder or of the authors' ``.pth``.
+    """Load a transformers folder or the authors' ``.pth``.
 
     Args:
-        name: what replies call it.
-        path: the folder, or the file of any name.
-        device: torch's name of what to compute on.
+        name: shown in replies.
+        path: of the folder or file.
+        device: torch device.
         rests: see :class:`DepthAnything`.
         heads: of a ``.pth``; see :func:`backend.perception.convert_depth_anything.load`.
 
     Raises:
-        ShotError: it is damaged, or another kind of model.
+        ShotError: it is damaged, or another model.
     """
     network, mark = read_unchanged(lambda: _network(path, heads), path)
     return DepthAnything(name, network, device, rests=rests, fingerprint=mark)
@@ -145,22 +145,24 @@ def _network(path: Path, heads: int | None) -> Any:
     network = loading.from_folder(DepthAnythingForDepthEstimation, path, ("depth_anything",))
     kind = getattr(network.config, "depth_estimation_type", "relative")
     if kind != "relative":
-        raise loading.refused(path, f"it is a {kind} model, and only the relative ones are read")
+        raise loading.weights_error(
+            path, f"it is a {kind} model, and only the relative ones are read"
+        )
     return network
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """(height, width) that the network looks at.
+    """(height, width) of the network's input.
 
-    Both sides are at least ``size`` and whole patches, the aspect nearly that of the photo; strips
-    longer than ``LONGEST`` times their width are squeezed.
+    Both sides are at least ``size`` and multiples of the patch size, and approximate the photo's
+    aspect ratio, which is limited to ``MAX_ASPECT``.
 
     Source: the authors' "lower bound" resize.
     """
     scale = size / min(height, width)
 
     def whole(side: int) -> int:
-        wanted = min(side * scale, LONGEST * size)
+        wanted = min(side * scale, MAX_ASPECT * size)
         nearest = round(wanted / PATCH) * PATCH
         return nearest if nearest >= size else -(-size // PATCH) * PATCH
 
@@ -168,40 +170,39 @@ def network_size(height: int, width: int, size: int) -> tuple[int, int]:
 
 
 def network_input(pixels: Array, size: int) -> Tensor:
-    """``(1, 3, h, w)`` float32, normalised; cubic resize as in training."""
+    """``(1, 3, h, w)`` float32, normalised; bicubic resize as in training."""
     height, width = network_size(pixels.shape[0], pixels.shape[1], size)
     unit = pixels.astype(np.float32) / np.float32(255)
     unit = cv2.resize(unit, (width, height), interpolation=cv2.INTER_CUBIC)
-    return torch.from_numpy((unit - MEAN) / DEVIATION).movedim(-1, 0)[None].contiguous()
+    return torch.from_numpy((unit - MEAN) / STD).movedim(-1, 0)[None].contiguous()
 
 
-def tiled(whole: Array, pixels: Array, ask: Any) -> Array:
-    """Finer disparity of a large photo: tiles fitted to the whole, blended where they overlap.
+def refine_with_tiles(whole: Array, pixels: Array, predict: Any) -> Array:
+    """Refine the disparity of a large photo with overlapping tiles.
 
-    A tile's disparity has its own scale and shift, so these are fitted to the whole image's by
-    least squares. A tile that contradicts the whole (a falling fit, as on an even wall) says
-    nothing, and the whole image's values stay.
+    A tile's disparity has its own scale and shift, which are fitted to the whole image's by least
+    squares. A tile with a negative fit, as on a plain wall, takes the whole image's values.
 
     Args:
         whole: (H, W) disparity of the whole photo.
         pixels: uint8 (H, W, 3).
-        ask: a part of the photo -> its disparity of the same size.
+        predict: a part of the photo -> its disparity of the same size.
     """
     height, width = whole.shape
     total = torch.zeros(height, width, dtype=torch.float64)
 
-    def looked_at() -> Iterator[tiles.Tile]:
+    def predicted_tiles() -> Iterator[tiles.Tile]:
         for rows, columns in _tiles(height, width):
             reference = whole[rows, columns].astype(np.float64)
-            part = fitted(ask(np.ascontiguousarray(pixels[rows, columns])), reference)
+            part = fit_scale_shift(predict(np.ascontiguousarray(pixels[rows, columns])), reference)
             share = _ramp(rows, height, total)[:, None] * _ramp(columns, width, total)
             yield rows, columns, torch.from_numpy(part), share
 
-    return tiles.blend(total, looked_at()).float().numpy()
+    return tiles.blend(total, predicted_tiles()).float().numpy()
 
 
-def fitted(values: Array, reference: Array) -> Array:
-    """``scale * values + shift`` nearest to ``reference``; the reference where that falls."""
+def fit_scale_shift(values: Array, reference: Array) -> Array:
+    """Least squares ``scale * values + shift`` to ``reference``; the reference if scale <= 0."""
     values = values.astype(np.float64)
     centred = values - values.mean()
     spread = float((centred**2).sum())
@@ -228,7 +229,7 @@ def _starts(length: int) -> list[int]:
 
 
 def _ramp(part: slice, length: int, like: Tensor) -> Tensor:
-    """How much a tile counts along one axis: less towards borders it shares with another tile."""
+    """Blend weights of a tile along one axis, ramped where it overlaps with another tile."""
     return tiles.ramp(
         part.stop - part.start,
         TILE_OVERLAP,
@@ -239,7 +240,7 @@ def _ramp(part: slice, length: int, like: Tensor) -> Tensor:
     )
 
 
-def _unit(values: Array, name: str) -> npt.NDArray[np.float32]:
+def _normalised(values: Array, name: str) -> npt.NDArray[np.float32]:
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise ShotError(
@@ -248,7 +249,7 @@ def _unit(values: Array, name: str) -> npt.NDArray[np.float32]:
             "Fetch its weights again, or give a depth map instead.",
         )
     low, high = float(values.min()), float(values.max())
-    if high - low <= DEPTHLESS * max(abs(low), abs(high)):
+    if high - low <= MIN_RELATIVE_RANGE * max(abs(low), abs(high)):
         raise ShotError(
             "depth",
             f"{name} sees no depth in the photo: all {values.size} pixels are at {high:g}.",

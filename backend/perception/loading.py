@@ -1,7 +1,7 @@
-"""Networks from files: folders as transformers writes them, and the authors' own ``.pth``.
+"""Loads networks from transformers folders and from the authors' ``.pth`` files.
 
-Files come from strangers. Nothing is unpickled but tensors, nothing is fetched, and whatever is
-wrong with a file becomes one sentence that names it.
+Files are not trusted: only tensors are unpickled, nothing is downloaded, and every error becomes
+one :class:`ShotError` that names the file.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from protocol.errors import ShotError
 log = logging.getLogger(__name__)
 
 State = Mapping[str, Tensor]
-SHOWN = 3
-"""Names of tensors that a sentence gives as examples."""
+MAX_NAMES_SHOWN = 3
+"""Maximum number of tensor names in an error."""
 
 
-def refused(path: Path, what: str) -> ShotError:
-    """The error for weights that are there and cannot be used."""
+def weights_error(path: Path, what: str) -> ShotError:
+    """The error for weights that exist and cannot be used."""
     return ShotError(
         "broken_weights",
         f"The weights at {path} cannot be used: {what}.",
@@ -38,10 +38,10 @@ def refused(path: Path, what: str) -> ShotError:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def wrap_errors(path: Path) -> Iterator[None]:
     """Turns whatever a library raises on a damaged file into a :class:`ShotError`.
 
-    That can be anything; our own words and a lack of memory pass.
+    A ShotError and out of memory pass unchanged.
     """
     try:
         yield
@@ -52,43 +52,43 @@ def reading(path: Path) -> Iterator[None]:
             raise
         log.debug("%s cannot be read", path, exc_info=True)
         words = (str(error).strip().splitlines() or [""])[0].rstrip(".:")
-        raise refused(path, (words or type(error).__name__)[:200]) from error
+        raise weights_error(path, (words or type(error).__name__)[:200]) from error
 
 
 def model_type(folder: Path) -> str:
-    """What a folder's ``config.json`` says that it holds.
+    """The model type in a folder's ``config.json``.
 
     Raises:
-        ShotError: there is no such file, or it is no such description.
+        ShotError: there is no such file, or it is not a JSON object.
     """
     config = folder / "config.json"
     if not config.is_file():
-        raise refused(folder, "the folder holds no config.json")
-    with reading(config):
+        raise weights_error(folder, "the folder holds no config.json")
+    with wrap_errors(config):
         content = json.loads(config.read_text("utf-8"))
         if not isinstance(content, dict):
-            raise refused(config, f"it holds a {type(content).__name__}, not an object")
+            raise weights_error(config, f"it holds a {type(content).__name__}, not an object")
         return str(content.get("model_type", "none"))
 
 
-def from_folder(kind: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
-    """A transformers model in float32, ready to answer.
+def from_folder(model_class: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
+    """Load a transformers model in float32, in evaluation mode.
 
     Args:
-        kind: the model's class.
+        model_class: of transformers.
         folder: ``config.json`` and ``*.safetensors``.
-        types: the model types that this class can read.
+        types: the model types that this class can load.
 
     Raises:
-        ShotError: the folder holds something else, too little, or is damaged.
+        ShotError: another model type, missing files or tensors, or damaged files.
     """
     found = model_type(folder)
     if found not in types:
-        raise refused(folder, f"the folder holds a '{found}' model, not '{types[0]}'")
+        raise weights_error(folder, f"the folder holds a '{found}' model, not '{types[0]}'")
     if not any(folder.glob("*.safetensors")):
-        raise refused(folder, "the folder holds no .safetensors file")
-    with reading(folder), quiet():
-        model, report = kind.from_pretrained(
+        raise weights_error(folder, "the folder holds no .safetensors file")
+    with wrap_errors(folder), no_progress_bars():
+        model, report = model_class.from_pretrained(
             str(folder),
             local_files_only=True,
             use_safetensors=True,
@@ -96,64 +96,66 @@ def from_folder(kind: Any, folder: Path, types: tuple[str, ...]) -> nn.Module:
             dtype=torch.float32,
         )
         if missing := sorted(report["missing_keys"]):
-            raise refused(folder, f"{_some(missing)} missing")
+            raise weights_error(folder, f"{_list_names(missing)} missing")
     networks.take_out_of_file(model)
     return model.eval().requires_grad_(False)
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth``, by name: a bare state dictionary or one in a training checkpoint.
+    """The state dictionary of a ``.pth``, bare or in a training checkpoint.
 
     Raises:
         ShotError: it is damaged, or holds anything but named tensors.
     """
-    with reading(path):
+    with wrap_errors(path):
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             if is_out_of_memory(error) or isinstance(error, FileNotFoundError | PermissionError):
                 raise
-            # Its words are about the inside of zip files and of pickles
+            # torch's message is about zip files and pickles
             log.debug("%s cannot be read", path, exc_info=True)
             size = path.stat().st_size
             said = f"the file of {size} bytes is damaged, or holds more than tensors"
-            raise refused(path, said) from error
+            raise weights_error(path, said) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not content:
-        raise refused(path, f"the file holds a {type(content).__name__}, not named tensors")
+        raise weights_error(path, f"the file holds a {type(content).__name__}, not named tensors")
     if strange := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
-        raise refused(path, f"{_some(strange)} no tensor{'' if len(strange) == 1 else 's'}")
-    # Training on several devices puts a word before every name
+        raise weights_error(
+            path, f"{_list_names(strange)} no tensor{'' if len(strange) == 1 else 's'}"
+        )
+    # DistributedDataParallel adds this prefix
     return {str(name).removeprefix("module."): value.float() for name, value in content.items()}
 
 
-def fill(network: nn.Module, state: State, path: Path) -> None:
-    """Give ``network`` exactly these tensors; it is then ready to answer.
+def load_exactly(network: nn.Module, state: State, path: Path) -> None:
+    """Load a state dictionary strictly, and set evaluation mode.
 
     Raises:
-        ShotError: a tensor is missing, unknown or of another shape.
+        ShotError: a tensor is missing, unexpected or of another shape.
     """
-    networks.fill(network, state, lambda keys, what: refused(path, f"{keys} {what}"))
+    networks.fill(network, state, lambda keys, what: weights_error(path, f"{keys} {what}"))
 
 
-def need(state: State, name: str, path: Path, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor from which a network's size is read.
+def tensor_shape(state: State, name: str, path: Path, axes: int) -> tuple[int, ...]:
+    """The shape of a tensor, from which the architecture is inferred.
 
     Raises:
-        ShotError: it is not there, or has another number of axes.
+        ShotError: it is missing, or has another number of axes.
     """
     if name not in state:
-        raise refused(path, f"of {len(state)} tensors none is called '{name}'")
+        raise weights_error(path, f"of {len(state)} tensors none is called '{name}'")
     shape = tuple(state[name].shape)
     if len(shape) != axes:
-        raise refused(path, f"'{name}' is {shape}, which does not have {axes} axes")
+        raise weights_error(path, f"'{name}' is {shape}, which does not have {axes} axes")
     return shape
 
 
-def count(state: State, before: str) -> int:
-    """How many numbers follow ``before`` in the names."""
+def count_blocks(state: State, before: str) -> int:
+    """Number of distinct indices that follow the prefix ``before`` in the names."""
     numbers = {name[len(before) :].split(".")[0] for name in state if name.startswith(before)}
     return sum(number.isdigit() for number in numbers)
 
@@ -166,19 +168,19 @@ def square_root(number: int, what: str, path: Path) -> int:
     """
     root = math.isqrt(max(number, 0))
     if root * root != number or root == 0:
-        raise refused(path, f"{number} {what} are no square grid")
+        raise weights_error(path, f"{number} {what} are no square grid")
     return root
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+def _list_names(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMES_SHOWN])
+    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
     return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the progress bars of transformers, which nobody sees in a worker."""
+def no_progress_bars() -> Iterator[None]:
+    """Disables the progress bars and warnings of transformers."""
     from transformers.utils import logging as transformers_logging
 
     shown, level = (

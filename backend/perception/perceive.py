@@ -1,4 +1,4 @@
-"""The models that look at photos here, and what they found before."""
+"""The depth and segmentation models of one job, with the cache of their results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from backend.perception import outline
+from backend.perception import mask_refinement
 from backend.perception.base import (
     Array,
     Candidates,
@@ -17,20 +17,20 @@ from backend.perception.base import (
     content_key,
 )
 from backend.perception.cache import ResultCache
-from backend.perception.edges import clean_edges
-from backend.perception.offline import ColourSegments, checked_mask
+from backend.perception.classical import ColourSegments, checked_mask
+from backend.perception.flying_pixels import remove_flying_pixels
 from protocol.errors import ShotError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perception:
-    """What a lift and a click are answered with.
+    """The models that a lift and a click use.
 
     Attributes:
-        depth: the depth network, or ``None`` for a ground plane.
-        segments: what clicks and automatic segments are answered by.
-        cache: where results are kept, or ``None``.
-        notes: what the artist should know of the choice of these models.
+        depth: the depth network, or ``None`` for a flat scene.
+        segments: the model for clicks and automatic segments.
+        cache: of results, or ``None``.
+        notes: sentences for the artist on the choice of these models.
     """
 
     depth: DepthModel | None = None
@@ -45,26 +45,26 @@ class Perception:
 
         Args:
             pixels: uint8 (H, W, 3).
-            key: the photo's content hash; "" where it is not known.
+            key: the photo's content hash; computed if empty.
             size: see :meth:`backend.perception.base.DepthModel.disparity`.
-            clean: without pixels that hang between a thing and what lies behind it.
-            on_note: told when less was done than asked; such a result is not kept.
+            clean: whether flying pixels are removed.
+            on_note: called if less was done than requested; such a result is not cached.
 
         Raises:
-            ShotError: the network cannot, or there is none.
+            ShotError: the network failed, or there is none.
         """
         if self.depth is None:
             raise ShotError("depth", "There is no depth network here.", "Fetch one.")
         key = key or content_key(pixels)
         options = {"size": size, "clean": clean}
         model = f"{self.depth.name} {self.depth.fingerprint}"
-        kept = self._kept(key, model, options, "disparity", pixels)
+        kept = self._cached(key, model, options, "disparity", pixels)
         if kept is not None:
             return kept
         notes: list[str] = []
         disparity = self.depth.disparity(pixels, size, notes.append)
         if clean:
-            disparity = clean_edges(disparity)
+            disparity = remove_flying_pixels(disparity)
         for note in notes:
             on_note(note)
         if self.cache is not None and not notes:
@@ -72,10 +72,10 @@ class Perception:
         return disparity
 
     def static_segments(self, pixels: Array, key: str) -> npt.NDArray[np.int32]:
-        """(H, W): 1..S by falling area, 0 where there is none; or from the cache."""
+        """(H, W): automatic segments 1..S by descending area, 0 for none; or from the cache."""
         key = key or content_key(pixels)
         model = f"{self.segments.automatic_name} {self.segments.fingerprint}"
-        kept = self._kept(key, model, {}, "segments", pixels)
+        kept = self._cached(key, model, {}, "segments", pixels)
         if kept is not None:
             return kept
         segments = self.segments.segments(self.segments.encode(pixels, key))
@@ -83,7 +83,7 @@ class Perception:
             self.cache.put(key, model, {}, {"segments": segments})
         return segments
 
-    def _kept(
+    def _cached(
         self, key: str, model: str, options: dict[str, int | bool], name: str, pixels: Array
     ) -> Array | None:
         if self.cache is None:
@@ -92,22 +92,22 @@ class Perception:
         return found if found is not None and found.shape == pixels.shape[:2] else None
 
 
-def possible_masks(
+def valid_masks(
     pixels: Array, found: Candidates
 ) -> tuple[tuple[npt.NDArray[np.bool_], ...], list[int]]:
-    """Candidates that can be an instance, and which ones of ``found`` they are.
+    """Refined candidate masks that are valid instances, and their indices in ``found``.
 
-    A network's follow the photo's colours along their outlines; what is empty, everything, or like
-    a better one is left out.
+    Masks of a network are refined by colour. Those that are empty, full or equal to a better one
+    are dropped.
 
     Raises:
         ShotError: none is left.
     """
-    band = outline.mask_band(*pixels.shape[:2]) if found.logits is not None else 0
+    band = mask_refinement.mask_band(*pixels.shape[:2]) if found.logits is not None else 0
     masks: list[npt.NDArray[np.bool_]] = []
     kept: list[int] = []
     for index, mask in enumerate(found.masks):
-        refined = outline.refined_mask(pixels, mask, band)
+        refined = mask_refinement.refine_mask(pixels, mask, band)
         some = refined.any() and not refined.all()
         if some and not any((refined == better).all() for better in masks):
             masks.append(refined)

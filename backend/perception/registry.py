@@ -1,7 +1,7 @@
-"""Which model looks at a photo: the one that was asked for, or the best that is here.
+"""Selects and loads perception models: the one requested, or the best with available weights.
 
-Weights are found by name through ``Resources.weights``. Loaded models belong to the caller, who
-passes in the dictionary that holds them.
+Weights are found by name through ``Resources.weights``. Loaded models are owned by the caller, who
+passes in the :class:`LoadedModels` that holds them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from backend.networks import fingerprint
 from backend.perception.base import DepthModel, SegmentModel
-from backend.perception.info import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
-from backend.perception.offline import ColourSegments
+from backend.perception.classical import ColourSegments
+from backend.perception.model_names import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
 from backend.resources import NAMED_IN_VAIN, Resources
 from protocol.errors import ShotError
 
@@ -25,16 +25,16 @@ Model = TypeVar("Model")
 AUTO, OFFLINE = "auto", "offline"
 STAYING = "high"
 """The memory preset (``backend.resources.MEMORY``) with which networks stay on their device."""
-NETWORKLESS = frozenset({OFFLINE, RAMP, GRABCUT, FELZENSZWALB})
-"""Wishes for no network: the word, and the names by which a welcome lists what is made then."""
+NO_NETWORK = frozenset({OFFLINE, RAMP, GRABCUT, FELZENSZWALB})
+"""Requests for no network: ``offline``, and the names of the alternatives in a welcome."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Loaded:
-    """Models of one process, by name; nothing else refers to them.
+class LoadedModels:
+    """The loaded models of one process, by name; no other references are kept.
 
     Attributes:
-        before_load: called before one is read from the disk, which may take long.
+        before_load: called before a model is loaded from the disk, which may take long.
     """
 
     depth: dict[str, DepthModel] = field(default_factory=dict)
@@ -43,28 +43,30 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen(Generic[Model]):
-    """A model, and what the artist should know of the choice.
+class ModelChoice(Generic[Model]):
+    """A selected model, and notes on the selection.
 
     Attributes:
         model: the model; ``None`` for depth without a network.
-        notes: a sentence for every model that is here and could not be used.
+        notes: a sentence for every available model that could not be loaded.
     """
 
     model: Model
     notes: tuple[str, ...] = ()
 
 
-def depth_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[DepthModel | None]:
-    """The depth network for a wish; none means the ground plane.
+def depth_model(
+    requested: str, resources: Resources, loaded: LoadedModels
+) -> ModelChoice[DepthModel | None]:
+    """Select a depth network; None means a flat scene.
 
     Args:
-        wish: ``auto``, ``offline`` or one of ``info.DEPTH``.
-        resources: where weights lie and what computes.
-        loaded: models that are loaded already; a new one is added.
+        requested: ``auto``, ``offline`` or one of ``model_names.DEPTH``.
+        resources: weights, device and memory.
+        loaded: models loaded already; a new one is added.
 
     Raises:
-        ShotError: that very model was asked for and cannot be used, or nobody knows it.
+        ShotError: the model requested by name cannot be loaded, or is unknown.
     """
     from backend.perception import depth_anything
 
@@ -72,14 +74,16 @@ def depth_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[Depth
         loaded.before_load()
         return depth_anything.load(*told, **named)
 
-    return _choose(wish, DEPTH, resources, loaded.depth, load, None)
+    return _select(requested, DEPTH, resources, loaded.depth, load, None)
 
 
-def segment_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[SegmentModel]:
-    """The segment model for a wish; without a network, the one that goes by colour.
+def segment_model(
+    requested: str, resources: Resources, loaded: LoadedModels
+) -> ModelChoice[SegmentModel]:
+    """Select a segmentation model; :class:`ColourSegments` without a network.
 
     Raises:
-        ShotError: that very model was asked for and cannot be used, or nobody knows it.
+        ShotError: the model requested by name cannot be loaded, or is unknown.
     """
     from backend.perception import segment_anything
 
@@ -87,56 +91,58 @@ def segment_model(wish: str, resources: Resources, loaded: Loaded) -> Chosen[Seg
         loaded.before_load()
         return segment_anything.load(*told, **named)
 
-    return _choose(wish, SEGMENTS, resources, loaded.segments, load, ColourSegments())
+    return _select(requested, SEGMENTS, resources, loaded.segments, load, ColourSegments())
 
 
-def _choose(
-    wish: str,
+def _select(
+    requested: str,
     names: tuple[str, ...],
     resources: Resources,
     loaded: dict[str, Any],
     load: Callable[..., Any],
-    without: Any,
-) -> Chosen[Any]:
-    if wish in NETWORKLESS:
-        return Chosen(model=without)
-    if wish != AUTO:
-        if wish not in names:
+    fallback: Any,
+) -> ModelChoice[Any]:
+    if requested in NO_NETWORK:
+        return ModelChoice(model=fallback)
+    if requested != AUTO:
+        if requested not in names:
             raise ShotError(
                 "model",
-                f"There is no model '{wish}' for this.",
+                f"There is no model '{requested}' for this.",
                 f"Choose one of {AUTO}, {OFFLINE}, {', '.join(names)}.",
             )
-        return Chosen(model=_at(wish, resources.weights(wish), resources, loaded, load))
+        return ModelChoice(
+            model=_load_cached(requested, resources.weights(requested), resources, loaded, load)
+        )
     notes: list[str] = []
     for name in names:
         try:
             path = resources.weights(name)
         except ShotError as error:
-            if error.code == NAMED_IN_VAIN:  # else that they are not here is no news
+            if error.code == NAMED_IN_VAIN:  # missing weights that nobody named are normal
                 notes.append(f"{error.sentence} Mend that, or take the place out.")
             continue
         try:
-            model = _at(name, path, resources, loaded, load)
+            model = _load_cached(name, path, resources, loaded, load)
         except ShotError as error:
-            log.info("%s is here and cannot be used: %s", name, error)
+            log.info("%s cannot be loaded: %s", name, error)
             notes.append(str(error))
             continue
-        return Chosen(model=model, notes=tuple(notes))
-    return Chosen(model=without, notes=tuple(notes))
+        return ModelChoice(model=model, notes=tuple(notes))
+    return ModelChoice(model=fallback, notes=tuple(notes))
 
 
-def _at(
+def _load_cached(
     name: str,
     path: Path,
     resources: Resources,
     loaded: dict[str, Any],
     load: Callable[..., Any],
 ) -> Any:
-    """The model of the weights that lie at ``path`` now: the loaded one, unless they changed."""
+    """The model of the weights at ``path``; loaded again if the files changed."""
     if name in loaded and loaded[name].fingerprint != fingerprint(path):
         log.info("the weights of %s at %s were replaced", name, path)
-        del loaded[name]  # before the next is loaded: both may not fit
+        del loaded[name]  # before loading: both may not fit in memory
     if name not in loaded:
         loaded[name] = load(name, path, resources.device, rests=_rests(resources))
     return loaded[name]

@@ -1,10 +1,10 @@
-"""Ground or backdrop, by what the photo shows: three measures and a weak prior, no network.
+"""Classifies a photo's flat scene as ground or backdrop by image statistics, without a network.
 
-A photo with a ground has layers: sky or wall above, ground below, alike on its left and its right.
-A portrait, a product or a flower before a blur has a middle and a surround instead, and is often
-out of focus in its lower corners. Where a surface alone fills the photo, its texture tells: seen
-from the front it is even, and on a ground it grows finer towards the horizon (Gibson's texture
-gradient). None of this understands a photo; the artist is told what was taken, and why.
+A photo with a ground has horizontal layers (sky or wall above, ground below) that agree on its left
+and right. A portrait or product photo has a centre and a surround, and is often out of focus in its
+lower corners. If a single surface fills the photo, its texture decides: it is even for a frontal
+surface, and grows finer towards the horizon on a ground (Gibson's texture gradient). The choice and
+its reason are reported to the artist.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from protocol import flat_scene
 
 Array = npt.NDArray[Any]
 
-SIDE = 384
-"""Longest side that is looked at: the scales below are in its pixels."""
+ANALYSIS_SIDE = 384
+"""Longest side of the analysed image; the scales below are in its pixels."""
 GRID = 24
-"""Rows and columns of mean colours in which layers are looked for."""
+"""Rows and columns of mean colours in which layers are measured."""
 NOISE = 4.0
-"""Added to variances (CIE Lab, squared): what is flatter has no structure to speak of."""
+"""Added to variances (CIE Lab, squared), so that flat images have no structure."""
 BANDS = 8
-"""Bands of rows in which texture is compared."""
+"""Bands of rows for the texture gradient."""
 
-EVEN = 0.6
+MIN_EVEN = 0.6
 """Least texture of a band over the most, for one surface to fill the photo; photos of several
 things have 0.05 to 0.6, textures from the front 0.8 and more, tilted ones 0.65 and more."""
-GRADIENT, ORDER = -0.2, -0.85
+MAX_GRADIENT, MAX_ORDER = -0.2, -0.85
 """Natural logarithm by which texture coarsens from the top to the bottom, and its correlation with
 the band: textures from the front stay within 0.05, tilted by a few degrees they pass 0.2."""
 
-SIDES, SHARPNESS, UNIFORM, PORTRAIT = 0.5, 0.1, 0.1, 0.1
-"""How much each measure counts beside the layers. The sides are layers again, but free of what
-stands in the middle; the other three only settle what is nearly even."""
-LEAST = 0.11
-"""From which sum on it is a ground. A photo without any structure has about 0.05."""
+SIDES_WEIGHT, SHARPNESS_WEIGHT, UNEVEN_WEIGHT, PORTRAIT_WEIGHT = 0.5, 0.1, 0.1, 0.1
+"""Weights of the other measures relative to ``layers``. ``sides`` measures layers without the
+centre; the other three only decide close cases."""
+MIN_GROUND_SCORE = 0.11
+"""Minimum score of a ground. A photo without structure has about 0.05."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What was measured in a photo.
+    """The measures of a photo.
 
     Attributes:
         layers: share of all variation of colour that is between rows, less that between columns.
@@ -56,8 +56,8 @@ class Measures:
             ground runs through, much where the frame cuts through something.
         portrait: whether the photo is higher than wide.
         even: least detail of a band of rows over the most.
-        gradient: see :data:`GRADIENT`.
-        order: see :data:`ORDER`.
+        gradient: see :data:`MAX_GRADIENT`.
+        order: see :data:`MAX_ORDER`.
     """
 
     layers: float
@@ -72,23 +72,23 @@ class Measures:
     @property
     def recedes(self) -> bool:
         """Whether one surface fills the photo and goes away from the camera towards the top."""
-        return self.even >= EVEN and self.gradient <= GRADIENT and self.order <= ORDER
+        return self.even >= MIN_EVEN and self.gradient <= MAX_GRADIENT and self.order <= MAX_ORDER
 
     @property
     def score(self) -> float:
-        """From :data:`LEAST` on, the photo has the layers of a ground."""
+        """A ground from :data:`MIN_GROUND_SCORE` on."""
         return (
             self.layers
-            + SIDES * self.sides
-            + SHARPNESS * (self.sharpness - 0.5)
-            - UNIFORM * (self.uneven - 0.4)
-            - PORTRAIT * self.portrait
+            + SIDES_WEIGHT * self.sides
+            + SHARPNESS_WEIGHT * (self.sharpness - 0.5)
+            - UNEVEN_WEIGHT * (self.uneven - 0.4)
+            - PORTRAIT_WEIGHT * self.portrait
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a photo was taken for, and why, in words."""
+    """The chosen scene kind and the reason, in words."""
 
     kind: flat_scene.SceneKind
     reason: str
@@ -103,15 +103,15 @@ class Choice:
 
 
 def choose(pixels: Array) -> Choice:
-    """Decide for a photo, uint8 (H, W, 3) sRGB."""
+    """Classify a photo, uint8 (H, W, 3) sRGB."""
     found = measure(pixels)
     if found.recedes:
         reason = "one texture fills the photo and grows finer towards its top"
         return Choice(kind=flat_scene.GROUND, reason=reason)
-    if found.score >= LEAST:
+    if found.score >= MIN_GROUND_SCORE:
         reason = (
             "both sides of the photo change alike from top to bottom"
-            if SIDES * found.sides > found.layers
+            if SIDES_WEIGHT * found.sides > found.layers
             else "its rows differ more than its columns, as sky and ground do"
         )
         return Choice(kind=flat_scene.GROUND, reason=reason)
@@ -124,9 +124,9 @@ def choose(pixels: Array) -> Choice:
 
 
 def measure(pixels: Array) -> Measures:
-    """Look at a photo, uint8 (H, W, 3) sRGB."""
+    """Measure a photo, uint8 (H, W, 3) sRGB."""
     height, width = pixels.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
+    scale = min(1.0, ANALYSIS_SIDE / max(height, width))
     size = (max(GRID, round(width * scale)), max(GRID, round(height * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
@@ -135,7 +135,7 @@ def measure(pixels: Array) -> Measures:
     even, gradient, order = _texture(lab[..., 0])
     return Measures(
         layers=(_variance(grid.mean(1)) - _variance(grid.mean(0))) / total,
-        sides=_divided(np.concatenate([grid[:, : GRID // 4], grid[:, -(GRID // 4) :]], 1)),
+        sides=_row_split_share(np.concatenate([grid[:, : GRID // 4], grid[:, -(GRID // 4) :]], 1)),
         sharpness=_sharpness(_detail(lab[..., 0], 0.7)),
         uneven=min(_variance(grid[-(GRID // 6) :].mean(0)) / total, 1.0),
         portrait=height > 1.05 * width,
@@ -150,7 +150,7 @@ def _variance(colours: Array) -> float:
     return float(colours.reshape(-1, 3).var(0).sum())
 
 
-def _divided(sides: Array) -> float:
+def _row_split_share(sides: Array) -> float:
     """Share of the variation of (rows, columns, 3) that its best division by a row explains."""
     rows, count = sides.mean(1), len(sides)
     best = max(
@@ -161,7 +161,7 @@ def _divided(sides: Array) -> float:
 
 
 def _detail(lightness: Array, sigma: float) -> Array:
-    """How much there is at a scale, pixel by pixel: a difference of Gaussians, without sign."""
+    """Detail per pixel at a scale: the absolute difference of Gaussians."""
     finer, coarser = (cv2.GaussianBlur(lightness, (0, 0), s) for s in (sigma, 2 * sigma))
     return np.abs(finer - coarser)
 
@@ -175,7 +175,7 @@ def _sharpness(detail: Array) -> float:
 
 
 def _texture(lightness: Array) -> tuple[float, float, float]:
-    """How even detail is, how fine over coarse detail changes down the photo, and how orderly."""
+    """Evenness of detail, the slope of fine over coarse detail down the photo, its correlation."""
     fine, coarse = (
         np.array([band.mean() for band in np.array_split(_detail(lightness, sigma), BANDS)])
         for sigma in (0.7, 2.8)

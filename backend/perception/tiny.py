@@ -1,7 +1,6 @@
-"""Networks of a few kilobytes with random weights, in the layouts of the real ones on disk.
+"""Small random networks in the file formats of the real ones, for tests and benchmarks.
 
-They answer at once and know nothing: for tests, measurements and trying the ways of files without
-gigabytes. The same seed gives the same network.
+The same seed gives the same network.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def depth_anything(seed: int = 0) -> Any:
         "hidden_size": 64,
         "num_hidden_layers": 4,
         "num_attention_heads": 1,
-        "out_indices": convert_depth_anything.looked_at(4),
+        "out_indices": convert_depth_anything.output_layers(4),
         "reshape_hidden_states": False,
     }
     config = DepthAnythingConfig(
@@ -37,13 +36,13 @@ def depth_anything(seed: int = 0) -> Any:
         head_hidden_size=8,
     )
     network = _random(DepthAnythingForDepthEstimation, config, seed, 0.15)
-    # The last step cuts off below 0; keep this network above, where real ones are as well
+    # The last layer is a ReLU; keep the output above 0
     torch.nn.init.constant_(network.head.conv3.bias, 5.0)
     return network
 
 
 def sam(seed: int = 0) -> Any:
-    """A tiny ``SamModel`` that looks at 256 x 256 pixels."""
+    """A tiny ``SamModel`` with an input of 256 x 256 pixels."""
     from transformers import SamConfig, SamModel
 
     config = SamConfig(
@@ -65,14 +64,14 @@ def sam(seed: int = 0) -> Any:
 
 
 def sam2(seed: int = 0) -> Any:
-    """A tiny ``Sam2Model`` that looks at 256 x 256 pixels."""
+    """A tiny ``Sam2Model`` with an input of 256 x 256 pixels."""
     from transformers import Sam2Model
 
     return _random(Sam2Model, sam2_config(), seed, 0.2)
 
 
 def sam2_config() -> Any:
-    """The size of :func:`sam2`."""
+    """The configuration of :func:`sam2`."""
     from transformers import Sam2Config
 
     widths = [8, 16, 32, 64]
@@ -98,29 +97,29 @@ def sam2_config() -> Any:
 
 
 def make_tiny_depth_anything(folder: Path, seed: int = 0) -> Path:
-    """A transformers folder."""
+    """Save it as a transformers folder."""
     return _saved(depth_anything(seed), folder)
 
 
 def make_tiny_depth_anything_pth(path: Path, seed: int = 0) -> Path:
-    """The same network as the authors would have saved it."""
+    """Save it in the authors' format."""
     torch.save(convert_depth_anything.to_original(depth_anything(seed).state_dict()), path)
     return path
 
 
 def make_tiny_sam(folder: Path, seed: int = 0) -> Path:
-    """A transformers folder."""
+    """Save it as a transformers folder."""
     return _saved(sam(seed), folder)
 
 
 def make_tiny_sam_pth(path: Path, seed: int = 0) -> Path:
-    """The same network as the authors would have saved it."""
+    """Save it in the authors' format."""
     torch.save(convert_segment_anything.to_original(sam(seed).state_dict()), path)
     return path
 
 
 def make_tiny_sam2(folder: Path, seed: int = 0) -> Path:
-    """A transformers folder."""
+    """Save it as a transformers folder."""
     return _saved(sam2(seed), folder)
 
 
@@ -140,6 +139,6 @@ def _random(kind: Any, config: Any, seed: int, spread: float) -> Any:
 
 
 def _saved(network: Any, folder: Path) -> Path:
-    with loading.quiet():
+    with loading.no_progress_bars():
         network.save_pretrained(str(folder))
     return folder

@@ -21,7 +21,7 @@ from backend.geometry.camera import DEFAULT_FOV
 from backend.images.depth_map import decode_depth_map, fitted
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
-from backend.perception import info
+from backend.perception import model_names
 from backend.perception import registry as models
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
@@ -40,7 +40,7 @@ PICTURE_SECONDS = 1.0
 """Between two pictures of a take in the making: each waits for the device."""
 _engines: dict[str, Engine] = {}
 """Engines of this process, made at first use: a worker is a process that runs one job at a time."""
-_loaded = models.Loaded()
+_loaded = models.LoadedModels()
 """Perception's models of this process, made at first use."""
 _resources = Resources()
 
@@ -155,7 +155,7 @@ def lift_photo(
         depth_map = given.values
     image, _ = content.array_blob_of(photo.pixels)
     kind = message.scene_kind
-    if kind == flat_scene.AUTO and message.depth_model == info.RAMP:
+    if kind == flat_scene.AUTO and message.depth_model == model_names.RAMP:
         kind = flat_scene.GROUND  # who names it means it
     fov, source = message.horizontal_fov, pipeline.GIVEN
     if fov == 0:

@@ -106,7 +106,7 @@ def perception_rows() -> list[tuple[str, float, str, str]]:
     import sklearn.datasets
 
     from backend.images.photo import decode_photo
-    from backend.perception import offline
+    from backend.perception import classical
 
     photo = Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg"
     pixels = decode_photo(photo.read_bytes(), 1280).pixels
@@ -114,13 +114,13 @@ def perception_rows() -> list[tuple[str, float, str, str]]:
     return [
         (
             "pick with one click, 640 x 426",
-            seconds(lambda: offline.search_instance(pixels, click, on, None), 3),
+            seconds(lambda: classical.grabcut_instance(pixels, click, on, None), 3),
             "s",
             "",
         ),
         (
             "automatic segments, 640 x 426",
-            seconds(lambda: offline.static_segments(pixels), 3),
+            seconds(lambda: classical.static_segments(pixels), 3),
             "s",
             "",
         ),

@@ -58,7 +58,13 @@ def rows(seconds: Seconds) -> list[Row]:
 
     from backend import pipeline
     from backend.images.photo import decode_photo
-    from backend.perception import depth_anything, edges, outline, segment_anything, tiny
+    from backend.perception import (
+        depth_anything,
+        flying_pixels,
+        mask_refinement,
+        segment_anything,
+        tiny,
+    )
     from backend.perception.perceive import Perception
     from backend.perception.segment_anything import SegmentAnything
     from tests.perception import photos
@@ -117,19 +123,19 @@ def rows(seconds: Seconds) -> list[Row]:
         ),
         (
             "outline by colour, a disc of 400 pixels across",
-            1000 * seconds(lambda: outline.refined_mask(pixels, disc, 4)),
+            1000 * seconds(lambda: mask_refinement.refine_mask(pixels, disc, 4)),
             "ms",
             "",
         ),
         (
             "  and its depth",
-            1000 * seconds(lambda: outline.own_depth(relief, disc, 10)),
+            1000 * seconds(lambda: mask_refinement.clean_instance_depth(relief, disc, 10)),
             "ms",
             "",
         ),
         (
             "clean edges, 1024 x 1024",
-            1000 * seconds(lambda: edges.clean_edges(disparity)),
+            1000 * seconds(lambda: flying_pixels.remove_flying_pixels(disparity)),
             "ms",
             "",
         ),

@@ -35,7 +35,7 @@ def networks(tmp_path_factory):
 def no_weights_of_this_computer(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(handlers, "_loaded", handlers.models.Loaded())
+    monkeypatch.setattr(handlers, "_loaded", handlers.models.LoadedModels())
     monkeypatch.setattr(handlers, "_resources", handlers.Resources())
 
 

@@ -332,7 +332,7 @@ ZONES = (
             "backend.engines.base",
             "backend.engines.options",
             "backend.engines.registry",
-            "backend.perception.info",
+            "backend.perception.model_names",
             "backend.resources",
             "backend.server",
             "backend.weights",

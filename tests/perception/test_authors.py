@@ -207,7 +207,7 @@ def test_a_file_of_segment_anything_means_what_the_paper_says(tmp_path, shapes, 
     side = shapes.get("side", 64)
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     embedding = model.encode(pixels)
-    wanted = authors.embedded(state, model._square(pixels))
+    wanted = authors.embedded(state, model._preprocessed(pixels))
     close(embedding.features, wanted)
     clicks, on = np.array([[30.0, 50.0], [100.0, 12.0]]), np.array([1, 0])
     scaled = torch.from_numpy(clicks * side / 120).float()

@@ -58,7 +58,9 @@ def test_what_overlaps_a_better_one_goes_as_the_plain_rule_says(seed):
     corners = generator.integers(0, 30, (60, 2))
     boxes = np.concatenate([corners, corners + generator.integers(1, 20, (60, 2))], 1).astype(float)
     scores = generator.integers(0, 10, 60) / 10  # with ties
-    found = automatic.distinct(torch.from_numpy(boxes), torch.from_numpy(scores), 0.5)
+    found = automatic.non_maximum_suppression(
+        torch.from_numpy(boxes), torch.from_numpy(scores), 0.5
+    )
     assert found.tolist() == slow_distinct(boxes.tolist(), scores.tolist(), 0.5)
 
 
@@ -77,7 +79,7 @@ def test_only_sure_stable_and_distinct_masks_stay_best_first():
 
     points = np.array([[float(n), 0.0] for n in range(4)])
     for batch in (1, 3, 4):
-        kept = automatic.good_masks(decode, points, Options(batch=batch), (16, 16))
+        kept = automatic.generate_masks(decode, points, Options(batch=batch), (16, 16))
         assert len(kept) == 1
         assert torch.equal(kept[0], logits[1, 0])
 
@@ -86,7 +88,7 @@ def test_padding_counts_for_nothing():
     """A mask that fills all of the photo is none, though the padding below is empty."""
     logits = torch.full((1, 1, 8, 8), -9.0)
     logits[:, :, :4] = 9.0
-    kept = automatic.good_masks(
+    kept = automatic.generate_masks(
         lambda points: (logits, torch.ones(1, 1)), np.zeros((1, 2)), Options(), (4, 8)
     )
     assert len(kept) == 0
@@ -98,7 +100,7 @@ def test_islands_and_holes_below_a_two_thousandth_go_but_never_the_whole_mask():
     mask[20:22, 20:22] = -3.0  # 4 pixels: a speck
     mask[30:40, 30:40] = -3.0  # 100: a hole that is meant
     mask[80, 80] = 3.0
-    clean = automatic.without_specks(mask, 100 * 100)
+    clean = automatic.remove_specks(mask, 100 * 100)
     assert clean[20, 20] > 0
     assert clean[35, 35] == -3
     assert clean[80, 80] < 0
@@ -106,7 +108,7 @@ def test_islands_and_holes_below_a_two_thousandth_go_but_never_the_whole_mask():
     assert mask[80, 80] == 3  # what was given is as it was
     dot = torch.full((100, 100), -3.0)
     dot[5, 5] = 3.0
-    assert torch.equal(automatic.without_specks(dot, 100 * 100), dot)
+    assert torch.equal(automatic.remove_specks(dot, 100 * 100), dot)
 
 
 def test_the_map_counts_from_the_largest_and_a_part_of_something_larger_is_no_segment():
@@ -130,7 +132,7 @@ def test_a_grid_of_discs_becomes_a_map_of_discs():
     """The known geometry again: 8 x 8 discs of 40 on a photo that the network sees at its size."""
     model = SegmentAnything("discs", Discs())
     embedding = model.encode(np.zeros((1024, 1024, 3), np.uint8))
-    masks = model.automatic(embedding, Options(per_side=8, least_stability=0.9))
+    masks = model.automatic(embedding, Options(points_per_side=8, stability_score_thresh=0.9))
     assert len(masks) == 64
     found = automatic.segment_map(masks, (1024, 1024))
     assert found.max() == 64

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_result_is_removed(tmp_path, damage, caplog):
         path.write_bytes(other.read_bytes())
     assert cache.get(PHOTO, "depth", {"size": 1}) is None
     assert not path.exists()
-    assert "is no result and is removed" in caplog.text
+    assert "is not a valid result and is removed" in caplog.text
     expected = keep(cache, 1)
     found = cache.get(PHOTO, "depth", {"size": 1})
     assert found is not None

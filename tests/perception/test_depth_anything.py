@@ -72,7 +72,9 @@ def stretched(line, length):
 def test_positions_are_stretched_as_the_authors_do_it(rows, columns):
     side, channels = 7, 3
     positions = np.random.default_rng(0).normal(size=(1, 1 + side * side, channels))
-    found = convert_depth_anything.placed(torch.from_numpy(positions), rows, columns).numpy()
+    found = convert_depth_anything.interpolate_positions(
+        torch.from_numpy(positions), rows, columns
+    ).numpy()
     grid = positions[0, 1:].reshape(side, side, channels)
     down = np.stack([stretched(grid[:, x], rows) for x in range(side)], 1)
     plain = np.stack([stretched(down[y], columns) for y in range(rows)])
@@ -83,7 +85,7 @@ def test_positions_are_stretched_as_the_authors_do_it(rows, columns):
 
 def test_positions_of_a_photo_of_the_grids_size_stay_as_they_are():
     positions = torch.randn(1, 1 + 49, 3, generator=torch.Generator().manual_seed(0))
-    assert convert_depth_anything.placed(positions, 7, 7) is positions
+    assert convert_depth_anything.interpolate_positions(positions, 7, 7) is positions
 
 
 def test_names_go_to_the_authors_and_back_without_a_change(tmp_path):
@@ -201,16 +203,18 @@ def test_a_tile_shows_what_the_whole_is_too_coarse_for(monkeypatch):
     pixels[400:410, 300:310, 0] = 250
     model = depth_anything.DepthAnything("probe", Probe())
     fine = model.disparity(pixels, 126)
-    monkeypatch.setattr(depth_anything, "WHOLE_SIDE", 2200)
+    monkeypatch.setattr(depth_anything, "TILING_SIDE", 2200)
     coarse = model.disparity(pixels, 126)
     assert fine[395:415, 295:315].max() > coarse[395:415, 295:315].max() + 0.1
 
 
 def test_a_tile_that_contradicts_the_whole_says_nothing():
     reference = np.array([[0.0, 1.0], [2.0, 3.0]])
-    assert (depth_anything.fitted(-reference, reference) == reference).all()
-    assert (depth_anything.fitted(np.ones((2, 2)), reference) == reference).all()
-    np.testing.assert_allclose(depth_anything.fitted(5 * reference - 7, reference), reference)
+    assert (depth_anything.fit_scale_shift(-reference, reference) == reference).all()
+    assert (depth_anything.fit_scale_shift(np.ones((2, 2)), reference) == reference).all()
+    np.testing.assert_allclose(
+        depth_anything.fit_scale_shift(5 * reference - 7, reference), reference
+    )
 
 
 def test_short_memory_halves_the_size_and_says_so():

@@ -12,7 +12,7 @@ from torch import nn
 
 from backend.networks import on_device
 from backend.perception import depth_anything, registry, segment_anything
-from backend.perception.registry import Loaded
+from backend.perception.registry import LoadedModels
 from backend.resources import Resources, no_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -61,7 +61,7 @@ def test_on_a_cpu_nothing_moves():
 def test_all_but_high_memory_sends_networks_to_rest(weights, memory, rests, monkeypatch):
     paths = {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
     here = Resources(memory=memory, weights=lambda name: paths.get(name) or no_weights(name))
-    loaded = Loaded()
+    loaded = LoadedModels()
     depth = registry.depth_model("auto", here, loaded).model
     segments = registry.segment_model("auto", here, loaded).model
     asked = []

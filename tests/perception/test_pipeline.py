@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.perception import info, registry, tiny
+from backend.perception import model_names, registry, tiny
 from backend.perception.base import Candidates
 from backend.perception.cache import ResultCache
 from backend.perception.perceive import Perception
@@ -45,7 +45,7 @@ class Memory:
 def worker(weights, tmp_path, monkeypatch):
     """The handlers of a worker that finds a depth network and a SAM, and nothing loaded yet."""
     paths = {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
-    monkeypatch.setattr(handlers, "_loaded", registry.Loaded())
+    monkeypatch.setattr(handlers, "_loaded", registry.LoadedModels())
     monkeypatch.setattr(
         handlers,
         "_resources",
@@ -137,7 +137,7 @@ def test_weights_that_are_taken_away_are_not_used_any_more(worker):
     blobs = Memory()
     assert lifted(blobs).depth_model == "depth-anything-v2-small"
     del worker["depth-anything-v2-small"]
-    assert lifted(blobs).depth_model == info.RAMP
+    assert lifted(blobs).depth_model == model_names.RAMP
 
 
 @pytest.mark.parametrize("upright", [False, True])
@@ -172,7 +172,7 @@ def test_the_model_of_a_click_may_be_chosen_and_one_that_cannot_refine_says_so(w
     scene = lifted(blobs).scene
     logits = clicked(blobs, scene).logits[0]
     reply = clicked(blobs, scene, segment_model="offline", previous=logits)
-    assert reply.segment_model == info.GRABCUT
+    assert reply.segment_model == model_names.GRABCUT
     assert (len(reply.candidates), reply.scores, reply.logits) == (1, (1.0,), ())
     assert reply.notes == ("GrabCut cannot refine a mask; it looked at all clicks anew.",)
     with pytest.raises(ShotError, match="no model 'mine'"):
@@ -197,7 +197,7 @@ def test_broken_weights_are_a_note_and_the_offline_way_goes_on(worker, tmp_path)
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
     worker["depth-anything-v2-small"] = tmp_path / "bad.pth"
     reply = lifted(Memory())
-    assert reply.depth_model == info.RAMP
+    assert reply.depth_model == model_names.RAMP
     assert reply.upright
     assert sum("bad.pth cannot be used" in note for note in reply.notes) == 1
 

@@ -9,7 +9,7 @@ import skimage
 import sklearn.datasets
 from PIL import Image
 
-from backend.perception import info, scene_kind
+from backend.perception import model_names, scene_kind
 from backend.perception.perceive import Perception
 from backend.pipeline import LiftOptions, lift
 
@@ -122,7 +122,11 @@ def test_auto_says_which_it_took_and_why():
     assert note.endswith(
         " If that is wrong, choose the other Scene (on the command line, --scene)."
     )
-    assert (found.lift.kind, found.depth_model, found.upright) == ("backdrop", info.BACKDROP, True)
+    assert (found.lift.kind, found.depth_model, found.upright) == (
+        "backdrop",
+        model_names.BACKDROP,
+        True,
+    )
     assert set(found.lift.depth.unique().tolist()) == {30.0}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backend.geometry.lift import depth_from_disparity
-from backend.perception.edges import clean_edges
+from backend.perception.flying_pixels import remove_flying_pixels
 
 NEAR, FAR = 2.0, 20.0
 FRONT, BEHIND = 0.9, 0.2
@@ -31,7 +31,7 @@ def disc(height=300, width=400, radius=80):
 def test_a_blurred_step_keeps_no_point_between_its_planes(blur):
     sharp = disc()
     blurred = cv2.GaussianBlur(sharp, (0, 0), blur)
-    cleaned = clean_edges(blurred, 12)
+    cleaned = remove_flying_pixels(blurred, 12)
     assert between(blurred) > 500
     assert between(cleaned) == 0
     # The edge stays where it was: half way up
@@ -43,22 +43,22 @@ def test_an_edge_enlarged_from_a_small_network_output_is_clean_at_the_default_re
     small = cv2.GaussianBlur(disc(518, 690, 150), (0, 0), 1.0)
     large = cv2.resize(small, (1280, 960), interpolation=cv2.INTER_LINEAR)
     assert between(large) > 5000
-    assert between(clean_edges(large)) == 0
+    assert between(remove_flying_pixels(large)) == 0
 
 
 def test_a_slope_is_not_touched_to_the_bit():
     y, x = np.mgrid[:200, :300]
     slope = ((y * 2 + x) / 700).astype(np.float32)
     bowl = (((y - 100) ** 2 + (x - 150) ** 2) / 32500.0).astype(np.float32)
-    assert (clean_edges(slope, 6) == slope).all()
-    assert (clean_edges(bowl, 6) == bowl).all()
+    assert (remove_flying_pixels(slope, 6) == slope).all()
+    assert (remove_flying_pixels(bowl, 6) == bowl).all()
 
 
 def test_a_slope_beside_an_edge_moves_by_less_than_its_own_rise_over_the_reach():
     y, _ = np.mgrid[:200, :300]
     ground = (0.1 + y * 0.001).astype(np.float32)
     sharp = np.where(disc(200, 300, 50) > 0.5, np.float32(FRONT), ground)
-    cleaned = clean_edges(cv2.GaussianBlur(sharp, (0, 0), 1.5), 8)
+    cleaned = remove_flying_pixels(cv2.GaussianBlur(sharp, (0, 0), 1.5), 8)
     far = cleaned < 0.6
     # 0.001 a pixel and twice the reach of 8; and away from the edge it did not move at all
     assert np.abs(cleaned - ground)[far].max() < 0.016 + 0.02
@@ -71,7 +71,7 @@ def test_a_thin_pole_survives(width):
     """Spokes and twigs keep their width to a pixel on each side, and stay connected."""
     scene = np.full((200, 200), BEHIND, np.float32)
     scene[20:180, 100 : 100 + width] = FRONT
-    cleaned = clean_edges(cv2.GaussianBlur(scene, (0, 0), 0.8), 6)
+    cleaned = remove_flying_pixels(cv2.GaussianBlur(scene, (0, 0), 0.8), 6)
     wide = (cleaned > 0.5)[30:170].sum(1)
     assert wide.min() >= width - 2
     assert wide.max() <= width + 2
@@ -80,14 +80,14 @@ def test_a_thin_pole_survives(width):
 
 def test_noise_on_a_plane_is_left_alone():
     plane = 0.5 + np.random.default_rng(0).normal(0, 0.004, (100, 100)).astype(np.float32)
-    assert (clean_edges(plane, 5) == plane).all()
+    assert (remove_flying_pixels(plane, 5) == plane).all()
 
 
 def test_cleaning_twice_changes_nothing_more():
-    once = clean_edges(cv2.GaussianBlur(disc(), (0, 0), 1.5), 12)
-    assert (clean_edges(once, 12) == once).all()
+    once = remove_flying_pixels(cv2.GaussianBlur(disc(), (0, 0), 1.5), 12)
+    assert (remove_flying_pixels(once, 12) == once).all()
 
 
 def test_a_map_without_two_axes_is_refused():
     with pytest.raises(ValueError, match=r"must be \(H, W\), got \(3, 4, 5\)"):
-        clean_edges(np.zeros((3, 4, 5), np.float32))
+        remove_flying_pixels(np.zeros((3, 4, 5), np.float32))

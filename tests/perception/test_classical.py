@@ -9,7 +9,7 @@ import pytest
 import sklearn.datasets
 
 from backend.images.photo import decode_photo
-from backend.perception import offline
+from backend.perception import classical
 from protocol import flat_scene
 from protocol.errors import ShotError
 
@@ -28,7 +28,7 @@ def clicks(*points):
 
 
 def test_the_ground_is_near_at_the_bottom_and_a_wall_above_the_horizon():
-    depth = offline.flat_depth("ground", 100, 3, horizon=0.5, near=2.0, far=20.0)
+    depth = classical.flat_depth("ground", 100, 3, horizon=0.5, near=2.0, far=20.0)
     assert depth.shape == (100, 3)
     assert depth.dtype == np.float32
     assert depth[-1, 0] == pytest.approx(2.0)
@@ -44,28 +44,28 @@ def test_the_ground_is_a_plane():
 
 
 def test_a_picked_instance_stands_at_the_depth_of_its_lowest_row():
-    depth = offline.flat_depth("ground", 10, 10, horizon=0.0, near=1.0, far=9.0)
+    depth = classical.flat_depth("ground", 10, 10, horizon=0.0, near=1.0, far=9.0)
     mask = np.zeros((10, 10), bool)
     mask[2:7, 3:5] = True
-    upright = offline.stand_upright(depth, mask, "ground", 1.0, 9.0)
+    upright = classical.stand_upright(depth, mask, "ground", 1.0, 9.0)
     assert set(upright[mask]) == {depth[6, 0]}
     assert (upright[~mask] == depth[~mask]).all()
     assert flat_scene.standing_depth("ground", 6, 10, 0.0, 1.0, 9.0) == depth[6, 0]
 
 
 def test_a_backdrop_is_one_plane_at_the_far_distance():
-    depth = offline.flat_depth("backdrop", 6, 4, horizon=0.5, near=2.0, far=20.0)
+    depth = classical.flat_depth("backdrop", 6, 4, horizon=0.5, near=2.0, far=20.0)
     assert (depth.shape, depth.dtype) == ((6, 4), np.float32)
     assert (depth == 20.0).all()
 
 
 def test_what_stands_before_a_backdrop_is_nearer_the_lower_it_ends_and_can_go_both_ways():
-    depth = offline.flat_depth("backdrop", 100, 10, horizon=0.5, near=2.0, far=20.0)
+    depth = classical.flat_depth("backdrop", 100, 10, horizon=0.5, near=2.0, far=20.0)
     found = []
     for lowest in (0, 49, 74, 99):
         mask = np.zeros((100, 10), bool)
         mask[max(lowest - 9, 0) : lowest + 1, 2:5] = True
-        upright = offline.stand_upright(depth, mask, "backdrop", 2.0, 20.0)
+        upright = classical.stand_upright(depth, mask, "backdrop", 2.0, 20.0)
         (z,) = set(upright[mask].tolist())
         assert (upright[~mask] == 20.0).all()
         assert z == flat_scene.standing_depth("backdrop", lowest, 100, 0.5, 2.0, 20.0)
@@ -77,7 +77,7 @@ def test_what_stands_before_a_backdrop_is_nearer_the_lower_it_ends_and_can_go_bo
 
 
 def test_one_click_finds_the_dahlia(flower):
-    mask = offline.search_instance(flower, *clicks((325, 200, 1)), None)
+    mask = classical.grabcut_instance(flower, *clicks((325, 200, 1)), None)
     ys, xs = np.nonzero(mask)
     # By eye: columns 170..447, rows 85..358, about 59,000 pixels
     assert abs(xs.min() - 170) < 10
@@ -92,7 +92,7 @@ def test_one_click_on_a_disc_is_the_disc_although_the_background_is_a_gradient()
     image = np.stack([x / 6 + 60, y / 4 + 60, 200 - x / 8], -1).astype(np.uint8)
     disc = (y - 180) ** 2 + (x - 200) ** 2 < 60**2
     image[disc] = (230, 210, 40)
-    mask = offline.search_instance(image, *clicks((200, 180, 1)), None)
+    mask = classical.grabcut_instance(image, *clicks((200, 180, 1)), None)
     assert (mask ^ disc).sum() < 0.02 * disc.sum()
 
 
@@ -102,8 +102,8 @@ def test_negative_clicks_take_away_what_they_stand_in():
     left = (y - 100) ** 2 + (x - 90) ** 2 < 50**2
     right = (y - 100) ** 2 + (x - 180) ** 2 < 50**2
     image[left], image[right] = (200, 80, 60), (210, 110, 60)
-    both = offline.search_instance(image, *clicks((90, 100, 1), (200, 100, 1)), None)
-    one = offline.search_instance(image, *clicks((60, 100, 1), (200, 100, 0)), None)
+    both = classical.grabcut_instance(image, *clicks((90, 100, 1), (200, 100, 1)), None)
+    one = classical.grabcut_instance(image, *clicks((60, 100, 1), (200, 100, 0)), None)
     assert both[left | right].mean() > 0.97
     assert one[left & ~right].mean() > 0.95
     assert one[right & ~left].mean() < 0.05
@@ -111,19 +111,19 @@ def test_negative_clicks_take_away_what_they_stand_in():
 
 def test_the_same_clicks_give_the_same_mask(flower):
     first, second = (
-        offline.search_instance(flower, *clicks((365, 400, 1)), None) for _ in range(2)
+        classical.grabcut_instance(flower, *clicks((365, 400, 1)), None) for _ in range(2)
     )
     assert (first == second).all()
 
 
 def test_a_negative_click_takes_its_surroundings_away(flower):
-    mask = offline.search_instance(flower, *clicks((325, 200, 1), (230, 200, 0)), None)
+    mask = classical.grabcut_instance(flower, *clicks((325, 200, 1), (230, 200, 0)), None)
     assert not mask[200, 230]
     assert mask[200, 325]
 
 
 def test_a_box_alone_is_enough_and_nothing_outside_it_is_taken(flower):
-    mask = offline.search_instance(flower, *NO_CLICKS, (150.0, 70.0, 470.0, 372.0))
+    mask = classical.grabcut_instance(flower, *NO_CLICKS, (150.0, 70.0, 470.0, 372.0))
     assert mask[200, 325]
     outside = np.ones_like(mask)
     outside[70:372, 150:470] = False
@@ -163,14 +163,14 @@ def test_a_box_alone_is_enough_and_nothing_outside_it_is_taken(flower):
 )
 def test_prompts_that_cannot_work_are_refused(flower, points, box, code, says):
     with pytest.raises(ShotError, match=says) as caught:
-        offline.search_instance(flower, *clicks(*points), box)
+        classical.grabcut_instance(flower, *clicks(*points), box)
     assert caught.value.code == code
 
 
 def test_a_click_on_the_very_last_pixel_of_a_large_photo_is_inside_it():
     image = np.full((852, 1280, 3), 200, np.uint8)
     image[600:, 900:] = (30, 30, 200)
-    mask = offline.search_instance(image, *clicks((1279.7, 851.7, 1)), None)
+    mask = classical.grabcut_instance(image, *clicks((1279.7, 851.7, 1)), None)
     assert mask[700, 1000]
     assert not mask[100, 100]
 
@@ -178,14 +178,14 @@ def test_a_click_on_the_very_last_pixel_of_a_large_photo_is_inside_it():
 def test_a_flat_photo_gives_a_sentence_and_no_crash():
     flat = np.full((40, 50, 3), 128, np.uint8)
     with pytest.raises(ShotError, match="covers the whole photo"):
-        offline.search_instance(flat, *clicks((25, 20, 1)), None)
+        classical.grabcut_instance(flat, *clicks((25, 20, 1)), None)
 
 
 def test_an_empty_and_a_full_mask_are_refused():
     with pytest.raises(ShotError, match="0 pixels"):
-        offline.checked_mask(np.zeros((3, 3), bool))
+        classical.checked_mask(np.zeros((3, 3), bool))
     with pytest.raises(ShotError, match="covers the whole photo"):
-        offline.checked_mask(np.ones((3, 3), bool))
+        classical.checked_mask(np.ones((3, 3), bool))
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (17, 400, 3), (1000, 700, 3)])
@@ -193,16 +193,16 @@ def test_any_size_can_be_searched_and_segmented(shape):
     image = np.full(shape, 200, np.uint8)
     top, left = shape[0] // 4, shape[1] // 4
     image[top : 3 * top, left : 3 * left] = (200, 30, 30)
-    mask = offline.search_instance(image, *clicks((2 * left, 2 * top, 1)), None)
+    mask = classical.grabcut_instance(image, *clicks((2 * left, 2 * top, 1)), None)
     assert mask.shape == shape[:2]
     assert mask[2 * top, 2 * left]
     assert not mask[0, 0]
-    assert offline.static_segments(image).shape == shape[:2]
+    assert classical.static_segments(image).shape == shape[:2]
 
 
 def test_static_segments_are_numbered_by_size_and_few(flower):
-    segments = offline.static_segments(flower)
+    segments = classical.static_segments(flower)
     areas = np.bincount(segments.ravel())[1:]
     assert segments.dtype == np.int32
-    assert 5 < len(areas) <= offline.MAX_SEGMENTS
+    assert 5 < len(areas) <= classical.MAX_SEGMENTS
     assert (np.diff(areas) <= 0).all()

@@ -1,4 +1,4 @@
-"""What makes depth and segments here, in words. No torch: the server's loop reads it."""
+"""Names of the depth and segmentation models, and their list in a welcome. Imports no torch."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ GIVEN_MASK = "mask from file"
 FELZENSZWALB = "Felzenszwalb"
 
 DEPTH = ("depth-anything-v2-large", "depth-anything-v2-base", "depth-anything-v2-small")
-"""Names of the depth networks' weights, the best first; what is here and first is used."""
+"""Depth networks, the best first; ``auto`` takes the first one whose weights are available."""
 SEGMENTS = (
     "sam2.1-hiera-large",
     "sam-vit-huge",
@@ -23,18 +23,18 @@ SEGMENTS = (
     "sam-vit-base",
     "sam2.1-hiera-tiny",
 )
-"""The same for the segment networks."""
-FIRST_DEPTH, FIRST_SEGMENTS = "depth-anything-v2-small", "sam2.1-hiera-small"
-"""What to fetch first: small, quick on a CPU, and free for any use."""
+"""The same for segmentation networks."""
+SUGGESTED_DEPTH, SUGGESTED_SEGMENTS = "depth-anything-v2-small", "sam2.1-hiera-small"
+"""Recommended first downloads: small, fast on a CPU, with a permissive licence."""
 
 
-def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ...]:
-    """What a welcome says of depth and segments: every model that may be asked for, the best first.
+def perception_infos(available: Callable[[str], bool]) -> tuple[PerceptionInfo, ...]:
+    """The perception models of a welcome: every model that may be requested, the best first.
 
     Args:
-        is_here: whether the weights of that name can be used.
+        available: whether the weights of that name can be loaded.
     """
-    depth, segments = ([name for name in names if is_here(name)] for names in (DEPTH, SEGMENTS))
+    depth, segments = ([name for name in names if available(name)] for names in (DEPTH, SEGMENTS))
     return (
         *(PerceptionInfo(task="depth", name=name) for name in depth),
         PerceptionInfo(
@@ -43,7 +43,7 @@ def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ..
             note="A flat ground up to the horizon you set, or one backdrop."
             if depth
             else "No depth network: the photo is a flat ground up to a horizon, or one backdrop."
-            f" `levitor weights fetch {FIRST_DEPTH}` gets one.",
+            f" `levitor weights fetch {SUGGESTED_DEPTH}` gets one.",
         ),
         *(PerceptionInfo(task="segments", name=name) for name in segments),
         PerceptionInfo(
@@ -52,7 +52,7 @@ def perception_infos(is_here: Callable[[str], bool]) -> tuple[PerceptionInfo, ..
             note="Colours around your clicks decide."
             if segments
             else "No segmentation network: colours around your clicks decide; add clicks or a box."
-            f" `levitor weights fetch {FIRST_SEGMENTS}` gets one.",
+            f" `levitor weights fetch {SUGGESTED_SEGMENTS}` gets one.",
         ),
         *(PerceptionInfo(task="automatic segments", name=name) for name in segments),
         PerceptionInfo(

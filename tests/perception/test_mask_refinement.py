@@ -6,7 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.perception.outline import depth_band, mask_band, own_depth, refined_mask
+from backend.perception.mask_refinement import (
+    clean_instance_depth,
+    depth_band,
+    mask_band,
+    refine_mask,
+)
 
 SIDE = 200
 
@@ -59,14 +64,14 @@ def wrong(mask, truth):
 @pytest.mark.parametrize(("name", "truth"), [("disc", disc()), ("straight edge", slanted())])
 def test_a_mask_two_pixels_off_comes_back_to_a_tenth_of_its_error(name, truth, pixels):
     off = shifted(truth, pixels)
-    found = refined_mask(picture(truth), off, 4)
+    found = refine_mask(picture(truth), off, 4)
     assert wrong(off, truth) > 350
     assert wrong(found, truth) < wrong(off, truth) / 10
 
 
 @pytest.mark.parametrize("truth", [disc(), slanted(), wheel(3)], ids=["disc", "edge", "wheel"])
 def test_a_mask_that_is_right_stays_right(truth):
-    found = refined_mask(picture(truth), truth, 4)
+    found = refine_mask(picture(truth), truth, 4)
     assert wrong(found, truth) < 0.004 * truth.sum()
 
 
@@ -74,7 +79,7 @@ def test_nothing_changes_beyond_the_band():
     truth = disc()
     for pixels in (-9, 9):
         off = shifted(truth, pixels)
-        found = refined_mask(picture(truth), off, 3)
+        found = refine_mask(picture(truth), off, 3)
         square = np.ones((7, 7), np.uint8)
         beyond = cv2.dilate(off.astype(np.uint8), square) == cv2.erode(off.astype(np.uint8), square)
         assert (found[beyond] == off[beyond]).all()
@@ -85,8 +90,8 @@ def test_without_contrast_the_mask_stays_to_the_bit():
     flat = np.full((SIDE, SIDE, 3), 128, np.uint8)
     noise = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     off = shifted(disc(), 2)
-    assert (refined_mask(flat, off, 4) == off).all()
-    assert wrong(refined_mask(noise, off, 4), off) == 0
+    assert (refine_mask(flat, off, 4) == off).all()
+    assert wrong(refine_mask(noise, off, 4), off) == 0
 
 
 def test_an_outline_that_is_everywhere_is_left_as_it_is():
@@ -94,10 +99,10 @@ def test_an_outline_that_is_everywhere_is_left_as_it_is():
     y, x = np.mgrid[:SIDE, :SIDE] // 10
     ragged = (x + y) % 2 == 0
     off = np.roll(ragged, 1, 1)
-    assert (refined_mask(picture(ragged), off, 3) == off).all()
+    assert (refine_mask(picture(ragged), off, 3) == off).all()
     apart = (x % 10 < 3) & (y % 10 < 3)  # four squares of 30: 6 %, and these are mended
     off = shifted(apart, 2)
-    assert wrong(refined_mask(picture(apart), off, 3), apart) < wrong(off, apart) / 2
+    assert wrong(refine_mask(picture(apart), off, 3), apart) < wrong(off, apart) / 2
 
 
 def test_cells_of_the_coarser_grid_need_not_fit_the_photo():
@@ -107,7 +112,7 @@ def test_cells_of_the_coarser_grid_need_not_fit_the_photo():
     image = np.where(truth[..., None], (190, 90, 60), (60, 70, 150)).astype(np.uint8)
     off = np.roll(truth, 2, (0, 1))
     off[:2], off[:, :2] = False, False
-    found = refined_mask(image, off, 4)
+    found = refine_mask(image, off, 4)
     assert wrong(off, truth) == 2 * 451 + 2 * 459 - 4
     assert wrong(found, truth) < 20
 
@@ -115,7 +120,7 @@ def test_cells_of_the_coarser_grid_need_not_fit_the_photo():
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_thin_spokes_survive(width):
     truth = wheel(width)
-    found = refined_mask(picture(truth), truth, 4)
+    found = refine_mask(picture(truth), truth, 4)
     assert found[truth].mean() > 0.99
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     between = (np.hypot(x - 100, y - 100) > 20) & (np.hypot(x - 100, y - 100) < 66)
@@ -126,10 +131,10 @@ def test_a_hole_and_the_photos_own_border_are_no_trouble():
     truth = disc() & ~disc(20)
     truth[:, :60] = True
     off = shifted(truth, 2)
-    assert wrong(refined_mask(picture(truth), off, 4), truth) < wrong(off, truth) / 4
+    assert wrong(refine_mask(picture(truth), off, 4), truth) < wrong(off, truth) / 4
     for mask in (np.zeros((SIDE, SIDE), bool), np.ones((SIDE, SIDE), bool)):
-        assert (refined_mask(picture(truth), mask, 4) == mask).all()
-    assert (refined_mask(picture(truth), off, 0) == off).all()
+        assert (refine_mask(picture(truth), mask, 4) == mask).all()
+    assert (refine_mask(picture(truth), off, 0) == off).all()
 
 
 def smeared(truth, near, far, sigma):
@@ -142,7 +147,7 @@ def smeared(truth, near, far, sigma):
 def test_a_blurred_rim_gets_the_depth_of_the_inside(near, far):
     truth = disc()
     depth = smeared(truth, near, far, 2.0)
-    found = own_depth(depth, truth, 6)
+    found = clean_instance_depth(depth, truth, 6)
     before, after = (np.abs(1 / d[truth] - 1 / near) * near for d in (depth, found))
     assert (before > 0.1).sum() > 700
     assert (after > 0.1).sum() < 30
@@ -154,9 +159,9 @@ def test_the_instances_own_relief_stays_to_the_bit_where_nothing_is_smeared():
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     relief = 4.0 - np.sqrt(np.maximum(60**2 - (x - 100) ** 2 - (y - 97) ** 2, 0)) / 60
     depth = np.where(truth, relief, 15.0).astype(np.float32)
-    assert (own_depth(depth, truth, 6) == depth).all()
+    assert (clean_instance_depth(depth, truth, 6) == depth).all()
     slope = (5 + 0.03 * y).astype(np.float32)  # it touches what it stands on
-    assert (own_depth(slope, truth, 6) == slope).all()
+    assert (clean_instance_depth(slope, truth, 6) == slope).all()
 
 
 def test_a_ball_keeps_its_relief_under_a_blurred_outline():
@@ -165,7 +170,7 @@ def test_a_ball_keeps_its_relief_under_a_blurred_outline():
     relief = 4.0 - np.sqrt(np.maximum(60**2 - (x - 100) ** 2 - (y - 97) ** 2, 0)) / 120
     disparity = cv2.GaussianBlur(np.where(truth, 1 / relief, 1 / 15.0), (0, 0), 2.0)
     depth = (1 / disparity).astype(np.float32)
-    found = own_depth(depth, truth, 6)
+    found = clean_instance_depth(depth, truth, 6)
     error, before = (np.abs(d / relief - 1)[truth] for d in (found, depth))
     assert before.max() > 0.5
     assert error.max() < 0.11
@@ -175,7 +180,7 @@ def test_a_ball_keeps_its_relief_under_a_blurred_outline():
 def test_spokes_keep_the_nearness_of_their_middle():
     truth = wheel(7)
     depth = smeared(truth, 3.0, 12.0, 1.5)
-    found = own_depth(depth, truth, 6)
+    found = clean_instance_depth(depth, truth, 6)
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     spokes = truth & (np.hypot(x - 100, y - 100) > 24) & (np.hypot(x - 100, y - 100) < 62)
     assert depth[spokes].max() > 4.3
@@ -190,9 +195,9 @@ def test_bands_follow_the_size_of_the_photo():
 def test_sizes_that_differ_are_refused_with_both():
     image, mask = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 5), bool)
     with pytest.raises(ValueError, match=r"\(4, 6\) has no mask of \(4, 5\)"):
-        refined_mask(image, mask, 2)
+        refine_mask(image, mask, 2)
     with pytest.raises(ValueError, match=r"\(4, 6\) has no mask of \(4, 5\)"):
-        own_depth(image[..., 0].astype(np.float32), mask, 2)
+        clean_instance_depth(image[..., 0].astype(np.float32), mask, 2)
 
 
 @pytest.mark.parametrize("band", [4, 5, 6, 9, 12])
@@ -202,7 +207,7 @@ def test_every_depth_stays_between_those_that_were_there(band):
         rng = np.random.default_rng(seed)
         ragged = cv2.resize(rng.normal(size=cells).astype(np.float32), (203, 157)) > 0.3
         depth = smeared(ragged, 3.0, 12.0, band / 4)
-        found = own_depth(depth, ragged, band)
+        found = clean_instance_depth(depth, ragged, band)
         assert depth.min() <= found.min()
         assert found.max() <= depth.max()
         if cells == (5, 6):  # in blobs of 30 pixels some are surely inside: the rest is mended
