@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backend.compose.filters import blur, pull_push
-from backend.compose.layers import layers_from_shot
+from backend.compose.layers import Background, layers_from_shot
 from backend.compose.solid_layer import SolidLayer, mean_depth
 from backend.compose.warp import LayerWarper, WarpedLayer
 from backend.contracts import Draft, DraftFrame, Shot
@@ -22,9 +22,11 @@ class ShotDraft:
         softness: minimum width of a layer's soft edge, pixels of the photo.
     """
 
-    def __init__(self, shot: Shot, softness: float = 1.0) -> None:
+    def __init__(
+        self, shot: Shot, softness: float = 1.0, background: Background | None = None
+    ) -> None:
         self._image = shot.lift.image
-        self._layers = layers_from_shot(shot, softness)
+        self._layers = layers_from_shot(shot, softness, background)
         self._plate = LayerWarper(self._layers.plate)
         self._solid_layers = [SolidLayer(layer) for layer in self._layers.layers]
 

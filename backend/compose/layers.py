@@ -76,12 +76,28 @@ class Layers:
         return not bool(is_identity(self.camera_from_rest[:, 0]).all())
 
 
-def layers_from_shot(shot: Shot, softness: float = 1.0) -> Layers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """What lies behind all that was picked, where that is known.
+
+    Attributes:
+        rgb: ``(3, H, W)``.
+        depth: ``(H, W)`` z.
+    """
+
+    rgb: Tensor
+    depth: Tensor
+
+
+def layers_from_shot(
+    shot: Shot, softness: float = 1.0, background: Background | None = None
+) -> Layers:
     """Decompose a shot's photo into a plate and layers.
 
     Args:
         shot: the shot.
         softness: minimum width of a layer's soft edge, pixels; hair and spokes are softer.
+        background: the plate, where it is known; inpainted where it is None.
     """
     lift, instance = shot.lift, shot.instance
     moving = range(1, shot.motion.moved_from_rest.shape[1] + 1)
@@ -106,6 +122,8 @@ def layers_from_shot(shot: Shot, softness: float = 1.0) -> Layers:
     rgb = torch.where(original, lift.image, rgb)
     depth = torch.where(original, lift.depth, depth)
     trusted = original if bool(known.any()) else torch.ones_like(original)
+    if background is not None:
+        rgb, depth, trusted = background.rgb, background.depth, torch.ones_like(original)
 
     thickness_of = shot.thickness.get
     layers = [

@@ -288,6 +288,13 @@ ZONES = (
     ),
     Zone(name="scene files", files=("backend/files/scene.py",), libraries=NUMPY, banned=PURE),
     Zone(
+        name="synthetic clips",
+        files=("backend/datasets/synthetic.py", "backend/datasets/textures.py"),
+        libraries=TENSORS,
+        own=(*VALUES, "backend.compose", "backend.control_sources", "backend.datasets"),
+        banned=PURE,
+    ),
+    Zone(
         name="shots as a dataset",
         files=("backend/datasets/shots.py",),
         libraries=TENSORS,
