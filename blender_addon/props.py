@@ -39,6 +39,14 @@ PREVIEW_SHOW = (
 )
 
 
+class LEVITOR_PG_chosen(PropertyGroup):
+    """An instance that an option names; its handle stays, whatever its name and place are."""
+
+    handle: PointerProperty(
+        name="Handle", description="Empty that moves the instance", type=bpy.types.Object
+    )
+
+
 class LEVITOR_PG_option(PropertyGroup):
     """A setting of an engine; ``scene/options.py`` gives each a custom property for its value."""
 
@@ -47,6 +55,7 @@ class LEVITOR_PG_option(PropertyGroup):
     label: StringProperty(name="Label", description="What the field is called")
     option: StringProperty(name="Option", description="What the backend said of it, as JSON")
     slider: BoolProperty(name="Slider", description="Whether it has a least and a greatest value")
+    chosen: CollectionProperty(type=LEVITOR_PG_chosen)
 
 
 def _engine_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterable[str]:
@@ -247,6 +256,7 @@ CLASSES = (
     LEVITOR_PG_instance,
     LEVITOR_PG_click,
     LEVITOR_PG_lift,
+    LEVITOR_PG_chosen,
     LEVITOR_PG_option,
     LEVITOR_PG_scene,
 )

@@ -7,7 +7,7 @@ it renders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -31,6 +31,26 @@ def problems(shot: ShotMessage, limits: Limits | None = None) -> list[ShotError]
         if found := list(rules(shot, limits)):
             return found
     return []
+
+
+def untold(shot: ShotMessage, requires: Collection[str]) -> ShotError | None:
+    """What to say where an engine follows instances and the shot has nothing it could follow.
+
+    Args:
+        shot: one that keeps to the rules.
+        requires: of the engine (see ``EngineInfo``).
+    """
+    followed = {"masks", "tracks", "boxes"} & set(requires)
+    anchored = shot.anchors and followed != {"boxes"}  # what stays has no box
+    if not followed or anchored or any(item.moving for item in shot.instances):
+        return None
+    return ShotError(
+        "nothing_to_follow",
+        f"The engine '{shot.engine}' follows instances that move, and the shot has 0 of them.",
+        "Pick one and switch Moving on, or switch Static Anchors on."
+        if followed != {"boxes"}
+        else "Pick one and switch Moving on.",
+    )
 
 
 def _shape_rules(shot: ShotMessage, limits: Limits) -> Iterator[ShotError]:

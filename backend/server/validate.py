@@ -131,6 +131,8 @@ def _check_shot(shot: messages.ShotMessage, engines: Sequence[EngineInfo], limit
     wrong = frames.rule_of(engine).refusal(engine.name, len(shot.camera_from_world))
     if wrong is not None:
         raise wrong
+    if (nothing := rules.untold(shot, engine.requires)) is not None:
+        raise nothing
     ids = {item.id for item in shot.instances}
     options.completed(engine.name, engine.options, shot.options, ids)
 

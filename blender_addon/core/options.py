@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from ..link.wire import content, messages
+from ..link.wire import options as rules
 
-KINDS = {bool: "BOOL", int: "INT", float: "FLOAT", str: "TEXT"}
+KINDS = {
+    "switch": "BOOL",
+    "whole": "INT",
+    "number": "FLOAT",
+    "choice": "CHOICE",
+    "line": "TEXT",
+    "text": "TEXT",
+    "instances": "INSTANCES",
+}
 _FIELDS = [field.name for field in fields(messages.EngineOption)]
 _TUPLES = {"choices", "visible_if"}
 _INT = (-(2**31), 2**31 - 1)
 _FLOAT = float(np.finfo(np.float32).max)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Fields that stand under one heading.
+
+    Attributes:
+        heading: empty for those that stand under none.
+        advanced: whether they are in the panel that is closed at first.
+        options: in the engine's order.
+    """
+
+    heading: str
+    advanced: bool
+    options: tuple[messages.EngineOption, ...]
+
+
 def kind_of(option: messages.EngineOption) -> str:
-    """``BOOL``, ``INT``, ``FLOAT``, ``TEXT``, or ``CHOICE`` for text that is one of a few."""
-    kind = KINDS[type(option.default)]
-    return "CHOICE" if kind == "TEXT" and option.default in option.choices else kind
+    """Kind of field: one of the values of ``KINDS``; empty for one that a newer backend has."""
+    return KINDS.get(rules.kind_of(option), "")
 
 
 def fits(option: messages.EngineOption) -> bool:
-    """Whether a field of 32 bits can hold the option; one without a field has its default."""
+    """Whether there is a field for the option, of 32 bits; without one it has its default."""
     default = option.default
-    return isinstance(default, bool | str) or limits(option)[0] <= default <= limits(option)[1]
+    if isinstance(default, bool | str):
+        return bool(kind_of(option))
+    return limits(option)[0] <= default <= limits(option)[1]
+
+
+def groups(
+    options: Sequence[messages.EngineOption], values: Mapping[str, messages.Scalar]
+) -> tuple[Group, ...]:
+    """The options that are of use, by heading in order of their first one; advanced ones apart."""
+    found: dict[tuple[str, bool], list[messages.EngineOption]] = {}
+    for option in rules.visible(options, values):
+        found.setdefault((option.group, option.advanced), []).append(option)
+    return tuple(
+        Group(heading=heading, advanced=advanced, options=tuple(members))
+        for (heading, advanced), members in found.items()
+    )
 
 
 def limits(option: messages.EngineOption) -> tuple[float, float]:
@@ -67,6 +106,7 @@ def packed(option: messages.EngineOption) -> str:
     return json.dumps(asdict(option))
 
 
+@functools.lru_cache(maxsize=1024)
 def unpacked(text: str) -> messages.EngineOption:
     """The option that :func:`packed` made ``text`` of."""
     said: dict[str, Any] = json.loads(text)  # of a file, perhaps by a later version

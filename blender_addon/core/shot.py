@@ -89,6 +89,15 @@ def frame_times(start: int, end: int, count: int) -> list[float]:
     return [start + k * (end - start) / (count - 1) for k in range(count)]
 
 
+def id_order(moving: Sequence[bool]) -> list[int]:
+    """Indexes of instances in the order of their ids, which count from 1: moving ones first.
+
+    Args:
+        moving: of each instance, in the order of the list.
+    """
+    return sorted(range(len(moving)), key=lambda index: not moving[index])
+
+
 def instance_map(
     background: Cloud, picked: Sequence[Cloud], height: int, width: int, limit: int = MAX_IDS
 ) -> Array:
@@ -159,7 +168,7 @@ def build(
     Raises:
         ValueError: the clouds do not hold every pixel exactly once.
     """
-    ordered = sorted(picked, key=lambda item: not item.moving)
+    ordered = [picked[index] for index in id_order([item.moving for item in picked])]
     clouds = [item.cloud for item in ordered]
     scene, blobs = scene_of(photo, [background, *clouds])
     ids, ids_bytes = content.array_blob_of(

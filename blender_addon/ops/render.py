@@ -17,7 +17,7 @@ from ..core import shot as pure
 from ..core import strips
 from ..link import pump
 from ..link.pump import Errand
-from ..link.wire import ShotError, frames, messages
+from ..link.wire import ShotError, frames, messages, rules
 from ..scene import busy, files, lifts, notices, options, sequencer, shots, watch
 from .common import NeedsLift, Outcome, fill_from_scene, meet, reported
 
@@ -92,6 +92,9 @@ class ShotSettings(NeedsLift):
             options=_options(self.options) if given else options.changed(scene, self.engine),
         )
         shot, blobs = shots.read(scene, take, count, link.limits, may_play=may_play)
+        requires = known[self.engine].requires if known else ()
+        if (nothing := rules.untold(shot, requires)) is not None:
+            raise nothing
         for notice in notices.note(scene, shot):
             if may_play:  # a live preview leaves it to the panel
                 self.report({"WARNING"}, notice.text)  # pyright: ignore[reportAttributeAccessIssue]

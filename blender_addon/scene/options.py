@@ -2,6 +2,7 @@
 
 Each is an item of ``scene.levitor.engine_options`` whose custom property ``value`` has its limits,
 default and help as Blender's own fields have them, and holds a double where a property would not.
+Instances are kept as their handles, and become the ids of a shot when it is read.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import bpy
-from bpy.types import Scene
+from bpy.types import Object, Scene
 
 from ..core import options as pure
-from ..link.wire import messages
+from ..core import shot
+from ..link.wire import ShotError, messages
+from ..link.wire import options as rules
 
 VALUE = "value"
 PATH = f'["{VALUE}"]'
@@ -37,6 +40,7 @@ def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -
         return False
     items = settings.engine_options
     old = {item.name: (pure.unpacked(item.option), _value(item)) for item in items}
+    chosen = {item.name: _chosen(item) for item in items}
     here = {engine.name for engine in engines}
     for index in reversed(range(len(items))):
         if items[index].engine in here:
@@ -49,6 +53,7 @@ def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -
             item.slider = option.low is not None and option.high is not None
             before, value = old.get(item.name, (option, option.default))
             _fill(item, option, pure.carried(option, value, before))
+            _choose(item, chosen.get(item.name, []))
     settings.options_known = signature
     return True
 
@@ -83,7 +88,80 @@ def reset(scene: Scene, engine: str) -> int:
     for item in of_engine(scene, engine):
         option = pure.unpacked(item.option)
         _fill(item, option, option.default)
+        _choose(item, [])
     return count
+
+
+def groups(scene: Scene, engine: str) -> tuple[pure.Group, ...]:
+    """The fields of ``engine`` that are of use, by heading."""
+    values = {}
+    known = []
+    for item in of_engine(scene, engine):
+        option = pure.unpacked(item.option)
+        known.append(option)
+        values[option.name] = _value(item)
+    return pure.groups(known, values)
+
+
+def toggles(scene: Scene, engine: str) -> dict[str, tuple[tuple[str, bool], ...]]:
+    """Of each ``instances`` option, the moving instances by name, and whether it names them."""
+    found = {}
+    lift = scene.levitor.lift
+    moving = [] if lift is None else [item for item in lift.levitor.instances if item.moving]
+    for item in of_engine(scene, engine):
+        option = pure.unpacked(item.option)
+        if pure.kind_of(option) == "INSTANCES":
+            chosen = _chosen(item)
+            found[option.name] = tuple((one.name, one.handle in chosen) for one in moving)
+    return found
+
+
+def toggle(scene: Scene, field: str, instance: str) -> bool:
+    """Let an option name an instance, or no longer; whether it does now.
+
+    Args:
+        scene: whose option.
+        field: engine and option, as in ``toy.which``.
+        instance: its name, in the lift that is worked on.
+
+    Raises:
+        ShotError: there is no such option or instance.
+    """
+    item = scene.levitor.engine_options.get(field)
+    if item is None or pure.kind_of(pure.unpacked(item.option)) != "INSTANCES":
+        raise ShotError("option", f"There is no choice of instances '{field}'.", "Choose another.")
+    lift = scene.levitor.lift
+    known = {} if lift is None else {one.name: one.handle for one in lift.levitor.instances}
+    if known.get(instance) is None:
+        names = ", ".join(known) or "none"
+        raise ShotError("instance", f"There is no instance '{instance}'.", f"There are: {names}.")
+    handle, chosen = known[instance], _chosen(item)
+    on = handle not in chosen
+    _choose(item, [*chosen, handle] if on else [one for one in chosen if one != handle])
+    return on
+
+
+def _chosen(item: Any) -> list[Object]:
+    """Handles of the instances that an option names; those that were deleted are gone."""
+    return [one.handle for one in item.chosen if one.handle is not None]
+
+
+def _choose(item: Any, handles: Sequence[Object]) -> None:
+    item.chosen.clear()
+    for handle in handles:
+        item.chosen.add().handle = handle
+
+
+def _ids_text(item: Any) -> str:
+    """Which instances of the lift that is worked on an option names, as a shot has it."""
+    lift = item.id_data.levitor.lift
+    if lift is None or not item.chosen:
+        return ""
+    instances, chosen = lift.levitor.instances, _chosen(item)
+    order = shot.id_order([one.moving for one in instances])
+    return rules.text_of(
+        number for number, index in enumerate(order, 1) if instances[index].handle in chosen
+    )
 
 
 def _value(item: Any) -> messages.Scalar:
@@ -94,6 +172,8 @@ def _value(item: Any) -> messages.Scalar:
             return option.choices[value] if value < len(option.choices) else option.default
         case "FLOAT" if isinstance(value, float):
             return pure.shortest(value)
+        case "INSTANCES":
+            return _ids_text(item)
         case "BOOL" if isinstance(value, int):
             return bool(value)
         case _:

@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 from bpy.types import Scene
 
+from ..core.options import Group
 from ..link import pump
-from ..link.wire import flat_scene
-from . import busy, choice, colours, lifts, linked, notices, pictures, selection, sequencer, view
+from ..link.wire import flat_scene, frames
+from . import (
+    busy,
+    choice,
+    colours,
+    lifts,
+    linked,
+    notices,
+    options,
+    pictures,
+    selection,
+    sequencer,
+    view,
+)
 from .notices import Notice
 
 log = logging.getLogger(__name__)
@@ -40,6 +54,9 @@ class PanelState:
         hint: what to know of the active object.
         notices: what the shot does not follow.
         takes: the backend's names of the jobs that made a take of this file.
+        option_groups: the fields of the chosen engine that are of use, by heading.
+        toggles: of each of its options that names instances, their names and whether it does.
+        wrong_frames: why the chosen engine does not make as many samples as are asked for.
         blocked: why a result that is here may not be placed now; empty where it may.
     """
 
@@ -51,6 +68,9 @@ class PanelState:
     hint: str = ""
     notices: tuple[Notice, ...] = ()
     takes: frozenset[str] = frozenset()
+    option_groups: tuple[Group, ...] = ()
+    toggles: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
+    wrong_frames: str = ""
     blocked: str = ""
 
 
@@ -110,6 +130,9 @@ def _look(scene: Scene) -> PanelState:
         hint=selection.hint(active, collection),
         notices=tuple(notices.of(scene)),
         takes=frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values())),
+        option_groups=options.groups(scene, scene.levitor.engine),
+        toggles=options.toggles(scene, scene.levitor.engine),
+        wrong_frames=_wrong_frames(scene.levitor),
         blocked="" if hindrance is None else f"since {hindrance[0]}. {hindrance[1]}",
     )
 
@@ -125,6 +148,15 @@ def _depth_from(settings: Any) -> str:
         name = depths[0]
     flat = ("", "auto", "offline", *flat_scene.DEPTH_NAMES.values())
     return "" if name in flat else name
+
+
+def _wrong_frames(settings: Any) -> str:
+    """Why as many samples as are asked for are refused; empty where they are not."""
+    engine = next((e for e in pump.link().engines() if e.name == settings.engine), None)
+    if engine is None or not settings.frames:
+        return ""
+    wrong = frames.rule_of(engine).refusal(engine.name, settings.frames)
+    return "" if wrong is None else f"{wrong.sentence} {wrong.fix}"
 
 
 @persistent

@@ -2,6 +2,7 @@
 
 from .lists import LEVITOR_UL_instances
 from .panels import (
+    LEVITOR_PT_advanced,
     LEVITOR_PT_connection,
     LEVITOR_PT_instances,
     LEVITOR_PT_lift_settings,
@@ -16,6 +17,7 @@ PANELS = (
     LEVITOR_PT_lift_settings,
     LEVITOR_PT_instances,
     LEVITOR_PT_render,
+    LEVITOR_PT_advanced,
     LEVITOR_PT_preview,
     LEVITOR_PT_connection,
 )

@@ -12,6 +12,7 @@ from bpy.types import Context, UILayout, UIList
 from ..core.jobs import Job
 from ..scene import options
 from ..scene.notices import Notice
+from ..scene.panel_state import PanelState
 
 KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
@@ -41,14 +42,38 @@ class LEVITOR_UL_instances(UIList):
         layout.prop(item, "moving", text="", icon="ANIM" if item.moving else "PINNED")
 
 
-def draw_options(layout: UILayout, fields: list[Any]) -> None:
-    """Draw a field for each option of an engine, and the way back to their defaults."""
-    if not fields:
-        return
-    column = layout.column(align=True)
-    for item in fields:
-        column.prop(item, options.PATH, text=item.label, slider=item.slider)
-    layout.operator("levitor.reset_options", icon="LOOP_BACK")
+def draw_options(layout: UILayout, settings: Any, state: PanelState, *, advanced: bool) -> None:
+    """Draw the options of the chosen engine under their headings.
+
+    Args:
+        layout: where.
+        settings: of the scene.
+        state: what was found of it.
+        advanced: which of the two panels this is.
+    """
+    for group in state.option_groups:
+        if group.advanced != advanced:
+            continue
+        column = layout.column(align=True)
+        if group.heading:
+            column.label(text=group.heading)
+        for option in group.options:
+            item = settings.engine_options.get(f"{settings.engine}.{option.name}")
+            if item is None:
+                continue  # the engine was changed a moment ago
+            if option.name in state.toggles:
+                _draw_toggles(column, item, state.toggles[option.name])
+            else:
+                column.prop(item, options.PATH, text=item.label, slider=item.slider)
+
+
+def _draw_toggles(layout: UILayout, item: Any, instances: tuple[tuple[str, bool], ...]) -> None:
+    """Draw a button for each moving instance; those that are pressed are named."""
+    every = not any(chosen for _, chosen in instances)
+    layout.label(text=f"{item.label}: all that move" if every else f"{item.label}:")
+    for name, chosen in instances:
+        button = layout.operator("levitor.choose_instance", text=name, depress=chosen)
+        button.option, button.instance = item.name, name
 
 
 def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: int) -> None:

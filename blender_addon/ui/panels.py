@@ -14,7 +14,6 @@ from ..scene import (
     busy,
     deletion_watch,
     live_preview,
-    options,
     panel_state,
     picks,
     pictures,
@@ -224,11 +223,16 @@ class LEVITOR_PT_render(_Tab, Panel):
             column = layout.column()
             column.alert = True
             draw_text(column, engine.missing)
-        draw_options(layout, options.of_engine(scene, settings.engine))
+        draw_options(layout, settings, state, advanced=False)
+        if state.option_groups:
+            layout.operator("levitor.reset_options", icon="LOOP_BACK")
         column = layout.column(align=True)
         column.prop(scene, "frame_start", text="Frame Start")
         column.prop(scene, "frame_end", text="End")
         column.prop(settings, "frames", text="Samples")
+        if state.wrong_frames:
+            column.alert = True
+            draw_text(column, state.wrong_frames)
         layout.prop(settings, "seed")
         layout.prop(settings, "anchors")
         layout.prop(settings, "place_automatically")
@@ -239,6 +243,27 @@ class LEVITOR_PT_render(_Tab, Panel):
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")
         layout.operator("levitor.export_control", icon="EXPORT")
+
+
+class LEVITOR_PT_advanced(_Tab, Panel):
+    """Options of the engine that most shots never need."""
+
+    bl_label = "Advanced Options"
+    bl_parent_id = "LEVITOR_PT_render"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """The engine has some."""
+        return any(group.advanced for group in panel_state.of(context.scene).option_groups)
+
+    def draw(self, context: Context) -> None:
+        """Draw them."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        state = panel_state.of(context.scene)
+        draw_options(layout, context.scene.levitor, state, advanced=True)
 
 
 class LEVITOR_PT_preview(_Tab, Panel):

@@ -1,5 +1,7 @@
 """Options of engines as fields: kinds, limits, and values that follow a change of the engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,30 @@ def option(default, low=None, high=None, choices=()) -> messages.EngineOption:
 )
 def test_the_kind_of_a_field_is_that_of_its_default(default, choices, kind):
     assert options.kind_of(option(default, choices=choices)) == kind
+
+
+def test_text_of_lines_and_instances_have_fields_and_what_a_newer_backend_has_does_not():
+    made = [replace(option(""), kind=kind) for kind in ("text", "instances", "curve")]
+    assert [options.kind_of(one) for one in made] == ["TEXT", "INSTANCES", ""]
+    assert [options.fits(one) for one in made] == [True, True, False]
+
+
+def test_options_stand_under_their_headings_and_advanced_ones_apart():
+    made = [
+        replace(option(1.0), name=name, group=group, advanced=advanced, visible_if=condition)
+        for name, group, advanced, condition in (
+            ("a", "Look", False, ()),
+            ("b", "", False, ()),
+            ("c", "Look", True, ()),
+            ("d", "Look", False, ("b", 2.0)),
+            ("e", "Look", False, ("b", 1.0)),
+        )
+    ]
+    found = options.groups(made, dict.fromkeys("abcde", 1.0))
+    assert [
+        (group.heading, group.advanced, "".join(one.name for one in group.options))
+        for group in found
+    ] == [("Look", False, "ae"), ("", False, "b"), ("Look", True, "c")]
 
 
 def test_limits_of_whole_numbers_are_whole_and_of_32_bits():

@@ -48,6 +48,10 @@ def test_four_samples_of_frames_1_to_10_are_three_frames_apart():
     assert shot.frame_times(1, 10, 4) == [1, 4, 7, 10]
 
 
+def test_ids_count_moving_instances_first_each_kind_in_the_order_of_the_list():
+    assert shot.id_order([False, True, False, True]) == [1, 3, 0, 2]
+
+
 def test_samples_between_frames_are_subframes():
     assert shot.frame_times(1, 4, 3) == [1, 2.5, 4]
 

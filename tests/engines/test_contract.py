@@ -236,6 +236,37 @@ def test_a_signal_needs_no_weights_and_is_made_of_a_shot_or_of_a_clip(name, tiny
         assert len(frames) == FRAMES
 
 
+class Recorder:
+    """A control, or options, that keeps what it was asked for."""
+
+    def __init__(self, inner, asked, names):
+        self._inner, self._asked, self._names = inner, asked, names
+
+    def _note(self, name):
+        if name in self._names:
+            self._asked.add(name)
+
+    def __getattr__(self, name):
+        self._note(name)
+        return getattr(self._inner, name)
+
+    def __getitem__(self, name):
+        self._note(name)
+        return self._inner[name]
+
+
+@NAMES
+def test_a_signal_is_made_of_exactly_what_the_spec_requires(name, tiny_resources):
+    """Of a shot and of a clip; a spec that asks for more than is used fails too."""
+    spec, encode = registry.spec_of(name), registry.signals(name).encode
+    shot = a_shot(registry.load(name, tiny_resources))
+    for control in controls(shot):
+        asked = set()
+        options = Recorder(spec.completed(shot.options), asked, {"prompt"})
+        encode(Recorder(control, asked, {"masks", "tracks", "boxes", "draft"}), options)
+        assert asked == spec.requires
+
+
 def test_a_signal_is_pure(engine):
     """Encoded twice, or drawn in between, it tells the engine the same."""
     shot = a_shot(engine)

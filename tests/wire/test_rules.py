@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from protocol.messages import Instance, Limits
-from protocol.rules import problems
+from protocol.rules import problems, untold
 from tests.wire.samples import FRAMES, IDS, INTRINSICS, SCENE, moved, shot
 
 
@@ -244,3 +244,31 @@ def test_too_many_instances_are_counted():
 def test_the_servers_own_limits_count():
     found = problems(shot(), Limits(frames=2))
     assert {error.code for error in found} == {"frames", "frame_range"}
+
+
+def still_instance():
+    one = shot()
+    static = tuple(replace(item, moving=False) for item in one.instances)
+    return replace(one, instances=static, moved_from_rest=np.zeros((FRAMES, 0, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("requires", "anchors", "fix"),
+    [
+        pytest.param(("masks",), True, None, id="what stays gives points"),
+        pytest.param(("masks",), False, "switch Static Anchors on", id="nothing gives points"),
+        pytest.param(("tracks", "prompt"), False, "switch Static Anchors on", id="nor tracks"),
+        pytest.param(("boxes",), True, "Pick one and switch Moving on.", id="what stays: no box"),
+        pytest.param(("draft", "prompt"), False, None, id="an engine that follows nothing"),
+        pytest.param((), False, None, id="a server before 1.3"),
+    ],
+)
+def test_an_engine_that_follows_instances_is_told_when_there_is_nothing(requires, anchors, fix):
+    error = untold(replace(still_instance(), anchors=anchors), requires)
+    assert (error is None) == (fix is None)
+    if error is not None:
+        assert error.sentence == (
+            "The engine 'draft' follows instances that move, and the shot has 0 of them."
+        )
+        assert fix in error.fix
+    assert untold(replace(shot(), anchors=anchors), requires) is None

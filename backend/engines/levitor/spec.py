@@ -23,6 +23,7 @@ SPEC = EngineSpec(
             default=25,
             low=1,
             high=200,
+            group="Sampling",
         ),
         EngineOption(
             name="guidance_min",
@@ -32,6 +33,7 @@ SPEC = EngineSpec(
             default=1.0,
             low=0.0,
             high=20.0,
+            group="Sampling",
         ),
         EngineOption(
             name="guidance_max",
@@ -40,6 +42,7 @@ SPEC = EngineSpec(
             default=3.0,
             low=0.0,
             high=20.0,
+            group="Sampling",
         ),
         EngineOption(
             name="motion_bucket",
@@ -48,6 +51,8 @@ SPEC = EngineSpec(
             default=100.0,
             low=1.0,
             high=255.0,
+            group="Conditioning",
+            advanced=True,
         ),
         EngineOption(
             name="fps",
@@ -56,6 +61,8 @@ SPEC = EngineSpec(
             default=6,
             low=2,
             high=30,
+            group="Conditioning",
+            advanced=True,
         ),
         EngineOption(
             name="noise_augmentation",
@@ -64,6 +71,8 @@ SPEC = EngineSpec(
             default=0.02,
             low=0.0,
             high=1.0,
+            group="Conditioning",
+            advanced=True,
         ),
         EngineOption(
             name="control_scale",
@@ -72,6 +81,7 @@ SPEC = EngineSpec(
             default=1.0,
             low=0.0,
             high=10.0,
+            group="Control",
         ),
         EngineOption(
             name="point_ratio",
@@ -80,6 +90,7 @@ SPEC = EngineSpec(
             default=1.0,
             low=0.1,
             high=4.0,
+            group="Control",
         ),
         EngineOption(
             name="fit",
@@ -87,6 +98,7 @@ SPEC = EngineSpec(
             help="How the photo fills the network's frame",
             default="crop",
             choices=("crop", "pad", "squash"),
+            group="Frame",
         ),
         EngineOption(
             name="width",
@@ -96,6 +108,8 @@ SPEC = EngineSpec(
             default=0,
             low=0,
             high=2048,
+            group="Frame",
+            advanced=True,
         ),
         EngineOption(
             name="height",
@@ -104,6 +118,8 @@ SPEC = EngineSpec(
             default=0,
             low=0,
             high=2048,
+            group="Frame",
+            advanced=True,
         ),
         EngineOption(
             name="schedule",
@@ -111,6 +127,8 @@ SPEC = EngineSpec(
             help="'tuned' places few steps (about 10) better; another take than 'usual'",
             default="usual",
             choices=("usual", "tuned"),
+            group="Sampling",
+            advanced=True,
         ),
         EngineOption(
             name="reuse",
@@ -120,24 +138,32 @@ SPEC = EngineSpec(
             default=1,
             low=1,
             high=5,
+            group="Sampling",
+            advanced=True,
         ),
         EngineOption(
             name="legacy_cfg_context",
             label="As the Release",
             help="Mix guided and unguided context as the published demo did, by mistake",
             default=False,
+            group="Sampling",
+            advanced=True,
         ),
         EngineOption(
             name="compile",
             label="Compile",
             help="Spend minutes once to make every further step faster; same take up to rounding",
             default=False,
+            group="Speed",
+            advanced=True,
         ),
         EngineOption(
             name="channels_last",
             label="Channels Last",
             help="Another order in memory, faster on some devices; same take up to rounding",
             default=False,
+            group="Speed",
+            advanced=True,
         ),
     ),
 )
