@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backend.contracts import Camera, Frames, Lift, Shot, Take
+from backend.contracts import Frames, Lift, Shot, Take
 from backend.control.preview import Look
 from backend.control_sources import ShotControl
 from backend.engines import registry
 from backend.engines.base import Engine, EngineSpec, Scalar, whole_notes
-from backend.geometry.camera import (
-    DEFAULT_FOV,
-    fov_from_focal,
-    intrinsics_from_focal,
-    intrinsics_from_fov,
-    scaled_intrinsics,
-)
-from backend.geometry.lift import depth_from_disparity, depth_from_map
-from backend.perception import classical, mask_refinement, model_names, scene_kind
-from backend.perception.base import Candidates
-from backend.perception.perceive import Perception, valid_masks
+from backend.perception import model_names, pick
+from backend.perception.lift import GIVEN, LiftedPhoto, LiftOptions, photo_depth
+from backend.perception.perceive import Perception
 from backend.pixels import image_from_pixels
-from protocol import flat_scene
-from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
 OnPhase = Callable[[str, int, int], None]
@@ -37,91 +26,6 @@ OnPhase = Callable[[str, int, int], None]
 OnPreview = Callable[[Callable[[], Tensor]], None]
 """Handed something that makes ``(F, 3, h, w)`` frames in [0, 1] of the take so far, small and
 rough; making them costs a little, so it is only called where somebody looks."""
-
-BY_DEFAULT, GIVEN = "default", "given"
-"""How a field of view is known, beside what a photo's file says."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftOptions:
-    """What the artist says of her photo; see ``protocol.messages.LiftRequest``.
-
-    Attributes:
-        horizontal_fov: degrees.
-        fov_source: how it is known, for the artist.
-        depth_size: pixels of the shorter side that a depth network looks at.
-        clean_edges: whether what hangs between a thing and what lies behind it is pulled to one of
-            them.
-        scene_kind: ground, backdrop or auto, where nothing gives the depth.
-    """
-
-    horizontal_fov: float = DEFAULT_FOV
-    fov_source: str = BY_DEFAULT
-    focal: tuple[float, ...] | None = None
-    horizon: float = 0.35
-    near: float = 2.0
-    far: float = 20.0
-    nearer_is_larger: bool = True
-    depth_size: int = 518
-    clean_edges: bool = True
-    scene_kind: str = flat_scene.GROUND
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifted:
-    """A lifted photo and who made what of it.
-
-    Attributes:
-        lift: photo, depth and camera.
-        segments: int32 (H, W) automatic static segments.
-        upright: the depth knows no objects, so a picked instance should stand upright.
-        fov_source: how the camera's field of view is known.
-        notes: what the artist should know of it, a sentence each.
-    """
-
-    lift: Lift
-    segments: Array
-    depth_model: str
-    segment_model: str
-    upright: bool
-    fov_source: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def horizontal_fov(self) -> float:
-        """Of the camera, in degrees."""
-        camera = self.lift.camera
-        return fov_from_focal(float(camera.intrinsics[0, 0]), camera.width)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picks:
-    """What clicks may have meant: C candidates, best first.
-
-    Attributes:
-        masks: (H, W) bool each.
-        depths: (H, W) float32 each, with the instance's own depth where its mask is.
-        scores: (C,) float32.
-        logits: (C, h, w) float32, to be refined; ``None`` where the model has none.
-        model: what made the masks.
-        notes: what the artist should know, a sentence each.
-    """
-
-    masks: tuple[Array, ...]
-    depths: tuple[Array, ...]
-    scores: Array
-    logits: Array | None
-    model: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The scene that what was picked stands upright in: its kind and the range of its depth."""
-
-    kind: str
-    near: float
-    far: float
 
 
 def lift(
@@ -132,7 +36,7 @@ def lift(
     on_phase: OnPhase,
     perception: Perception,
     key: str = "",
-) -> Lifted:
+) -> LiftedPhoto:
     """Photo -> camera and depth (given, a network's, or a flat scene), and static segments.
 
     Args:
@@ -147,47 +51,28 @@ def lift(
     Raises:
         ShotError: an option makes no sense, or a model cannot.
     """
-    height, width = pixels.shape[:2]
-    _check(options)
+    options.check()
     notes = list(perception.notes)
     on_phase("depth", 0, 2)
-    if options.focal is None:
-        intrinsics = intrinsics_from_fov(options.horizontal_fov, height, width)
-    else:
-        fx, fy, cx, cy = options.focal
-        intrinsics = scaled_intrinsics(intrinsics_from_focal(fx, fy, cx, cy), scale, scale)
-    kind: flat_scene.SceneKind | Literal[""] = ""
-    if depth_map is not None:
-        depth, depth_model = _given_depth(depth_map, options), model_names.GIVEN_DEPTH
-    elif perception.depth is not None:
-        disparity = perception.disparity(
-            pixels, key, options.depth_size, options.clean_edges, notes.append
-        )
-        depth = depth_from_disparity(torch.from_numpy(disparity), options.near, options.far)
-        depth_model = perception.depth.name
-    else:
-        kind = _scene_kind(pixels, options, notes.append)
-        rows = classical.flat_depth(kind, height, width, options.horizon, options.near, options.far)
-        depth = torch.from_numpy(rows)
-        depth_model = model_names.RAMP if kind == flat_scene.GROUND else model_names.BACKDROP
-    if not kind and options.scene_kind == flat_scene.BACKDROP:
-        notes.append(f"Scene: Backdrop does not apply, since the depth is from {depth_model}.")
+    height, width = pixels.shape[:2]
+    camera = options.camera(height, width, scale)
+    found = photo_depth(pixels, depth_map, options, perception, key, notes.append)
     on_phase("segments", 1, 2)
     segments = perception.static_segments(pixels, key)
     on_phase("segments", 2, 2)
-    return Lifted(
+    return LiftedPhoto(
         lift=Lift(
             image=image_from_pixels(pixels),
-            depth=depth,
-            camera=Camera(intrinsics=intrinsics, height=height, width=width),
+            depth=found.depth,
+            camera=camera,
             near=options.near,
             far=options.far,
-            kind=kind,
+            kind=found.kind,
         ),
         segments=segments,
-        depth_model=depth_model,
+        depth_model=found.model,
         segment_model=perception.segments.automatic_name,
-        upright=bool(kind),
+        upright=bool(found.kind),
         fov_source=options.fov_source if options.focal is None else GIVEN,
         notes=tuple(notes),
     )
@@ -200,11 +85,11 @@ def segment(
     positive: Array,
     box: Sequence[float] | None,
     mask: Array | None,
-    standing: Standing | None,
+    upright: pick.UprightScene | None,
     perception: Perception,
     key: str = "",
     previous: Array | None = None,
-) -> Picks:
+) -> pick.Picks:
     """Clicks, box or mask -> what they may mean, with the instance's own depth under it.
 
     A network's masks follow the photo's colours along their outlines; a given one stays as it is.
@@ -213,25 +98,18 @@ def segment(
     Raises:
         ShotError: nothing is left, or the clicks make no sense.
     """
-    model, notes = model_names.GIVEN_MASK, list(perception.notes)
+    notes = list(perception.notes)
     if mask is None:
         model = perception.segments.name
-        embedding = perception.segments.encode(pixels, key)
-        found = perception.segments.segment(embedding, points, positive, box, previous)
-        if previous is not None and found.logits is None:
-            notes.append(f"{model} cannot refine a mask; it looked at all clicks anew.")
+        found = pick.candidates(
+            pixels, points, positive, box, previous, perception, key, notes.append
+        )
     else:
-        found = Candidates(masks=mask[None], scores=np.ones(1, np.float32), logits=None)
-    masks, kept = valid_masks(pixels, found)
-    band = mask_refinement.depth_band(*depth.shape)
-    return Picks(
+        model, found = model_names.GIVEN_MASK, pick.given_mask(mask)
+    masks, kept = pick.valid_masks(pixels, found)
+    return pick.Picks(
         masks=masks,
-        depths=tuple(
-            mask_refinement.clean_instance_depth(depth, one, band)
-            if standing is None
-            else classical.stand_upright(depth, one, standing.kind, standing.near, standing.far)
-            for one in masks
-        ),
+        depths=tuple(pick.instance_depth(depth, one, upright) for one in masks),
         scores=found.scores[kept],
         logits=None if found.logits is None else found.logits[kept],
         model=model,
@@ -297,57 +175,3 @@ def _judged(spec: EngineSpec, shot: Shot) -> dict[str, Scalar]:
         raise wrong
     moving = shot.motion.moved_from_rest.shape[1]
     return spec.completed(shot.options, {*range(1, moving + 1), *shot.static})
-
-
-def _given_depth(values: Array, options: LiftOptions) -> Tensor:
-    try:
-        return depth_from_map(
-            torch.from_numpy(values), options.nearer_is_larger, options.near, options.far
-        )
-    except ValueError as error:
-        raise ShotError(
-            "depth_map",
-            f"{str(error).capitalize()}.",
-            "Use a depth map with finite, varied values.",
-        ) from error
-
-
-def _scene_kind(
-    pixels: Array, options: LiftOptions, note: Callable[[str], None]
-) -> flat_scene.SceneKind:
-    if options.scene_kind == flat_scene.AUTO:
-        found = scene_kind.choose(pixels)
-        note(found.sentence)
-        return found.kind
-    return flat_scene.GROUND if options.scene_kind == flat_scene.GROUND else flat_scene.BACKDROP
-
-
-def _check(options: LiftOptions) -> None:
-    if not 1.0 <= options.horizontal_fov <= 175.0:
-        raise ShotError(
-            "fov",
-            f"A field of view of {options.horizontal_fov:g} degrees is not between 1 and 175.",
-            "Ordinary lenses have 20 to 90.",
-        )
-    if options.focal is not None and not (
-        len(options.focal) == 4 and options.focal[0] > 0 and options.focal[1] > 0
-    ):
-        raise ShotError(
-            "focal",
-            f"The focal lengths {options.focal} are not fx > 0, fy > 0, cx, cy in pixels.",
-            "Give these four numbers, or a field of view instead.",
-        )
-    if not 0 < options.near < options.far:
-        raise ShotError(
-            "depth_range",
-            f"Near {options.near:g} and far {options.far:g} are not 0 < near < far.",
-            "Set near below far.",
-        )
-    try:
-        flat_scene.check_horizon(options.horizon)
-    except ValueError as error:
-        raise ShotError(
-            "horizon",
-            f"{str(error).capitalize()}.",
-            "0 is the top of the photo, 0.5 its middle.",
-        ) from error

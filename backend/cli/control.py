@@ -13,7 +13,7 @@ PARTS = ("masks", "points", "depth")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("control", help="show the control of a .shot file as a video")
-    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save ShotMessage writes it")
+    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
     parser.add_argument("--engine", help="another engine than the shot's, with its defaults")
     parser.add_argument(
@@ -31,12 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
+    from backend.control.preview import points_a_frame
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
-    from backend.server.handlers import points_a_frame, preview_video, start
+    from backend.session import Session, length
     from protocol.messages import PreviewRequest
 
-    start(machine.machine_of(args).resources)
+    told = machine.machine_of(args)
     check_outputs([args.out], [args.shot])
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
@@ -46,12 +47,13 @@ def run(args: argparse.Namespace) -> int:
         over=args.over,
         **{part: not getattr(args, f"no_{part}") for part in PARTS},
     )
+    session = Session(told.resources)
     with progress_bar() as on_step:
-        video, frames, notes = preview_video(wanted, blobs.__getitem__, on_step)
+        video, frames, notes = session.preview_video(wanted, blobs.__getitem__, on_step)
     write_atomically(args.out, video)
     points = points_a_frame(frames)
     print(
-        f"{args.out}: {shot.frame_end - shot.frame_start + 1} frames, "
+        f"{args.out}: {length(shot)} frames, "
         f"{points:.0f} points a frame, "
         f"{shot.moved_from_rest.shape[1]} moving instances"
     )

@@ -12,9 +12,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.cli import machine
+
+if TYPE_CHECKING:
+    from backend.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, FPS = 48, 24
@@ -117,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.outputs import check_outputs
     from backend.engines import registry
     from backend.files.atomic import write_atomically
+    from backend.session import Session
     from protocol.errors import ShotError
 
     registry.spec_of(args.engine)
@@ -144,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
         told = machine.machine_of(args)
         setting = {"engine": args.engine, "options": TINY.get(args.engine, {}) if args.tiny else {}}
         bar.set_description("start the server")
+        session = Session(told.resources)
         with _server(out, told) as endpoint:
             for index, plan in enumerate((FLOWER, CHINA)):
 
@@ -152,7 +157,9 @@ def run(args: argparse.Namespace) -> int:
                     bar.set_description(what, refresh=True)
 
                 full = plan | setting
-                made.append(_make(full, photos, out, blender, extension, endpoint, told, show))
+                made.append(
+                    _make(full, photos, out, blender, extension, endpoint, told, session, show)
+                )
         bar.n = 1.0
         bar.set_description("contact sheet")
         sheet = out / "contact_sheet.png"
@@ -173,6 +180,7 @@ def _make(
     extension: Path,
     endpoint: str,
     told: machine.Machine,
+    session: Session,
     show: Any,
 ) -> Made:
     """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
@@ -182,7 +190,6 @@ def _make(
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
-    from backend.server.handlers import render_video, start
 
     began = time.monotonic()
     name = Path(plan["photo"]).stem
@@ -207,8 +214,7 @@ def _make(
 
     show(0.85, f"{name}: the same shot without Blender")
     shot, blobs = read_shot(paths["shot"])
-    start(told.resources)
-    video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
+    video, _ = session.render_video(shot, blobs.__getitem__, lambda *step: None)
     if video != take:
         raise _failed(f"{paths['shot']} alone gives another video than the server", "")
     masks = shot_masks(convert.shot_from_message(shot, blobs.__getitem__))

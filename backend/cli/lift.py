@@ -11,7 +11,7 @@ from backend.cli import machine
 from protocol import flat_scene
 
 if TYPE_CHECKING:
-    from backend.pipeline import Lifted
+    from backend.perception.lift import LiftedPhoto
 
 SUFFIXES = (".ply", ".npz")
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
     from backend.files.scene import npz, ply
     from backend.geometry.camera import unproject
-    from backend.server.handlers import lift_photo, start
+    from backend.session import Session
     from protocol import content, messages
     from protocol.errors import ShotError
 
@@ -109,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
         clean_edges=not args.no_clean_edges,
         scene_kind=args.scene,
     )
-    start(told.resources)
+    session = Session(told.resources)
     began = time.monotonic()
     with progress_bar() as on_step:
-        pixels, lifted = lift_photo(message, data.__getitem__, on_step)
+        pixels, lifted = session.lift_photo(message, data.__getitem__, on_step)
     about = _about(lifted)
     written: list[bytes] = []
     for path in args.out:
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _about(lifted: Lifted) -> str:
+def _about(lifted: LiftedPhoto) -> str:
     return (
         f"depth from {lifted.depth_model}, {int(lifted.segments.max(initial=0))} segments from "
         f"{lifted.segment_model}, field of view {lifted.horizontal_fov:.1f} degrees "
@@ -142,7 +142,7 @@ def _about(lifted: Lifted) -> str:
     )
 
 
-def _arrays(pixels: Any, lifted: Lifted) -> dict[str, Any]:
+def _arrays(pixels: Any, lifted: LiftedPhoto) -> dict[str, Any]:
     """What a .npz holds, by name.
 
     image uint8 (H, W, 3) sRGB; depth float32 (H, W), z in scene units; segments int32 (H, W), 0 is

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
-    from backend.server.handlers import render_video, start
+    from backend.session import Session, length
 
     told = machine.machine_of(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
         shot = replace(shot, seed=args.seed)
     if (lack := told.search.lack(spec_of(shot.engine).needs(shot.options))) is not None:
         raise lack
-    start(told.resources)
+    session = Session(told.resources)
     began = time.monotonic()
     with progress_bar() as on_step:
-        video, take = render_video(shot, blobs.__getitem__, on_step)
+        video, take = session.render_video(shot, blobs.__getitem__, on_step)
         if args.control is not None:
             masks = shot_masks(
                 shot_from_message(shot, blobs.__getitem__),
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             preview = look_at_masks(masks, Look())
     write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]
-    frames = shot.frame_end - shot.frame_start + 1
+    frames = length(shot)
     print(
         f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
         f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - began:.1f} s"

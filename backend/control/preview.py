@@ -178,6 +178,11 @@ def control_frames(
     )
 
 
+def points_a_frame(frames: Frames) -> float:
+    """Control points of a preview's frames, on average; 0 where an engine is told none."""
+    return frames.points_a_frame if isinstance(frames, ControlFrames) else 0.0
+
+
 def _disc(image: Tensor, row: int, column: int, radius: float, colour: Tensor) -> None:
     reach = int(radius) + 1
     top, left = max(row - reach, 0), max(column - reach, 0)

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from backend.perception import mask_refinement
 from backend.perception.base import (
     Array,
-    Candidates,
     DepthModel,
     OnNote,
     SegmentModel,
     content_key,
 )
 from backend.perception.cache import ResultCache
-from backend.perception.classical import ColourSegments, checked_mask
+from backend.perception.classical import ColourSegments
 from backend.perception.flying_pixels import remove_flying_pixels
 from protocol.errors import ShotError
 
@@ -90,28 +88,3 @@ class Perception:
             return None
         found = (self.cache.get(key, model, options) or {}).get(name)
         return found if found is not None and found.shape == pixels.shape[:2] else None
-
-
-def valid_masks(
-    pixels: Array, found: Candidates
-) -> tuple[tuple[npt.NDArray[np.bool_], ...], list[int]]:
-    """Refined candidate masks that are valid instances, and their indices in ``found``.
-
-    Masks of a network are refined by colour. Those that are empty, full or equal to a better one
-    are dropped.
-
-    Raises:
-        ShotError: none is left.
-    """
-    band = mask_refinement.mask_band(*pixels.shape[:2]) if found.logits is not None else 0
-    masks: list[npt.NDArray[np.bool_]] = []
-    kept: list[int] = []
-    for index, mask in enumerate(found.masks):
-        refined = mask_refinement.refine_mask(pixels, mask, band)
-        some = refined.any() and not refined.all()
-        if some and not any((refined == better).all() for better in masks):
-            masks.append(refined)
-            kept.append(index)
-    if not kept:
-        checked_mask(found.masks[0])
-    return tuple(masks), kept

@@ -7,9 +7,9 @@ in at any time and is polled at every step. Each message out carries the token i
 worker that is ready sends ``Hello`` with its role and device. One whose device fails sends a
 ``Refusal`` before the state of its job, and exits: only a new process gets a new CUDA context.
 
-The handlers module has ``start(resources)``, which returns the device in words, ``warm_up()``,
-``run(message, *, job, blobs, on_step)`` and ``fit()``, whether this process can run another job.
-``on_step`` may raise ``Cancelled``.
+The handlers module holds ``Session(resources)``, which is made once and handed to each
+``run(session, message, *, job, blobs, on_step)``; ``on_step`` may raise ``Cancelled``. Of a session
+the worker uses ``device_label``, ``warm_up()`` and ``fit()``: see ``backend.session``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ class ServerConnection:
 
 
 def run_job(
-    connection: ServerConnection, handlers: ModuleType, blobs: Blobs, job: str, message: Any
+    connection: ServerConnection,
+    handlers: ModuleType,
+    session: Any,
+    blobs: Blobs,
+    job: str,
+    message: Any,
 ) -> bool:
     """Run one job and send its result or its final state; never raises.
 
@@ -97,12 +102,12 @@ def run_job(
 
     publish_early = isinstance(message, messages.SegmentRequest)
     try:
-        result = handlers.run(message, job=job, blobs=blobs, on_step=on_step)
+        result = handlers.run(session, message, job=job, blobs=blobs, on_step=on_step)
         if not publish_early:
             blobs.sync()
         connection.send(result)
     except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
-        broken = is_broken_device(error) or not handlers.fit()
+        broken = is_broken_device(error) or not session.fit()
         if broken:
             connection.send(
                 messages.Refusal(code="device", sentence="The device can be used no more.")
@@ -183,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handlers = importlib.import_module(options.handlers)
     try:
         weights = Search.here(options.weights).require
-        device = handlers.start(
+        session = handlers.Session(
             Resources(
                 device=options.device,
                 memory=options.memory,
@@ -194,13 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ShotError as error:  # the device or weights changed after the server checked them
         log.error("%s", error)
         return 1
-    handlers.warm_up()
-    connection.send(messages.Hello(client=options.role, product=device))
+    session.warm_up()
+    connection.send(messages.Hello(client=options.role, product=session.device_label))
     while True:
         envelope = connection.receive()
         if type(envelope.message) not in messages.JOB_REQUESTS:
             continue
-        if not run_job(connection, handlers, blobs, envelope.id, envelope.message):
+        if not run_job(connection, handlers, session, blobs, envelope.id, envelope.message):
             connection.close()
             os._exit(EXIT_DEVICE_FAILED)  # CUDA's own clean-up may hang now
 

@@ -85,7 +85,7 @@ def rows(seconds: Seconds) -> list[Row]:
         model.encode(photo, "photo")
         looked = Perception(segments=model)
         return lambda: pipeline.segment(
-            photo, behind, middle, on, None, None, False, looked, "photo"
+            photo, behind, middle, on, None, None, None, looked, "photo"
         )
 
     with tempfile.TemporaryDirectory() as folder:

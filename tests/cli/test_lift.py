@@ -12,6 +12,7 @@ from backend.cli.main import main
 from backend.files.scene import POINT
 from backend.perception import tiny
 from backend.server import handlers
+from backend.session import Session
 
 HEIGHT, WIDTH = 60, 80
 SMALL = ["--depth-size", "56"]
@@ -35,8 +36,6 @@ def networks(tmp_path_factory):
 def no_weights_of_this_computer(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(handlers, "_loaded", handlers.models.LoadedModels())
-    monkeypatch.setattr(handlers, "_resources", handlers.Resources())
 
 
 @pytest.fixture
@@ -231,7 +230,7 @@ def test_the_cloud_is_the_same_as_the_one_that_a_worker_sends(photo):
     message = messages.LiftRequest(
         image=content.blob_of(data, "image/png"), horizontal_fov=0.0, depth_size=56
     )
-    reply = handlers.run(message, job="j", blobs=Blobs, on_step=lambda *step: None)
+    reply = handlers.run(Session(), message, job="j", blobs=Blobs, on_step=lambda *step: None)
     assert kept[reply.scene.depth.sha256] == arrays["depth"].tobytes()
     assert kept[reply.scene.image.sha256] == arrays["image"].tobytes()
     assert (reply.scene.intrinsics == arrays["intrinsics"]).all()

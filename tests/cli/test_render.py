@@ -14,7 +14,7 @@ from PIL import Image
 
 from backend.cli.main import main
 from backend.images.depth_map import decode_depth_map
-from backend.server.handlers import preview_video, render_video
+from backend.session import Session
 from protocol import content
 from protocol.messages import Instance, PreviewRequest, Scene, ShotMessage
 
@@ -99,7 +99,7 @@ def test_it_gives_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     out = tmp_path / "out.mp4"
     main(["render", str(shot_file()), "-o", str(out)])
     shot, blobs = a_shot()
-    video, _ = render_video(shot, blobs.__getitem__, lambda *step: None)
+    video, _ = Session().render_video(shot, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
 
 
@@ -154,7 +154,7 @@ def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     assert main(["control", str(shot_file(**POINTED)), "-o", str(out), "--no-depth"]) == 0
     shot, blobs = a_shot(**POINTED)
     wanted = PreviewRequest(shot=shot, depth=False)
-    video, shown, _ = preview_video(wanted, blobs.__getitem__, lambda *step: None)
+    video, shown, _ = Session().preview_video(wanted, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
     assert shown.shape == (FRAMES, 3, 64, 96)
     assert shown.points_a_frame == 3

@@ -5,7 +5,7 @@ Works on text, so a planted violation can be checked as easily as the tree itsel
 
 import ast
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -20,6 +20,7 @@ class Zone:
         files: patterns of paths; the first zone that matches a file is the file's.
         libraries: third-party packages.
         own: modules of this repository, each with all below it.
+        never: those of them that are out of bounds.
         banned: modules of the standard library that do not belong here.
     """
 
@@ -27,6 +28,7 @@ class Zone:
     files: tuple[str, ...]
     libraries: frozenset[str] = frozenset()
     own: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
     banned: frozenset[str] = frozenset()
 
 
@@ -61,14 +63,19 @@ def broken_imports(path: str, source: str, zones: tuple[Zone, ...], modules: Set
         if name == path.split("/")[0]:
             allowed = True  # the package a file is in, of which only a docstring runs
         elif top in PACKAGES:
-            allowed = any(name == own or name.startswith(own + ".") for own in zone.own)
+            allowed = _is_in(name, zone.own) and not _is_in(name, zone.never)
         elif top in sys.stdlib_module_names:
-            allowed = not any(name == bad or name.startswith(bad + ".") for bad in zone.banned)
+            allowed = not _is_in(name, zone.banned)
         else:
             allowed = top in zone.libraries
         if not allowed:
             found.append(f"{path}:{line}: {zone.name} may not import {name}")
     return found
+
+
+def _is_in(name: str, modules: Iterable[str]) -> bool:
+    """Whether a module is one of ``modules`` or below one."""
+    return any(name == module or name.startswith(module + ".") for module in modules)
 
 
 def imports(path: str, source: str, modules: Set[str]) -> Iterator[tuple[int, str]]:

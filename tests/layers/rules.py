@@ -235,7 +235,7 @@ ZONES = (
     Zone(
         name="the pipeline",
         files=("backend/pipeline.py",),
-        libraries=MODELS,
+        libraries=TENSORS,
         own=(
             *VALUES,
             PIXELS,
@@ -243,6 +243,24 @@ ZONES = (
             "backend.engines",
             "backend.perception",
             "backend.control_sources",
+            "protocol",
+        ),
+        banned=PURE,
+    ),
+    Zone(
+        name="the session",
+        files=("backend/session.py",),
+        libraries=TENSORS,
+        own=(
+            *VALUES,
+            RESOURCES,
+            "backend.convert",
+            "backend.device",
+            "backend.engines",
+            "backend.files.video",
+            "backend.images",
+            "backend.perception",
+            "backend.pipeline",
             "protocol",
         ),
         banned=PURE,
@@ -326,8 +344,14 @@ ZONES = (
         name="what the server's workers run",
         files=("backend/server/handlers.py",),
         libraries=TENSORS,
-        own=("backend", "protocol"),
-        banned=frozenset({"socket", "subprocess"}),
+        own=(
+            "backend.control.preview",
+            "backend.convert",
+            "backend.pipeline",
+            "backend.session",
+            "protocol",
+        ),
+        banned=PURE,
     ),
     # A worker names its handlers as text, so that the loop's process never imports torch.
     Zone(
@@ -347,10 +371,17 @@ ZONES = (
         ),
     ),
     Zone(
+        name="the one command that serves",
+        files=("backend/cli/serve.py",),
+        own=("backend", "protocol"),
+        banned=NO_THREADS,
+    ),
+    Zone(
         name="the command line",
         files=("backend/cli/*", "backend/__main__.py", "backend/__init__.py"),
         libraries=TENSORS | IMAGING | {"sklearn", "tqdm", "zmq"},
         own=("backend", "protocol", "build_addon"),
+        never=("backend.server",),
     ),
 )
 
@@ -382,4 +413,7 @@ BANS = (
 )
 
 LONGEST_FILE = 400
-LONGER = {"protocol/messages.py": "every message of the wire is to be found in one place"}
+LONGER = {
+    "protocol/messages.py": "every message of the wire is to be found in one place",
+    "tests/layers/rules.py": "who may import what is one table, and the first match counts",
+}

@@ -1,4 +1,4 @@
-"""A lift and a click with networks, through the handlers of the server's worker."""
+"""A lift and a click with networks, as a worker of the server does them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.perception import model_names, registry, tiny
+from backend.perception import model_names, tiny
 from backend.perception.base import Candidates
 from backend.perception.cache import ResultCache
+from backend.perception.lift import LiftOptions
 from backend.perception.perceive import Perception
-from backend.pipeline import LiftOptions, lift, segment
+from backend.pipeline import lift, segment
 from backend.resources import Resources, no_weights
 from backend.server import handlers
+from backend.session import Session
 from protocol import messages
 from protocol.arrays import Array
 from protocol.content import blob_of
@@ -41,31 +43,35 @@ class Memory:
         return np.frombuffer(self.data[ref.sha256], ref.dtype).reshape(ref.shape)
 
 
+class Worker(Session):
+    """A session that finds a depth network and a SAM in ``paths``, and has nothing loaded yet."""
+
+    def __init__(self, paths, cache):
+        super().__init__(
+            Resources(weights=lambda name: paths.get(name) or no_weights(name), cache=cache)
+        )
+        self.paths = paths
+
+    def run(self, message, blobs):
+        return handlers.run(self, message, job="j", blobs=blobs, on_step=lambda *step: None)
+
+
 @pytest.fixture
-def worker(weights, tmp_path, monkeypatch):
-    """The handlers of a worker that finds a depth network and a SAM, and nothing loaded yet."""
+def worker(weights, tmp_path):
     paths = {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
-    monkeypatch.setattr(handlers, "_loaded", registry.LoadedModels())
-    monkeypatch.setattr(
-        handlers,
-        "_resources",
-        Resources(
-            weights=lambda name: paths.get(name) or no_weights(name), cache=tmp_path / "cache"
-        ),
-    )
-    return paths
+    return Worker(paths, tmp_path / "cache")
 
 
-def lifted(blobs):
+def lifted(worker, blobs):
     data = photos.flower()
     blobs.put(data)
     message = messages.LiftRequest(image=blob_of(data, "image/jpeg"), max_side=640)
-    return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+    return worker.run(message, blobs)
 
 
 def test_a_lift_uses_the_networks_that_are_here_and_says_which(worker):
     blobs = Memory()
-    reply = lifted(blobs)
+    reply = lifted(worker, blobs)
     assert (reply.depth_model, reply.segment_model) == ("depth-anything-v2-small", "sam-vit-base")
     assert not reply.upright
     depth = blobs.array(reply.scene.depth)
@@ -76,16 +82,16 @@ def test_a_lift_uses_the_networks_that_are_here_and_says_which(worker):
     assert segments.max() <= 120
 
 
-def clicked(blobs, scene, **more):
+def clicked(worker, blobs, scene, **more):
     points, positive = CLICK
     message = messages.SegmentRequest(scene=scene, points=points, positive=positive, **more)
-    return handlers.run(message, job="j", blobs=blobs, on_step=lambda *step: None)
+    return worker.run(message, blobs)
 
 
 def test_a_click_uses_the_segment_network_and_leaves_the_relief_alone(worker):
     blobs = Memory()
-    scene = lifted(blobs).scene
-    reply = clicked(blobs, scene)
+    scene = lifted(worker, blobs).scene
+    reply = clicked(worker, blobs, scene)
     assert reply.segment_model == "sam-vit-base"
     mask = blobs.array(reply.mask) > 0
     assert mask.shape == (426, 640)
@@ -94,7 +100,7 @@ def test_a_click_uses_the_segment_network_and_leaves_the_relief_alone(worker):
     assert (depth[~mask] == before[~mask]).all()
     assert (depth[inside] == before[inside]).all()
     # The lift looked at the photo for its segments; the click did not look again
-    assert handlers._loaded.segments["sam-vit-base"].encoded == 1
+    assert worker._models.segments["sam-vit-base"].encoded == 1
 
 
 def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, tmp_path):
@@ -105,8 +111,8 @@ def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, t
 
     def answers():
         blobs = Memory()
-        lift = lifted(blobs)
-        click = clicked(blobs, lift.scene)
+        lift = lifted(worker, blobs)
+        click = clicked(worker, blobs, lift.scene)
         return lift.scene.depth.sha256, click.logits
 
     def lay(seed):
@@ -118,7 +124,8 @@ def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, t
     place = {name: tmp_path / name for name in ("depth", "sam")}
     for folder in place.values():
         folder.mkdir()
-    worker["depth-anything-v2-small"], worker["sam-vit-base"] = place["depth"], place["sam"]
+    paths = {"depth-anything-v2-small": place["depth"], "sam-vit-base": place["sam"]}
+    worker.paths.update(paths)
     lay(0)
     first = answers()
     lay(1)
@@ -126,25 +133,25 @@ def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, t
     assert [one != other for one, other in zip(first, second, strict=True)] == [True] * 2
     # Depth and segments of each; a network this small finds no segment, and finds that anew
     assert len(list((tmp_path / "cache").iterdir())) == 4
-    networks = handlers._loaded.depth["depth-anything-v2-small"]
+    networks = worker._models.depth["depth-anything-v2-small"]
     assert answers() == second
-    assert handlers._loaded.depth["depth-anything-v2-small"] is networks  # no change, no reading
+    assert worker._models.depth["depth-anything-v2-small"] is networks  # no change, no reading
     lay(0)
     assert answers() == first
 
 
 def test_weights_that_are_taken_away_are_not_used_any_more(worker):
     blobs = Memory()
-    assert lifted(blobs).depth_model == "depth-anything-v2-small"
-    del worker["depth-anything-v2-small"]
-    assert lifted(blobs).depth_model == model_names.RAMP
+    assert lifted(worker, blobs).depth_model == "depth-anything-v2-small"
+    del worker.paths["depth-anything-v2-small"]
+    assert lifted(worker, blobs).depth_model == model_names.RAMP
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(worker, upright):
     blobs = Memory()
-    scene = lifted(blobs).scene
-    reply = clicked(blobs, scene, upright=upright)
+    scene = lifted(worker, blobs).scene
+    reply = clicked(worker, blobs, scene, upright=upright)
     assert 1 < len(reply.candidates) <= 3
     assert reply.candidates[0] == reply.mask
     assert list(reply.scores) == sorted(reply.scores, reverse=True)
@@ -159,44 +166,44 @@ def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(wor
 
 def test_a_further_click_refines_exactly_the_candidate_that_was_chosen(worker):
     blobs = Memory()
-    scene = lifted(blobs).scene
-    reply = clicked(blobs, scene)
-    refined = [clicked(blobs, scene, previous=one) for one in reply.logits[:2]]
+    scene = lifted(worker, blobs).scene
+    reply = clicked(worker, blobs, scene)
+    refined = [clicked(worker, blobs, scene, previous=one) for one in reply.logits[:2]]
     assert [len(one.candidates) for one in refined] == [1, 1]
     assert refined[0].logits != refined[1].logits
-    assert clicked(blobs, scene, previous=reply.logits[1]).logits == refined[1].logits
+    assert clicked(worker, blobs, scene, previous=reply.logits[1]).logits == refined[1].logits
 
 
 def test_the_model_of_a_click_may_be_chosen_and_one_that_cannot_refine_says_so(worker):
     blobs = Memory()
-    scene = lifted(blobs).scene
-    logits = clicked(blobs, scene).logits[0]
-    reply = clicked(blobs, scene, segment_model="offline", previous=logits)
+    scene = lifted(worker, blobs).scene
+    logits = clicked(worker, blobs, scene).logits[0]
+    reply = clicked(worker, blobs, scene, segment_model="offline", previous=logits)
     assert reply.segment_model == model_names.GRABCUT
     assert (len(reply.candidates), reply.scores, reply.logits) == (1, (1.0,), ())
     assert reply.notes == ("GrabCut cannot refine a mask; it looked at all clicks anew.",)
     with pytest.raises(ShotError, match="no model 'mine'"):
-        clicked(blobs, scene, segment_model="mine")
+        clicked(worker, blobs, scene, segment_model="mine")
 
 
 def test_the_second_lift_of_a_photo_asks_no_network(worker, monkeypatch):
-    first = lifted(Memory())
+    first = lifted(worker, Memory())
 
     def never(*_):
         raise AssertionError("the network was asked again")
 
-    model = handlers._loaded.depth["depth-anything-v2-small"]
+    model = worker._models.depth["depth-anything-v2-small"]
     monkeypatch.setattr(model, "disparity", never)
-    monkeypatch.setattr(handlers._loaded.segments["sam-vit-base"], "segments", never)
-    second = lifted(Memory())
+    monkeypatch.setattr(worker._models.segments["sam-vit-base"], "segments", never)
+    second = lifted(worker, Memory())
     assert second.scene.depth.sha256 == first.scene.depth.sha256
     assert second.segments.sha256 == first.segments.sha256
 
 
 def test_broken_weights_are_a_note_and_the_offline_way_goes_on(worker, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
-    worker["depth-anything-v2-small"] = tmp_path / "bad.pth"
-    reply = lifted(Memory())
+    worker.paths["depth-anything-v2-small"] = tmp_path / "bad.pth"
+    reply = lifted(worker, Memory())
     assert reply.depth_model == model_names.RAMP
     assert reply.upright
     assert sum("bad.pth cannot be used" in note for note in reply.notes) == 1

@@ -10,8 +10,9 @@ import sklearn.datasets
 from PIL import Image
 
 from backend.perception import model_names, scene_kind
+from backend.perception.lift import LiftOptions
 from backend.perception.perceive import Perception
-from backend.pipeline import LiftOptions, lift
+from backend.pipeline import lift
 
 FOLDERS = {
     "skimage": Path(skimage.__file__).parent / "data",

@@ -34,8 +34,6 @@ class OutOfMemoryError(RuntimeError):
     """Stands for the one of torch, which is told by its name."""
 
 
-_weights = None
-_lost = None
 LOST = {
     "illegal_access": "an illegal memory access was encountered",
     "device_assert": "device-side assert triggered",
@@ -45,24 +43,23 @@ LOST = {
 }
 
 
-def start(resources):
-    global _weights
-    _weights = resources.weights
-    return f"scripted {resources.device} {resources.memory}"
+class Session:
+    def __init__(self, resources):
+        self.device_label = f"scripted {resources.device} {resources.memory}"
+        self.weights = resources.weights
+        self.lost = None
+
+    def warm_up(self):
+        if (path := os.environ.get("SCRIPTED_START")) and not Path(path).exists():
+            os._exit(7)
+
+    def fit(self):
+        return self.lost is None
 
 
-def warm_up():
-    if (path := os.environ.get("SCRIPTED_START")) and not Path(path).exists():
-        os._exit(7)
-
-
-def fit():
-    return _lost is None
-
-
-def run(message, *, job, blobs, on_step):
-    if _lost is not None:
-        raise RuntimeError(f"CUDA error: {_lost}")
+def run(session, message, *, job, blobs, on_step):
+    if session.lost is not None:
+        raise RuntimeError(f"CUDA error: {session.lost}")
     script = _script(message, blobs)
     if ran := script.get("ran"):
         with Path(ran).open("a") as file:
@@ -78,10 +75,10 @@ def run(message, *, job, blobs, on_step):
         on_step("step", step, max(step, steps))
         time.sleep(PACE)
     if name := script.get("weights"):
-        raise ShotError("here", str(_weights(name)), "")
+        raise ShotError("here", str(session.weights(name)), "")
     if past := script.get("past"):
         Path(past).touch()
-    _end(script.get("end", "result"))
+    _end(session, script.get("end", "result"))
     return _result(message, job, blobs)
 
 
@@ -91,16 +88,16 @@ def _script(message, blobs):
     return json.loads(blobs.get(message.image.sha256)) if hasattr(message, "image") else {}
 
 
-def _end(how):
-    global _lost
+def _end(session, how):
     if how in LOST:
-        _lost = LOST[how]
+        session.lost = LOST[how]
     match how:
         case "illegal_access" | "device_assert" | "launch_failure":
-            raise RuntimeError(f"CUDA error: {_lost}\nCUDA kernel errors might be asynchronous")
+            said = "CUDA kernel errors might be asynchronous"
+            raise RuntimeError(f"CUDA error: {session.lost}\n{said}")
         case "told_as_shot_error":
             try:
-                raise RuntimeError(f"CUDA error: {_lost}")
+                raise RuntimeError(f"CUDA error: {session.lost}")
             except RuntimeError as error:
                 raise ShotError("odd", "The engine explains it.", "Try again.") from error
         case "device_gone":

@@ -24,14 +24,14 @@ def order(monkeypatch):
 def do(message, blobs, order):
     """Run a job that puts two files, as a worker does."""
 
-    def run(message, *, job, blobs, on_step):
+    def run(session, message, *, job, blobs, on_step):
         blobs.put(b"one")
         blobs.put(b"two")
         return messages.State(job=job, seq=0, state="done")
 
     line = types.SimpleNamespace(send=lambda said: order.append(said.state))
-    handlers = types.SimpleNamespace(run=run, fit=lambda: True)
-    worker.run_job(line, handlers, blobs, "j", message)
+    handlers, session = types.SimpleNamespace(run=run), types.SimpleNamespace(fit=lambda: True)
+    worker.run_job(line, handlers, session, blobs, "j", message)
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):

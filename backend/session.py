@@ -1,0 +1,260 @@
+"""What a process holds to do jobs with: engines and perception models, made at first use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from backend import contracts, convert, device, pipeline
+from backend.control import scene_occlusion
+from backend.control.preview import Look, points_a_frame
+from backend.convert import GetBlob
+from backend.engines import registry
+from backend.engines.base import LOADING, Engine, whole_notes
+from backend.files.video import encode_video
+from backend.geometry.camera import DEFAULT_FOV
+from backend.images.depth_map import decode_depth_map, fitted
+from backend.images.mask import decode_mask
+from backend.images.photo import MIN_SIDE, decode_photo
+from backend.perception import model_names
+from backend.perception import registry as models
+from backend.perception.cache import ResultCache
+from backend.perception.lift import BY_DEFAULT, GIVEN, LiftedPhoto, LiftOptions
+from backend.perception.perceive import Perception
+from backend.perception.pick import Picks, UprightScene
+from backend.pipeline import OnPhase, OnPreview
+from backend.resources import Resources
+from protocol import content, flat_scene, messages
+from protocol.arrays import Array
+from protocol.errors import ShotError
+from protocol.rules import problems
+
+MAX_SIDE = messages.Limits().max_side
+
+
+class Session:
+    """Engines and perception models of one process; runs one job at a time.
+
+    What it does is asked for as the wire's messages ask for it, their data by hash: a worker of the
+    server, the command line and the tests all come this way.
+
+    Args:
+        resources: what models may use; ``auto`` becomes a device that is here.
+
+    Raises:
+        ShotError: that device is not here.
+    """
+
+    def __init__(self, resources: Resources | None = None) -> None:
+        resources = resources or Resources()
+        self._resources = replace(resources, device=device.choose(resources.device))
+        self._engines: dict[str, Engine] = {}
+        self._models = models.LoadedModels()
+
+    @property
+    def device_label(self) -> str:
+        """What is computed on, in words."""
+        return device.describe(self._resources.device)
+
+    def warm_up(self) -> None:
+        """Pay the first call's costs before an artist waits for them."""
+        for spec in registry.specs():
+            if not spec.needs({}):
+                self.engine(spec.name)
+
+    def fit(self) -> bool:
+        """Whether this process can do another job; asked when one failed."""
+        return device.answers(self._resources.device)
+
+    def engine(self, name: str, on_step: OnPhase = lambda *step: None) -> Engine:
+        """The engine called ``name``, made if it is not here yet.
+
+        One that works with weights gets the room of the others: two large networks rarely fit. One
+        without weights takes none, so a draft between two takes costs nobody the loading again.
+
+        Raises:
+            ShotError: there is none of that name, or its weights are not there.
+        """
+        if registry.spec_of(name).needs({}):
+            for other, engine in self._engines.items():
+                if other != name:
+                    engine.release()
+        if name not in self._engines:
+            on_step(LOADING, 0, 1)
+            self._engines[name] = registry.load(name, self._resources)
+        return self._engines[name]
+
+    def perception(
+        self,
+        depth: str = models.AUTO,
+        segments: str = models.AUTO,
+        on_step: OnPhase = lambda *step: None,
+    ) -> Perception:
+        """The models that were asked for; a network that is not needed is not loaded.
+
+        Args:
+            depth: a model's name, or one of the words of ``backend.perception.registry``.
+            segments: likewise.
+            on_step: told when one is loaded.
+
+        Raises:
+            ShotError: that very model cannot be used, or nobody knows it.
+        """
+        self._models.before_load = lambda: on_step(LOADING, 0, 1)
+        far = models.depth_model(depth, self._resources, self._models)
+        parts = models.segment_model(segments, self._resources, self._models)
+        cache = self._resources.cache
+        return Perception(
+            depth=far.model,
+            segments=parts.model,
+            cache=None if cache is None else ResultCache(cache),
+            notes=(*far.notes, *parts.notes),
+        )
+
+    def lift_photo(
+        self, message: messages.LiftRequest, get: GetBlob, on_step: OnPhase
+    ) -> tuple[Array, LiftedPhoto]:
+        """A photo's pixels, uint8 (H, W, 3), and what they became.
+
+        Raises:
+            ShotError: the photo or the depth map cannot be read, an option makes no sense, or a
+                model cannot.
+        """
+        if not MIN_SIDE <= message.max_side <= MAX_SIDE:
+            raise ShotError(
+                "max_side",
+                f"A longest side of {message.max_side} pixels is not between {MIN_SIDE} "
+                f"and {MAX_SIDE}.",
+                "1280 is a good start.",
+            )
+        photo = decode_photo(get(message.image.sha256), message.max_side)
+        notes, depth_map = list(photo.notes), None
+        if message.depth is not None:
+            given = fitted(
+                decode_depth_map(get(message.depth.file.sha256)),
+                photo,
+                message.depth.nearer_is_larger,
+            )
+            notes += given.notes
+            depth_map = given.values
+        image, _ = content.array_blob_of(photo.pixels)
+        kind = message.scene_kind
+        if kind == flat_scene.AUTO and message.depth_model == model_names.RAMP:
+            kind = flat_scene.GROUND  # who names it means it
+        fov, source = message.horizontal_fov, GIVEN
+        if fov == 0:
+            fov, source = DEFAULT_FOV, BY_DEFAULT
+            if photo.horizontal_fov is not None:
+                fov, source = photo.horizontal_fov, photo.fov_source
+        lifted = pipeline.lift(
+            photo.pixels,
+            photo.scale,
+            depth_map,
+            LiftOptions(
+                horizontal_fov=fov,
+                fov_source=source,
+                focal=message.focal,
+                horizon=message.horizon,
+                near=message.near,
+                far=message.far,
+                nearer_is_larger=message.depth is None or message.depth.nearer_is_larger,
+                depth_size=message.depth_size,
+                clean_edges=message.clean_edges,
+                scene_kind=kind,
+            ),
+            on_step,
+            self.perception(
+                models.OFFLINE if depth_map is not None else message.depth_model,
+                message.segment_model,
+                on_step,
+            ),
+            image.sha256,
+        )
+        return photo.pixels, replace(lifted, notes=(*notes, *lifted.notes))
+
+    def segment(self, message: messages.SegmentRequest, get: GetBlob, on_step: OnPhase) -> Picks:
+        """What clicks, a box or a mask may mean.
+
+        Raises:
+            ShotError: the clicks make no sense, nothing is left, or a model cannot.
+        """
+        on_step("segment", 0, 1)
+        scene = message.scene
+        pixels = convert.array(scene.image, get)
+        given = None
+        if message.mask is not None:
+            given = decode_mask(get(message.mask.sha256), *pixels.shape[:2])
+        found = pipeline.segment(
+            np.array(pixels),
+            convert.array(scene.depth, get),
+            message.points,
+            message.positive,
+            message.box,
+            given,
+            UprightScene(kind=scene.kind, near=scene.near, far=scene.far)
+            if message.upright
+            else None,
+            self.perception(models.OFFLINE, message.segment_model, on_step),
+            scene.image.sha256,
+            None if message.previous is None else convert.array(message.previous, get),
+        )
+        on_step("segment", 1, 1)
+        return found
+
+    def render_video(
+        self,
+        shot: messages.ShotMessage,
+        get: GetBlob,
+        on_step: OnPhase,
+        on_preview: OnPreview = lambda make: None,
+    ) -> tuple[bytes, contracts.Take]:
+        """The take of a shot as MP4 bytes, and the take itself.
+
+        Raises:
+            ShotError: the shot breaks a rule, or its engine cannot.
+        """
+        if found := problems(shot):
+            raise found[0]
+        engine, ours = self.engine(shot.engine, on_step), convert.shot_from_message(shot, get)
+        told = _hidden(shot, ours)
+        take = pipeline.render(ours, engine, on_step, on_preview)
+        video = encode_video(
+            take.frames, shot.fps, length(shot), lambda *step: on_step("video", *step)
+        )
+        return video, replace(take, notes=(*told, *take.notes))
+
+    def preview_video(
+        self, message: messages.PreviewRequest, get: GetBlob, on_step: OnPhase
+    ) -> tuple[bytes, contracts.Frames, tuple[str, ...]]:
+        """A shot's control as MP4 bytes, its frames and notes; needs no weights.
+
+        Raises:
+            ShotError: the shot breaks a rule, or its engine cannot be told that.
+        """
+        shot = message.shot
+        if found := problems(shot):
+            raise found[0]
+        look = Look(masks=message.masks, points=message.points, depth=message.depth)
+        ours = convert.shot_from_message(shot, get)
+        told = _hidden(shot, ours)
+        frames = pipeline.preview(ours, message.over, look, on_step)
+        if message.points and not points_a_frame(frames):
+            label = registry.spec_of(shot.engine).label
+            told += (f"{label} is told no control points; choose another engine to see its own.",)
+        video = encode_video(frames, shot.fps, length(shot), lambda *step: on_step("video", *step))
+        return video, frames, told
+
+
+def length(shot: messages.ShotMessage) -> int:
+    """Frames of the take's video: one a Blender frame of the shot's range."""
+    return shot.frame_end - shot.frame_start + 1
+
+
+def _hidden(shot: messages.ShotMessage, ours: contracts.Shot) -> tuple[str, ...]:
+    """What the artist should know of things that go below the ground or behind the backdrop."""
+    times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
+    names = [item.name for item in shot.instances]
+    return whole_notes(
+        lambda: scene_occlusion.occlusion_notes(ours, names, times.tolist()), "what a scene hides"
+    )

@@ -1,0 +1,88 @@
+"""What a session keeps between jobs, and what it lets go of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from backend.engines import registry
+from backend.resources import Resources, no_weights
+from backend.session import Session
+from protocol.errors import ShotError
+
+
+class Recorded:
+    """An engine that only remembers whether it holds networks."""
+
+    def __init__(self, name):
+        self.spec = registry.spec_of(name)
+        self.held = True
+
+    def release(self):
+        self.held = False
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """A session with two engines on weights, ``levitor`` and ``other``."""
+    levitor, known = registry.spec_of("levitor"), registry.spec_of
+    other = replace(levitor, name="other")
+    monkeypatch.setattr(registry, "spec_of", lambda name: other if name == "other" else known(name))
+    monkeypatch.setattr(registry, "load", lambda name, resources: Recorded(name))
+    return Session()
+
+
+def test_an_engine_is_made_once_and_loading_is_told(session):
+    told = []
+    first = session.engine("levitor", lambda *step: told.append(step))
+    assert session.engine("levitor", lambda *step: told.append(step)) is first
+    assert told == [("loading weights", 0, 1)]
+
+
+def test_another_engine_with_weights_gets_the_room_of_the_one_before(session):
+    levitor = session.engine("levitor")
+    other = session.engine("other")
+    assert (levitor.held, other.held) == (False, True)
+    assert session.engine("levitor") is levitor
+    assert not other.held
+
+
+def test_a_draft_between_two_takes_costs_nobody_the_loading_again(session):
+    levitor = session.engine("levitor")
+    session.engine("draft")
+    session.engine("levitor")
+    assert levitor.held
+
+
+def test_an_engine_that_nobody_knows_makes_no_room(session):
+    levitor = session.engine("levitor")
+    with pytest.raises(ShotError, match="no engine 'mine'"):
+        session.engine("mine")
+    assert levitor.held
+
+
+def test_two_sessions_share_nothing():
+    one, other = Session(), Session()
+    assert one.engine("draft") is not other.engine("draft")
+
+
+def test_an_engine_without_its_weights_is_asked_for_anew_each_time():
+    """What was fetched meanwhile is found."""
+    asked = []
+
+    def weights(name):
+        asked.append(name)
+        return no_weights(name)
+
+    session = Session(Resources(weights=weights))
+    for _ in range(2):
+        with pytest.raises(ShotError, match="weights 'svd-xt' are not here"):
+            session.engine("levitor")
+    assert asked == ["svd-xt"] * 2
+
+
+def test_auto_becomes_a_device_that_is_here_and_one_that_is_not_is_refused():
+    assert Session(Resources(device="auto")).device_label.startswith(("cpu (", "cuda ("))
+    with pytest.raises(ShotError, match="cuda:99"):
+        Session(Resources(device="cuda:99"))
