@@ -332,9 +332,9 @@ class Page:
         return lambda *_, **__: self if name in ("row", "column", "box") else inner
 
 
-def drawn(addon, panel):
+def drawn(addon, panel, page=None):
     """The words of a panel, in one line, once the timer has found what it shows."""
-    page = Page()
+    page = page or Page()
     module(addon, "scene.panel_state").refresh()
     getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
     return " ".join(page.words)
