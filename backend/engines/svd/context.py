@@ -3,8 +3,8 @@
 Stable Video Diffusion's context is the CLIP embedding of the photo: one token. The softmax over one
 token is 1 whatever the query asks, so the layer's output is ``to_out(to_v(token))`` at every place:
 a bias. With ``Batch.one_token`` it is computed once a layer and clip, and added by broadcasting,
-instead of once for every pixel and frame with a query nobody needs. Without it the stock attention
-runs, to the bit.
+instead of once for every pixel and frame with a query nobody needs. Without it, and where a
+gradient is asked for, the stock attention runs, to the bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Batch:
         clips: B of the present call.
         legacy: whether the present call gives row r the context r mod B (see
             :class:`TemporalContext`).
-        one_token: whether the bias is added instead of attended to.
+        one_token: whether the bias is added instead of attended to, where no gradient is asked for.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,10 @@ class Batch:
 
     @property
     def fused(self) -> bool:
-        """Whether the blocks may change in place what a gradient would want to see again."""
+        """Whether the bias is added, by blocks that change in place what a gradient would need.
+
+        Told by the mode alone, so that a recomputation under gradient checkpointing does the same.
+        """
         return self.one_token and not torch.is_grad_enabled()
 
 
@@ -57,7 +60,7 @@ class SpatialContext:
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         """``(B * F, 1 or H * W, C)``, to be added to ``(B * F, H * W, C)``."""
-        if self._batch.one_token:
+        if self._batch.fused:
             return context_bias(attn, encoder_hidden_states)
         return self._stock(attn, hidden_states, encoder_hidden_states, attention_mask)
 
@@ -85,14 +88,14 @@ class TemporalContext:
         """``(B * H * W, 1 or F, C)``, to be added to ``(B * H * W, F, C)``."""
         clips = self._batch.clips
         by_clip = encoder_hidden_states.unflatten(0, (clips, -1))
-        if self._batch.one_token:
+        if self._batch.fused:
             # One row of each clip, and only then as many as there are places
             by_clip = context_bias(attn, by_clip[:, 0])[:, None].expand(
                 -1, by_clip.shape[1], -1, -1
             )
         rows = by_clip.transpose(0, 1) if self._batch.legacy else by_clip
         rows = rows.flatten(0, 1)
-        if self._batch.one_token:
+        if self._batch.fused:
             return rows
         return self._stock(attn, hidden_states, rows, attention_mask)
 
