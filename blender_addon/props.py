@@ -23,7 +23,7 @@ from .props_kinds import (
     StringProperty,
 )
 from .props_lift import LEVITOR_PG_click, LEVITOR_PG_instance, LEVITOR_PG_lift
-from .scene import ground, horizon, lifts, places, shapes
+from .scene import flattening, ground_backdrop, horizon_line, lifts, relative_paths
 
 LIFT = messages.LiftRequest(image=messages.Blob(sha256="", size=0, media=""))
 """How a photo is lifted unless the artist says otherwise."""
@@ -82,7 +82,7 @@ def _click_names(self: LEVITOR_PG_scene, context: Context, text: str) -> Iterabl
 
 
 def _show_horizon(self: LEVITOR_PG_scene, context: Context) -> None:
-    horizon.show(context.scene, self.horizon)
+    horizon_line.show(context.scene, self.horizon)
 
 
 def _fov_by_hand(self: LEVITOR_PG_scene, context: Context) -> None:
@@ -97,7 +97,7 @@ class LEVITOR_PG_scene(PropertyGroup):
         description="Photo to lift into a point cloud",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
-        update=places.stamp,
+        update=relative_paths.stamp,
     )
     place: StringProperty(name="Place", description="Mark of the place its paths are written for")
     fov_from_photo: BoolProperty(
@@ -117,7 +117,7 @@ class LEVITOR_PG_scene(PropertyGroup):
     scene_kind: EnumProperty(
         name="Scene",
         description="What all that will not be picked is, where no model and no map gives depth",
-        items=ground.CHOICES,
+        items=ground_backdrop.CHOICES,
         default="AUTO",
     )
     horizon: FloatProperty(
@@ -140,7 +140,7 @@ class LEVITOR_PG_scene(PropertyGroup):
         description="Depth map to use instead of the backend's: 8 or 16-bit PNG, EXR or .npy",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
-        update=places.stamp,
+        update=relative_paths.stamp,
     )
     nearer_is_larger: BoolProperty(
         name="Nearer Is Larger",
@@ -246,7 +246,7 @@ class LEVITOR_PG_scene(PropertyGroup):
 
 OWN = (
     (bpy.types.Object, lifts.REST, FloatVectorProperty(name="Rest", size=16)),
-    (bpy.types.Mesh, shapes.FLATTEN, FloatProperty(name="Flatten")),
+    (bpy.types.Mesh, flattening.FLATTEN, FloatProperty(name="Flatten")),
     (bpy.types.Mesh, lifts.LIFT, StringProperty(name="Lift")),
 )
 """Custom properties on things that can be animated. Blender asks a property that is declared under

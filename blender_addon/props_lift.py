@@ -15,7 +15,7 @@ from .props_kinds import (
     IntProperty,
     StringProperty,
 )
-from .scene import ground, handles, lifts, places, relift, shapes
+from .scene import flattening, ground_backdrop, handles, lift_edits, lifts, relative_paths
 
 
 def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
@@ -23,7 +23,7 @@ def _keep_unique(self: LEVITOR_PG_instance, context: Context) -> None:
 
 
 def _flatten(self: LEVITOR_PG_instance, context: Context) -> None:
-    shapes.flatten_from_field(self)
+    flattening.flatten_from_field(self)
 
 
 def _select_chosen(self: LEVITOR_PG_lift, context: Context) -> None:
@@ -79,19 +79,19 @@ class LEVITOR_PG_click(PropertyGroup):
 
 
 def _fov(self: LEVITOR_PG_lift) -> float:
-    return relift.fov_of(self.id_data)
+    return lift_edits.fov_of(self.id_data)
 
 
 def _set_fov(self: LEVITOR_PG_lift, value: float) -> None:
-    relift.set_fov_from_field(self.id_data, value)
+    lift_edits.set_fov_from_field(self.id_data, value)
 
 
 def _scene_kind(self: LEVITOR_PG_lift) -> int:
-    return ground.kind_of(self.id_data)
+    return ground_backdrop.kind_of(self.id_data)
 
 
 def _set_scene_kind(self: LEVITOR_PG_lift, value: int) -> None:
-    ground.set_from_field(self.id_data, kind=value)
+    ground_backdrop.set_from_field(self.id_data, kind=value)
 
 
 def _horizon(self: LEVITOR_PG_lift) -> float:
@@ -99,7 +99,7 @@ def _horizon(self: LEVITOR_PG_lift) -> float:
 
 
 def _set_horizon(self: LEVITOR_PG_lift, value: float) -> None:
-    ground.set_from_field(self.id_data, height=value)
+    ground_backdrop.set_from_field(self.id_data, height=value)
 
 
 class LEVITOR_PG_lift(PropertyGroup):
@@ -107,7 +107,7 @@ class LEVITOR_PG_lift(PropertyGroup):
 
     uid: StringProperty(name="Identifier", description="Name of this lift, kept for ever")
     photo: StringProperty(
-        name="Photo", description="File the lift was made from", update=places.stamp
+        name="Photo", description="File the lift was made from", update=relative_paths.stamp
     )
     place: StringProperty(name="Place", description="Mark of the place its path is written for")
     width: IntProperty(name="Width", description="Width of the lifted photo in pixels")
@@ -136,7 +136,7 @@ class LEVITOR_PG_lift(PropertyGroup):
         name="Scene",
         description="What all that was not picked is; points and handles follow at once, and "
         "through the photo's camera nothing changes",
-        items=ground.KINDS,
+        items=ground_backdrop.KINDS,
         get=_scene_kind,
         set=_set_scene_kind,
     )

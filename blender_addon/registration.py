@@ -12,16 +12,16 @@ from .link import pump
 from .ops import OPERATORS
 from .scene import (
     deletion_watch,
-    horizon,
+    horizon_line,
+    job_icons,
     live_preview,
     notices,
-    overlay,
+    outline_overlay,
     panel_state,
     picks,
-    pictures,
     save_as,
     selection,
-    upgrade,
+    versioning,
 )
 from .ui import PANELS
 
@@ -40,8 +40,8 @@ def register() -> None:
     save_as.start()
     deletion_watch.start()
     selection.start()
-    overlay.start()
-    upgrade.start()
+    outline_overlay.start()
+    versioning.start()
     panel_state.start()
 
 
@@ -52,15 +52,15 @@ def unregister() -> None:
     """
     steps = [
         panel_state.stop,
-        horizon.stop,
-        upgrade.stop,
-        overlay.stop,
+        horizon_line.stop,
+        versioning.stop,
+        outline_overlay.stop,
         selection.stop,
         deletion_watch.stop,
         save_as.stop,
         live_preview.stop,
         pump.stop,
-        pictures.forget,
+        job_icons.forget,
         picks.forget,
         notices.forget,
         props.detach,

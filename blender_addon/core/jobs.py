@@ -126,7 +126,7 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class JobRow:
     """One row: a lift, a pick, a render or a preview.
 
     Attributes:
@@ -190,7 +190,7 @@ class Job:
         """Progress of the phase, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
-    def after(self, event: Event) -> Job:
+    def after(self, event: Event) -> JobRow:
         """The row once ``event`` has happened; other tasks' events change nothing."""
         if isinstance(event, StatusChanged) or event.task != self.task or self.final:
             return self
@@ -221,12 +221,12 @@ class Job:
             case TaskCancelled():
                 return replace(self, state="cancelled", eta=None)
 
-    def mended_by(self, other: Job) -> bool:
+    def mended_by(self, other: JobRow) -> bool:
         """Whether this one failed at what ``other``, of the same kind, has now done."""
         alike = (self.kind, self.subject, self.opened) == (other.kind, other.subject, other.opened)
         return alike and self.state in ("failed", "interrupted")
 
-    def unheard(self, reason: str) -> Job:
+    def unheard(self, reason: str) -> JobRow:
         """The row while nobody answers, and ``reason`` says so; one at its end stays."""
         if self.final:
             return self
@@ -235,12 +235,12 @@ class Job:
 
 
 @dataclass(slots=True)
-class Jobs:
+class JobTable:
     """Owner of the rows, oldest first: the open ones, and the last :data:`KEPT` that ended."""
 
-    rows: dict[str, Job] = field(default_factory=dict[str, Job])
+    rows: dict[str, JobRow] = field(default_factory=dict[str, JobRow])
 
-    def add(self, job: Job) -> None:
+    def add(self, job: JobRow) -> None:
         """A row for a task that was started."""
         self.rows[job.task] = job
 
@@ -271,11 +271,11 @@ class Jobs:
         for task in ended[: max(0, len(ended) - room)]:
             self.forget(task)
 
-    def get(self, task: str) -> Job | None:
+    def get(self, task: str) -> JobRow | None:
         """The row of a task."""
         return self.rows.get(task)
 
-    def shown(self, kind: str, opened: int) -> list[Job]:
+    def shown(self, kind: str, opened: int) -> list[JobRow]:
         """The rows of one kind that are of interest in the file that is open, oldest first.
 
         Those are what is under way, for whichever file, and what ended for this one.
@@ -298,11 +298,11 @@ class Jobs:
             del self.rows[task]
 
     @property
-    def open(self) -> list[Job]:
+    def open(self) -> list[JobRow]:
         """Rows that something may still happen to."""
         return [job for job in self.rows.values() if not job.final]
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[JobRow]:
         return iter(self.rows.values())
 
     def __len__(self) -> int:

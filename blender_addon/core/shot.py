@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from ..link.wire import content, frames, messages, rules
-from . import coords, lift
+from . import coords, photo_cloud
 from .coords import Array, Lens
-from .lift import Cloud
+from .photo_cloud import Cloud
 
 MAX_IDS = 255
 
@@ -39,7 +39,7 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Photo:
+class LiftedPhoto:
     """What a lift fixed: size in pixels, the photo's camera, and the depth range.
 
     Attributes:
@@ -57,7 +57,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
+class RenderSettings:
     """How the shot shall be rendered; frames are Blender's, both ends included."""
 
     frame_start: int
@@ -127,13 +127,15 @@ def _sizes(segment: Array) -> tuple[Array, Array]:
     return found, counts[found]
 
 
-def scene_of(photo: Photo, clouds: Sequence[Cloud]) -> tuple[messages.Scene, dict[str, bytes]]:
+def scene_of(
+    photo: LiftedPhoto, clouds: Sequence[Cloud]
+) -> tuple[messages.Scene, dict[str, bytes]]:
     """The scene message that ``clouds`` hold together, and its blobs by hash.
 
     Raises:
         ValueError: the clouds do not hold every pixel exactly once.
     """
-    image, depth = lift.photo_of(clouds, photo.height, photo.width)
+    image, depth = photo_cloud.photo_of(clouds, photo.height, photo.width)
     image_ref, image_bytes = content.array_blob_of(image)
     depth_ref, depth_bytes = content.array_blob_of(depth)
     scene = messages.Scene(
@@ -148,12 +150,12 @@ def scene_of(photo: Photo, clouds: Sequence[Cloud]) -> tuple[messages.Scene, dic
 
 
 def build(
-    photo: Photo,
+    photo: LiftedPhoto,
     background: Cloud,
     picked: Sequence[Picked],
     cameras: Array,
     lenses: Sequence[Lens],
-    take: Take,
+    take: RenderSettings,
 ) -> tuple[messages.ShotMessage, dict[str, bytes]]:
     """The shot and its blobs; whether it can be rendered is for ``rules.problems`` to say.
 

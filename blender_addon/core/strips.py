@@ -1,4 +1,4 @@
-"""Where a take goes in the sequencer: a free channel, and the names of its file and strip."""
+"""Where takes and control previews go in the sequencer: a free channel, and their files' names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 CHANNELS = 128
 PHOTO_BYTES, ENGINE_BYTES = 100, 40
 """How much of those names goes into a file's; file systems take 143 bytes or more for the whole."""
+
+PHOTO_LETTERS = 40
+"""Of a preview's name."""
 
 Size = tuple[int, int]
 OTHER_PROPORTIONS = 0.02
@@ -44,6 +47,18 @@ def free_channel(
     below = max((s.channel for s in hides if s.start < end and s.end > start), default=0)
     free = [n for n in range(1, CHANNELS + 1) if n not in used and n not in closed]
     return next((n for n in free if n > below), next(iter(free), None))
+
+
+def top_channel(
+    taken: Iterable[Span], start: int, end: int, closed: Container[int] = ()
+) -> int | None:
+    """The lowest channel above all that overlaps ``start`` to ``end``; None when there is none.
+
+    Args:
+        closed: channels that are not to be used, because they are locked or muted.
+    """
+    above = max((s.channel for s in taken if s.start < end and s.end > start), default=0)
+    return next((n for n in range(above + 1, CHANNELS + 1) if n not in closed), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +129,18 @@ def take_name(photo: str, engine: str, seed: int, job: str) -> str:
 def export_name(photo: str, kind: str) -> str:
     """The same for the folder of an export."""
     return _joined(photo, kind)
+
+
+def preview_name(photo: str, lift: str) -> str:
+    """A file name's stem: letters, digits, dashes and underscores only; one for each lift."""
+    words = [photo[:PHOTO_LETTERS], "control", lift[:8]]
+    return "_".join(re.sub(r"[^\w-]+", "-", word).strip("-") or "x" for word in words)
+
+
+def free_name(stem: str, suffix: str, used: Container[str]) -> str:
+    """The first of ``stem``, ``stem_1``, ... that nothing uses; so two of them are enough."""
+    names = (f"{stem}_{n}{suffix}" if n else f"{stem}{suffix}" for n in range(1 << 20))
+    return next(name for name in names if name not in used)
 
 
 def _joined(photo: str, *words: str) -> str:

@@ -17,7 +17,7 @@ import bpy
 
 from .. import prefs
 from ..core import endpoints, jobs
-from ..scene import busy, options
+from ..scene import blender_state, options
 from .wire import ShotError, messages
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ ACTIVE_SECONDS = 0.02
 TROUBLE_SECONDS = 1.0
 """How soon the timer calls again; active is while a task is under way."""
 
-Place = Callable[[Any, Mapping[str, bytes]], str | None]
+PlaceResult = Callable[[Any, Mapping[str, bytes]], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class ResultHandler:
     """What to do with the result of a task; holds names, never references to Blender's data.
 
     Attributes:
@@ -47,10 +47,10 @@ class Errand:
 
     kind: str
     label: str
-    place: Place
+    place: PlaceResult
     subject: str
     any_file: bool = False
-    loads: int = field(default_factory=busy.loads)
+    loads: int = field(default_factory=blender_state.loads)
 
 
 class Link:
@@ -58,12 +58,12 @@ class Link:
 
     def __init__(self) -> None:
         self.client: Client | None = None
-        self.jobs = jobs.Jobs()
+        self.jobs = jobs.JobTable()
         self.names: dict[str, str] = {}
         """The backend's job of each task under way that was accepted."""
         self.takes: dict[str, Any] = {}
         """Takes of this session by job, oldest first."""
-        self._errands: dict[str, Errand] = {}
+        self._handlers: dict[str, ResultHandler] = {}
         self._arrived: list[jobs.TaskFinished] = []
         self._outcomes: dict[str, ShotError | None] = {}
 
@@ -93,14 +93,14 @@ class Link:
         """The backend's engines; none before it answered."""
         return self.welcome.engines if self.welcome is not None else ()
 
-    def rows(self, kind: str) -> list[jobs.Job]:
+    def rows(self, kind: str) -> list[jobs.JobRow]:
         """The rows of one kind of task that are of interest in this file, oldest first."""
-        return self.jobs.shown(kind, busy.loads())
+        return self.jobs.shown(kind, blender_state.loads())
 
     @property
     def waiting(self) -> bool:
         """Whether a task is under way or a result waits to be placed."""
-        return bool(self._errands)
+        return bool(self._handlers)
 
     @property
     def held(self) -> bool:
@@ -109,8 +109,8 @@ class Link:
 
     def holds(self, kind: str) -> bool:
         """Whether a result of ``kind`` is here that may not be placed now."""
-        errands = [self._errands.get(event.task) for event in self._arrived]
-        return any(errand is not None and errand.kind == kind for errand in errands)
+        handlers = [self._handlers.get(event.task) for event in self._arrived]
+        return any(handler is not None and handler.kind == kind for handler in handlers)
 
     # Connecting
 
@@ -159,7 +159,7 @@ class Link:
         self.client.close()
         self.client = None
         arrived = {event.task for event in self._arrived}
-        for task in [task for task in self._errands if task not in arrived]:
+        for task in [task for task in self._handlers if task not in arrived]:
             self._fail(
                 task, ShotError("disconnected", "The connection was ended.", "Connect again.")
             )
@@ -171,15 +171,17 @@ class Link:
         if self.client is not None and (error := self.client.lacks(kind)) is not None:
             raise error
 
-    def start(self, message: Any, blobs: Mapping[str, bytes], errand: Errand) -> str:
+    def start(self, message: Any, blobs: Mapping[str, bytes], handler: ResultHandler) -> str:
         """Send ``message`` with its blobs; ``errand`` is done once the result is here."""
         if self.client is None:
             self.connect(prefs.get().endpoint)
         assert self.client is not None
         task = self.client.start(message, blobs)
-        row = jobs.Job(task=task, kind=errand.kind, label=errand.label, subject=errand.subject)
-        self.jobs.add(replace(row, opened=errand.loads, file=busy.file_name()))
-        self._errands[task] = errand
+        row = jobs.JobRow(
+            task=task, kind=handler.kind, label=handler.label, subject=handler.subject
+        )
+        self.jobs.add(replace(row, opened=handler.loads, file=blender_state.file_name()))
+        self._handlers[task] = handler
         return task
 
     def cancel(self, task: str) -> None:
@@ -196,11 +198,11 @@ class Link:
 
     def pending(self, kind: str) -> list[str]:
         """Tasks of ``kind`` that have no outcome yet, oldest first."""
-        return [task for task, errand in self._errands.items() if errand.kind == kind]
+        return [task for task, handler in self._handlers.items() if handler.kind == kind]
 
     def under_way(self) -> list[str]:
         """Tasks that have no outcome yet, oldest first."""
-        return list(self._errands)
+        return list(self._handlers)
 
     def wait(self, task: str, seconds: float) -> str:
         """Pump until ``task`` is placed; returns what was said about it then, mostly nothing.
@@ -211,7 +213,7 @@ class Link:
         pump_until(lambda: task in self._outcomes, seconds)
         if task not in self._outcomes:
             arrived = any(event.task == task for event in self._arrived)
-            if arrived and (hindrance := busy.hindrance()) is not None:
+            if arrived and (hindrance := blender_state.hindrance()) is not None:
                 reason, fix = hindrance
                 raise ShotError("held", f"The result is here, but {reason}.", fix)
             raise ShotError(
@@ -232,7 +234,7 @@ class Link:
         for event in events:
             self._take(event)
         placed = False
-        while self._arrived and busy.hindrance() is None:
+        while self._arrived and blender_state.hindrance() is None:
             self._place(self._arrived.pop(0))
             placed = True
         return self._keep_options() or placed or bool(events)
@@ -240,7 +242,7 @@ class Link:
     def _keep_options(self) -> bool:
         """Give every scene the fields of the engines' options; whether one had others."""
         welcome = self.welcome
-        if welcome is None or busy.hindrance() is not None:
+        if welcome is None or blender_state.hindrance() is not None:
             return False
         return options.sync_all(welcome.engines)
 
@@ -263,21 +265,21 @@ class Link:
                 pass
 
     def _place(self, event: jobs.TaskFinished) -> None:
-        errand = self._errands.get(event.task)
-        if errand is None:
+        handler = self._handlers.get(event.task)
+        if handler is None:
             return
         try:
-            if errand.loads != busy.loads() and not errand.any_file:
+            if handler.loads != blender_state.loads() and not handler.any_file:
                 raise ShotError(
                     "other_file",
                     "Another file was opened before this was done.",
                     "Open the file it was asked for in, and ask again.",
                 )
-            note = errand.place(event.result, event.blobs)
+            note = handler.place(event.result, event.blobs)
         except ShotError as error:
             self._fail(event.task, error)
         except Exception as error:
-            log.exception("placing the result of %s failed", errand.label)
+            log.exception("placing the result of %s failed", handler.label)
             self._fail(
                 event.task,
                 ShotError(
@@ -297,9 +299,9 @@ class Link:
         self._settle(task, error)
 
     def _settle(self, task: str, outcome: ShotError | None) -> None:
-        errand = self._errands.pop(task, None)
-        if errand and errand.any_file and (outcome is None or outcome.code != "cancelled"):
-            self.jobs.brought(task, busy.loads())
+        handler = self._handlers.pop(task, None)
+        if handler and handler.any_file and (outcome is None or outcome.code != "cancelled"):
+            self.jobs.brought(task, blender_state.loads())
         self.names.pop(task, None)
         self._outcomes[task] = outcome
         for old in [old for old in self._outcomes if self.jobs.get(old) is None]:
@@ -359,9 +361,9 @@ def pump() -> float:
     global _trouble
     try:
         if _owner.step():
-            from ..scene import view
+            from ..scene import viewport
 
-            view.redraw_sidebar()
+            viewport.redraw_sidebar()
     except Exception as error:
         if repr(error) != _trouble:
             log.exception("the pump failed")
@@ -384,7 +386,7 @@ def pump_until(done: Callable[[], bool], seconds: float) -> bool:
 
 def start() -> None:
     """Begin the timer and watch for moments at which nothing may be placed."""
-    busy.start()
+    blender_state.start()
     bpy.app.timers.register(beat, first_interval=IDLE_SECONDS, persistent=True)
 
 
@@ -393,6 +395,6 @@ def stop() -> None:
     global _owner
     if bpy.app.timers.is_registered(beat):
         bpy.app.timers.unregister(beat)
-    busy.stop()
+    blender_state.stop()
     ended, _owner = _owner, Link()
     ended.disconnect()

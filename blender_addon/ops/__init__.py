@@ -11,7 +11,6 @@ from .key_handle import LEVITOR_OT_key_handle
 from .lift import LEVITOR_OT_lift
 from .make_instance import LEVITOR_OT_make_instance
 from .match_colours import LEVITOR_OT_match_colours
-from .mend_notice import LEVITOR_OT_set_end, LEVITOR_OT_use_photo_size
 from .pick import LEVITOR_OT_pick
 from .place_take import LEVITOR_OT_place_take
 from .preview_control import LEVITOR_OT_preview_control
@@ -19,8 +18,10 @@ from .remove_instance import LEVITOR_OT_remove_instance
 from .render import LEVITOR_OT_render
 from .reset import LEVITOR_OT_reset_camera, LEVITOR_OT_reset_handle, LEVITOR_OT_reset_options
 from .save_shot import LEVITOR_OT_save_shot
+from .set_end import LEVITOR_OT_set_end
 from .set_fov import LEVITOR_OT_set_fov
 from .set_scene import LEVITOR_OT_set_scene
+from .use_photo_size import LEVITOR_OT_use_photo_size
 from .watch_take import LEVITOR_OT_watch_take
 
 OPERATORS = (

@@ -8,7 +8,7 @@ from bpy.props import EnumProperty
 from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
-from ..scene import choice, lifts, linked
+from ..scene import active_lift, lifts, linked
 from .common import Outcome, allowed, reported
 
 _shown: list[tuple[str, str, str]] = []
@@ -16,7 +16,7 @@ _shown: list[tuple[str, str, str]] = []
 
 
 def _items(self: Any, context: Context | None) -> list[tuple[str, str, str]]:
-    _shown[:] = [(one.name_full, one.name_full, one.levitor.photo) for one in choice.every()]
+    _shown[:] = [(one.name_full, one.name_full, one.levitor.photo) for one in active_lift.every()]
     return _shown
 
 
@@ -37,17 +37,17 @@ class LEVITOR_OT_choose_lift(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """The file has a lift."""
-        return allowed(cls, bool(choice.every()), "Lift a photo first")
+        return allowed(cls, bool(active_lift.every()), "Lift a photo first")
 
     def execute(self, context: Context) -> Outcome:
         """Choose it."""
         return reported(self, lambda: self._choose(context))
 
     def _choose(self, context: Context) -> str:
-        found = [one for one in choice.every() if one.name_full == self.lift]
+        found = [one for one in active_lift.every() if one.name_full == self.lift]
         if not found:
             raise ShotError("no_lift", f"There is no lift '{self.lift}'.", "Choose another one.")
-        choice.choose(context.scene, found[0])
+        active_lift.choose(context.scene, found[0])
         return f"Working on '{found[0].name}'."
 
 

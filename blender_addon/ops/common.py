@@ -11,7 +11,7 @@ from bpy.types import Context, Operator
 from .. import prefs
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import removal
+from ..scene import instance_removal
 
 Outcome = set[str]
 MOMENT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
@@ -24,7 +24,9 @@ def reported(operator: Operator, action: Callable[[], str | None]) -> Outcome:
     What was deleted by hand goes first, so that no action meets half an instance; a live preview
     leaves that to others, since an undo step that nobody asked for would be in the way.
     """
-    if not getattr(operator, "live", False) and (healed := removal.heal(bpy.context.scene)):
+    if not getattr(operator, "live", False) and (
+        healed := instance_removal.heal(bpy.context.scene)
+    ):
         operator.report({"INFO"}, healed)
     try:
         sentence = action()

@@ -7,7 +7,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import view
+from ..scene import viewport
 from .common import Outcome, reported
 
 
@@ -39,4 +39,4 @@ class LEVITOR_OT_dismiss(Operator):
             )
         for task in [self.task] if self.task else [job.task for job in jobs]:
             jobs.forget(task)
-        view.redraw_sidebar()
+        viewport.redraw_sidebar()

@@ -7,7 +7,7 @@ from bpy.props import FloatProperty, FloatVectorProperty, IntProperty, StringPro
 from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
-from ..scene import handles, keys
+from ..scene import handles, keyframes
 from .common import NeedsInstance, Outcome, reported
 
 _ENDLESS = 1e30
@@ -73,7 +73,7 @@ class LEVITOR_OT_key_handle(NeedsInstance, Operator):
                 "scale", f"A handle cannot be scaled by {self.scale:g}.", "Give a scale above 0."
             )
         handle = handles.find(scene, self.instance)
-        keys.check(handle)
+        keyframes.check(handle)
         if frame > scene.frame_start:
             handles.key_rest(scene, handle, scene.frame_start)
         handles.key_at(scene, handle, frame, (self.move, self.turn, self.scale) if posed else None)

@@ -12,12 +12,12 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..core import lift as pure
-from ..core.shot import Photo
+from ..core import photo_cloud
+from ..core.shot import LiftedPhoto
 from ..link import pump
-from ..link.pump import Errand
+from ..link.pump import ResultHandler
 from ..link.wire import ShotError, content, flat_scene, messages
-from ..scene import files, ground, horizon, lifts, view
+from ..scene import files, ground_backdrop, horizon_line, lifts, viewport
 from ..scene.lifts import Asked
 from .common import Outcome, connect_lazily, fill_from_scene, reported
 
@@ -61,7 +61,7 @@ class LEVITOR_OT_lift(Operator):
     scene_kind: EnumProperty(
         name="Scene",
         description="What all that will not be picked is, where no model and no map gives depth",
-        items=ground.CHOICES,
+        items=ground_backdrop.CHOICES,
         options={"SKIP_SAVE"},
     )
     horizon: FloatProperty(
@@ -184,7 +184,7 @@ class LEVITOR_OT_lift(Operator):
             clean_edges=self.clean_edges,
             scene_kind=self.scene_kind.lower(),
         )
-        errand = Errand(
+        handler = ResultHandler(
             kind="lift",
             label=path.name,
             subject=str(path),
@@ -192,7 +192,7 @@ class LEVITOR_OT_lift(Operator):
                 _place, asked=Asked.in_scene(scene), path=path, given=photo, wanted=message
             ),
         )
-        task = link.start(message, blobs, errand)
+        task = link.start(message, blobs, handler)
         if not self.wait:
             return None
         said = link.wait(task, self.wait)
@@ -225,14 +225,14 @@ def _place(
         for ref in (result.scene.image, result.scene.depth, result.segments)
     )
     height, width = depth.shape
-    photo = Photo(
+    photo = LiftedPhoto(
         height=height,
         width=width,
         intrinsics=result.scene.intrinsics,
         near=result.scene.near,
         far=result.scene.far,
         kind=_kind(result),
-        horizon=horizon.typed(wanted.horizon),
+        horizon=horizon_line.typed(wanted.horizon),
     )
     facts = {
         "uid": uuid.uuid4().hex,
@@ -243,10 +243,10 @@ def _place(
         "upright": result.upright,
         "notes": "\n".join((*result.notes, *_older(result, wanted))),
     }
-    points = pure.cloud_of(image, depth, segments, photo.intrinsics)
+    points = photo_cloud.cloud_of(image, depth, segments, photo.intrinsics)
     lifts.place(scene, path.stem, photo, points, facts)
     scene.levitor.photo = files.stored(path, given)
-    said = view.look_through(scene)
+    said = viewport.look_through(scene)
     bpy.ops.ed.undo_push(message="Lift Photo")
     return said
 
@@ -260,6 +260,6 @@ def _older(result: messages.Lifted, wanted: messages.LiftRequest) -> list[str]:
     if not result.upright or result.scene.kind or wanted.scene_kind == flat_scene.GROUND:
         return []
     return [
-        f"{ground.NOTE}The backend is older and knows a ground only. To have a backdrop, change "
-        "Scene now."
+        f"{ground_backdrop.NOTE}The backend is older and knows a ground only. To have a "
+        "backdrop, change Scene now."
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
-from ..scene import cloud, colours
-from ..scene.changes import Changes
+from ..scene import cloud, colour_management
+from ..scene.rollback import Rollback
 from .common import NeedsLift, Outcome, reported
 
 
@@ -23,16 +23,16 @@ class LEVITOR_OT_match_colours(NeedsLift, Operator):
 
     def _match(self, context: Context) -> str:
         scene = context.scene
-        before = colours.bends(scene)
+        before = colour_management.bends(scene)
         clouds = {ob.data for ob in scene.objects if cloud.is_cloud(ob)}
         for ob in scene.objects:
             if ob.data in clouds:
                 cloud.check(ob)
         for mesh in clouds:
-            if mesh.library is None and not colours.fits(mesh):
-                colours.rewrite(mesh)
-        colours.settle(scene, Changes())
-        if left := colours.bends(scene):
+            if mesh.library is None and not colour_management.fits(mesh):
+                colour_management.rewrite(mesh)
+        colour_management.settle(scene, Rollback())
+        if left := colour_management.bends(scene):
             raise ShotError(
                 "colours",
                 f"Colours are still not the photo's: {', '.join(left)}.",

@@ -12,12 +12,12 @@ import numpy as np
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..core import candidates, coords
-from ..core.candidates import Box, Click
+from ..core import coords, mask_candidates
+from ..core.mask_candidates import Box, Click
 from ..link import pump
-from ..link.pump import Errand
+from ..link.pump import ResultHandler
 from ..link.wire import ShotError, content, messages
-from ..scene import camera, files, hud, lifts, linked, picks, rubber, shots, view
+from ..scene import camera, drag_box, files, lifts, linked, pick_overlay, picks, shots, viewport
 from .common import NeedsLift, Outcome, connect_lazily, reported
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
             return {"CANCELLED"}
         _ending = False
         self._before, self._begun, self._sent = lift.pick, _state(lift), _NOTHING
-        if said := view.look_through(context.scene, context.area):
+        if said := viewport.look_through(context.scene, context.area):
             self.report({"INFO"}, said)
         context.window.cursor_modal_set("EYEDROPPER")
         self._workspace = context.workspace.name
@@ -105,8 +105,8 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
             "Click: pick  |  Alt or Ctrl Click: not this  |  Drag: box around it  |  "
             "Tab: another mask  |  Ctrl Z: take the last click back  |  Esc: end"
         )
-        self._hud = hud.Hud(lambda: self._so_far(bpy.context))
-        self._drag: rubber.Band | None = None
+        self._hud = pick_overlay.PickOverlay(lambda: self._so_far(bpy.context))
+        self._drag: drag_box.DragBox | None = None
         self._timer = context.window_manager.event_timer_add(LOOK_SECONDS, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
@@ -137,11 +137,11 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
         if event.type != "LEFTMOUSE" or event.value not in {"PRESS", "RELEASE"}:
             return {"PASS_THROUGH"}
         if event.value == "PRESS":
-            place = view.camera_place(context, event.mouse_x, event.mouse_y)
+            place = viewport.camera_place(context, event.mouse_x, event.mouse_y)
             if place is None:
                 return {"PASS_THROUGH"}
             self._negative = event.alt or event.ctrl  # some desktops keep Alt-clicks themselves
-            self._drag = rubber.Band(place, event.mouse_x, event.mouse_y)
+            self._drag = drag_box.DragBox(place, event.mouse_x, event.mouse_y)
             return {"RUNNING_MODAL"}
         if self._drag is None:
             return {"PASS_THROUGH"}
@@ -158,7 +158,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
         wheel = event.type != "TAB"
         if (wheel and not event.ctrl) or collection is None:
             return {"PASS_THROUGH"}
-        if view.camera_place(context, event.mouse_x, event.mouse_y) is None:
+        if viewport.camera_place(context, event.mouse_x, event.mouse_y) is None:
             return {"PASS_THROUGH"}
         if picks.several(collection.levitor):
             picks.cycle(collection, OTHER_MASK[event.type][event.shift])
@@ -182,7 +182,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
             for task in pending:
                 link.cancel(task)
             self._sent = _NOTHING
-            view.redraw_points()
+            viewport.redraw_points()
             return {"RUNNING_MODAL"}
         if _state(context.scene.levitor.lift.levitor) != self._begun:
             return {"PASS_THROUGH"}  # to Blender's undo; the clicks of before come with it
@@ -202,7 +202,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
         lift = context.scene.levitor.lift.levitor
         return _kept(lift) if lift.pick != self._before else ([], None)
 
-    def _released(self, context: Context, band: rubber.Band) -> None:
+    def _released(self, context: Context, band: drag_box.DragBox) -> None:
         """A drag is a box, and begins the pick anew; less than a drag is a click."""
         lift = _at_rest(context)
         clicks, box = self._so_far(context)
@@ -229,7 +229,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
             context.window.cursor_modal_restore()
         if (workspace := bpy.data.workspaces.get(self._workspace)) is not None:
             workspace.status_text_set(None)
-        view.redraw_points()
+        viewport.redraw_points()
 
     def _clicks(self, context: Context) -> list[Click]:
         lift = lifts.active(context.scene).levitor
@@ -281,8 +281,8 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
             link.cancel(older)  # this request holds its clicks too
         asked, uid = lifts.Asked.in_scene(scene), collection.levitor.uid
         place = partial(_place, uid=uid, asked=asked, clicks=tuple(clicks), box=box)
-        errand = Errand(kind="segment", label=collection.name, place=place, subject=uid)
-        task = link.start(message, blobs | scene_blobs, errand)
+        handler = ResultHandler(kind="segment", label=collection.name, place=place, subject=uid)
+        task = link.start(message, blobs | scene_blobs, handler)
         if not self.wait:
             return None
         link.wait(task, self.wait)
@@ -326,7 +326,7 @@ def _at_rest(context: Context) -> Any:
         raise ShotError("camera", "The active camera is not the photo's.", "Use Reset Camera.")
     if (wrong := camera.problem(scene, eye, lifts.photo_of(lifts.active(scene)))) is not None:
         raise wrong
-    view.layer_of(scene).update()  # what was set by a script counts as well
+    viewport.layer_of(scene).update()  # what was set by a script counts as well
     seen = coords.camera_from_world(np.array(eye.matrix_world)[None])[0]
     if not np.abs(seen - np.eye(4)).max() < 1e-4:
         raise ShotError(
@@ -355,6 +355,6 @@ def _place(
 ) -> str:
     _, collection = lifts.find(uid, asked)
     size = collection.levitor.width * collection.levitor.height
-    picks.place(collection, candidates.from_reply(result, blobs, size, clicks, box))
+    picks.place(collection, mask_candidates.from_reply(result, blobs, size, clicks, box))
     bpy.ops.ed.undo_push(message="Pick")
     return "\n".join(result.notes)

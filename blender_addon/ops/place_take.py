@@ -7,7 +7,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import sequencer, watch
+from ..scene import playback, sequencer
 from .common import Outcome, allowed, reported
 
 
@@ -47,5 +47,5 @@ class LEVITOR_OT_place_take(Operator):
                 f"There are: {', '.join(takes)}.",
             )
         strip = sequencer.place(takes[job])
-        watch.show_all_channels()
+        playback.show_all_channels()
         return f"Placed {strip.name} on channel {strip.channel}."

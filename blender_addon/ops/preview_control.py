@@ -10,12 +10,12 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from bpy.types import Context, Operator
 
-from ..core.previews import preview_name
+from ..core.strips import preview_name
 from ..link import pump
-from ..link.pump import Errand
+from ..link.pump import ResultHandler
 from ..link.wire import ShotError, content, messages
 from ..props import PREVIEW_OVER, PREVIEW_SHOW
-from ..scene import lifts, previews, sequencer, watch
+from ..scene import lifts, playback, preview_strips, sequencer
 from .common import Outcome, fill_from_scene, meet, reported
 from .render import SETTINGS, ShotSettings
 
@@ -81,7 +81,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
             depth="DEPTH" in self.show,
         )
         wanted = content.shot_hash(shot), self.over, frozenset(self.show)
-        if self.live and _latest == [wanted] and previews.formers(scene, lift):
+        if self.live and _latest == [wanted] and preview_strips.formers(scene, lift):
             return None
         _latest[:] = [wanted]
         place = partial(
@@ -95,8 +95,8 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         label = f"over the {preview.over}, {len(shot.moved_from_rest)} frames"
         for older in link.pending(KIND):
             link.cancel(older)  # it would be replaced at once
-        errand = Errand(kind=KIND, label=label, place=place, subject=lift)
-        task = link.start(preview, blobs, errand)
+        handler = ResultHandler(kind=KIND, label=label, place=place, subject=lift)
+        task = link.start(preview, blobs, handler)
         return link.wait(task, self.wait) if self.wait else None
 
 
@@ -116,14 +116,14 @@ def _arrive(
     preview = sequencer.Film(
         job=result.job,
         lift=lift,
-        path=previews.keep(stem, blobs[result.video.sha256]),
+        path=preview_strips.keep(stem, blobs[result.video.sha256]),
         frame_start=shot.frame_start,
         frame_end=shot.frame_end,
         shot=result.shot,
         asked_in=asked,
     )
-    strip = previews.place(preview, muted=live)
-    watch.show_all_channels()
+    strip = preview_strips.place(preview, muted=live)
+    playback.show_all_channels()
     if not live:  # an undo is to take back the artist's last edit, not the preview of it
         bpy.ops.ed.undo_push(message="Preview Control")
     where = f"{result.points:.0f} points a frame; in the sequencer, channel {strip.channel}."

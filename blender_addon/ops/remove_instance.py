@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpy.props import StringProperty
 from bpy.types import Context, Operator
 
-from ..scene import handles, lifts, removal
+from ..scene import handles, instance_removal, lifts
 from .common import NeedsInstance, Outcome, reported
 
 
@@ -30,4 +30,4 @@ class LEVITOR_OT_remove_instance(NeedsInstance, Operator):
         scene = context.scene
         collection = lifts.active(scene)
         item = handles.item_of(scene, self.instance)
-        return removal.remove(scene, collection, item)
+        return instance_removal.remove(scene, collection, item)

@@ -13,12 +13,12 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Operator
 
-from ..core import shot as pure
+from ..core import shot as core_shot
 from ..core import strips
 from ..link import pump
-from ..link.pump import Errand
+from ..link.pump import ResultHandler
 from ..link.wire import ShotError, frames, messages, rules
-from ..scene import busy, files, lifts, notices, options, sequencer, shots, watch
+from ..scene import blender_state, files, lifts, notices, options, playback, sequencer, shots
 from .common import NeedsLift, Outcome, fill_from_scene, meet, reported
 
 SETTINGS = ("engine", "seed", "frames", "anchors")
@@ -78,11 +78,11 @@ class ShotSettings(NeedsLift):
             )
         start, end = scene.frame_start, scene.frame_end
         rule = frames.rule_of(known[self.engine]) if known else frames.ANY_NUMBER
-        count = pure.sample_count(self.frames, start, end, rule, link.limits.frames)
+        count = core_shot.sample_count(self.frames, start, end, rule, link.limits.frames)
         if (wrong := rule.refusal(self.engine, count)) is not None:
             raise wrong
         given = self.properties.is_property_set("options")
-        take = pure.Take(
+        take = core_shot.RenderSettings(
             frame_start=start,
             frame_end=end,
             fps=scene.render.fps / scene.render.fps_base,
@@ -131,13 +131,15 @@ class LEVITOR_OT_render(ShotSettings, Operator):
             photo=collection.name,
             shot=shot,
             folder=files.takes_folder(),
-            loads=busy.loads(),
+            loads=blender_state.loads(),
             asked=lifts.Asked.in_scene(scene),
         )
         label = f"{shot.engine}, seed {shot.seed}, {time.strftime('%H:%M')}"
         subject = f"{collection.levitor.uid} {shot.engine}"  # not the seed: any take of it mends
-        errand = Errand(kind="submit", label=label, place=place, subject=subject, any_file=True)
-        task = link.start(messages.RenderRequest(shot=shot), blobs, errand)
+        handler = ResultHandler(
+            kind="submit", label=label, place=place, subject=subject, any_file=True
+        )
+        task = link.start(messages.RenderRequest(shot=shot), blobs, handler)
         if not self.wait:
             return None
         note = link.wait(task, self.wait)
@@ -185,7 +187,7 @@ def _arrive(
     Returns:
         What the artist should know, if anything.
     """
-    if busy.loads() == loads:
+    if blender_state.loads() == loads:
         folder = files.takes_folder()  # the file may have been saved since
     stem = strips.take_name(photo.removeprefix("LeviTor "), result.engine, result.seed, result.job)
     path, moved = files.keep_take(folder, stem, blobs[result.video.sha256])
@@ -211,7 +213,7 @@ def _arrive(
     if scene.levitor.place_automatically:
         try:
             sequencer.place(take)
-            watch.show_all_channels()
+            playback.show_all_channels()
         except ShotError as error:
             return f"Kept as {path}. {error}"
         bpy.ops.ed.undo_push(message="Place Take")

@@ -6,7 +6,7 @@ from bpy.props import FloatProperty
 from bpy.types import Context, Event, Operator
 
 from ..core import fov
-from ..scene import lifts, relift
+from ..scene import lift_edits, lifts
 from .common import NeedsLift, Outcome, reported
 
 
@@ -38,5 +38,5 @@ class LEVITOR_OT_set_fov(NeedsLift, Operator):
 
     def _set(self, context: Context) -> str:
         scene = context.scene
-        said = relift.set_fov(scene, lifts.active(scene), self.horizontal_fov)
+        said = lift_edits.set_fov(scene, lifts.active(scene), self.horizontal_fov)
         return said or f"The field of view is {self.horizontal_fov:.4g} degrees."

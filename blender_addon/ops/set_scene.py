@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpy.props import EnumProperty, FloatProperty
 from bpy.types import Context, Event, Operator
 
-from ..scene import ground, horizon, lifts
+from ..scene import ground_backdrop, horizon_line, lifts
 from .common import NeedsLift, Outcome, allowed, reported
 
 
@@ -19,7 +19,7 @@ class LEVITOR_OT_set_scene(NeedsLift, Operator):
     scene_kind: EnumProperty(
         name="Scene",
         description="What all that was not picked is",
-        items=ground.KINDS,
+        items=ground_backdrop.KINDS,
         options={"SKIP_SAVE"},
     )
     horizon: FloatProperty(
@@ -62,9 +62,11 @@ class LEVITOR_OT_set_scene(NeedsLift, Operator):
     def _set(self, context: Context) -> str:
         scene = context.scene
         self._fill(context)
-        height = horizon.typed(self.horizon)
-        said = ground.set_scene(scene, lifts.active(scene), self.scene_kind.lower(), height)
+        height = horizon_line.typed(self.horizon)
+        said = ground_backdrop.set_scene(
+            scene, lifts.active(scene), self.scene_kind.lower(), height
+        )
         if self.scene_kind == "GROUND":
-            horizon.show(scene)
+            horizon_line.show(scene)
         of_ground = f", its horizon at {height:g}" if self.scene_kind == "GROUND" else ""
         return said or f"The scene is a {self.scene_kind.lower()}{of_ground}."

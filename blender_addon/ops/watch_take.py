@@ -8,7 +8,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import sequencer, watch
+from ..scene import playback, sequencer
 from .common import Outcome, allowed, reported
 
 
@@ -31,7 +31,7 @@ class LEVITOR_OT_watch_take(Operator):
         takes = pump.link().takes.values()
         return allowed(
             cls,
-            bool(watch.of_scene(context.scene) or sequencer.of_this_file(takes)),
+            bool(playback.of_scene(context.scene) or sequencer.of_this_file(takes)),
             "Render a shot first",
         )
 
@@ -40,24 +40,24 @@ class LEVITOR_OT_watch_take(Operator):
         return reported(self, lambda: self._watch(context))
 
     def _watch(self, context: Context) -> str:
-        window = watch.window_of(context.window)  # before anything is placed
+        window = playback.window_of(context.window)  # before anything is placed
         job = self.job or _newest(context)
         for scene in (context.scene, *(one for one in bpy.data.scenes if one != context.scene)):
-            for strip in reversed(watch.of_scene(scene)):
+            for strip in reversed(playback.of_scene(scene)):
                 if strip.get("levitor_job") == job:
-                    return watch.show(scene, strip, window)
+                    return playback.show(scene, strip, window)
         take = pump.link().takes.get(job)
         if take is None:
             raise ShotError(
                 "no_take", f"No take of job '{job}' is in this file.", "Render the shot again."
             )
-        return watch.show(sequencer.scene_for(take), sequencer.place(take), window)
+        return playback.show(sequencer.scene_for(take), sequencer.place(take), window)
 
 
 def _newest(context: Context) -> str:
     """The job of the newest take: of the scene that is shown, else of the file."""
     rendered = sequencer.of_this_file(pump.link().takes.values())
     here = [take.job for scene, take in rendered if scene == context.scene]
-    placed = [strip["levitor_job"] for strip in watch.of_scene(context.scene)]
+    placed = [strip["levitor_job"] for strip in playback.of_scene(context.scene)]
     everywhere = [take.job for _, take in rendered]
     return next(jobs[-1] for jobs in (here, placed, everywhere) if jobs)

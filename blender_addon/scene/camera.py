@@ -13,9 +13,9 @@ from mathutils import Matrix, Vector
 
 from ..core import coords
 from ..core.coords import Array, Lens
-from ..core.shot import Photo
+from ..core.shot import LiftedPhoto
 from ..link.wire import ShotError, rules
-from . import keys
+from . import keyframes
 
 _RAYS = 5
 """Rays are cast in a grid of this many columns and rows."""
@@ -70,7 +70,7 @@ def use_size(scene: Scene, intrinsics: Array, width: int, height: int) -> None:
     render.pixel_aspect_x, render.pixel_aspect_y = aspect
 
 
-def blockers(scene: Scene, layer: ViewLayer, photo: Photo) -> list[Object]:
+def blockers(scene: Scene, layer: ViewLayer, photo: LiftedPhoto) -> list[Object]:
     """Objects that stand before the photo: a few of the rays through it hit them before ``near``.
 
     So does the start-up cube, with the camera inside; a ground on which the camera lies does not.
@@ -103,7 +103,7 @@ def blockers(scene: Scene, layer: ViewLayer, photo: Photo) -> list[Object]:
     ]
 
 
-def problem(scene: Scene, eye: Object, photo: Photo) -> ShotError | None:
+def problem(scene: Scene, eye: Object, photo: LiftedPhoto) -> ShotError | None:
     """What keeps the lens of ``eye``, on this frame, from being the one that took the photo."""
     data = eye.data
     if data.type != "PERSP":
@@ -128,7 +128,7 @@ def problem(scene: Scene, eye: Object, photo: Photo) -> ShotError | None:
     )
 
 
-def pixel_aspect(scene: Scene, photo: Photo) -> ShotError | None:
+def pixel_aspect(scene: Scene, photo: LiftedPhoto) -> ShotError | None:
     """What to say where the scene's pixels have another shape than the photo's."""
     render = scene.render
     right = coords.lens_of(photo.intrinsics, photo.width, photo.height).aspect
@@ -143,27 +143,27 @@ def pixel_aspect(scene: Scene, photo: Photo) -> ShotError | None:
     )
 
 
-def reset(scene: Scene, eye: Object, photo: Photo) -> None:
+def reset(scene: Scene, eye: Object, photo: LiftedPhoto) -> None:
     """Put the photo's camera back to where and how it took the photo, and look through it.
 
     Channels that are keyed get a key here, since the next change of frame would undo it otherwise.
     """
     for owner in (eye, eye.data):
-        keys.check(owner)
+        keyframes.check(owner)
     eye.parent = None
     eye.delta_location = (0, 0, 0)
     eye.delta_rotation_euler = (0, 0, 0)
     eye.delta_rotation_quaternion = (1, 0, 0, 0)
     eye.delta_scale = (1, 1, 1)
     eye.matrix_basis = _REST
-    if keys.rotation(eye) == "rotation_euler":
+    if keyframes.rotation(eye) == "rotation_euler":
         eye.rotation_euler = _REST.to_euler(eye.rotation_mode)
     _set_lens(eye.data, photo.intrinsics, photo.width, photo.height)
     use(scene, eye, photo.intrinsics, photo.width, photo.height)
-    for owner, names in ((eye, keys.channels(eye)), (eye.data, _LENS)):
+    for owner, names in ((eye, keyframes.channels(eye)), (eye.data, _LENS)):
         for name in names:
-            if next(keys.curves(owner, name), None) is not None:
-                keys.insert(owner, name, scene.frame_current)
+            if next(keyframes.curves(owner, name), None) is not None:
+                keyframes.insert(owner, name, scene.frame_current)
 
 
 def lens_of(data: Camera, scene: Scene) -> Lens:

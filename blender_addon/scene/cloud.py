@@ -10,9 +10,9 @@ import numpy as np
 from bpy.types import Mesh, Object
 
 from ..core.coords import Array
-from ..core.lift import Cloud, rows
+from ..core.photo_cloud import Cloud, rows
 from ..link.wire import ShotError
-from . import colours
+from . import colour_management
 
 PICK = "Pick"
 PICK_DEPTH = "pick_depth"
@@ -37,7 +37,7 @@ def make(name: str, cloud: Cloud, offset: Array | None = None) -> Mesh:
         if field == "position" and offset is not None:
             data = data - offset
         if attribute == "Col":
-            data = colours.to_working(data)
+            data = colour_management.to_working(data)
         target = mesh.attributes.get(attribute) or mesh.attributes.new(attribute, kind, "POINT")
         target.data.foreach_set(value, np.ascontiguousarray(data, dtype).ravel())
     mesh.update()
@@ -55,7 +55,7 @@ def read(ob: Object) -> Cloud:
         data = np.empty(len(ob.data.vertices) * parts, dtype)
         _source(ob, attribute).data.foreach_get(value, data)
         found[field] = data.reshape(-1, parts) if parts > 1 else data
-    found["colour"] = colours.from_stored(found["colour"])
+    found["colour"] = colour_management.from_stored(found["colour"])
     return Cloud(**found)
 
 
@@ -116,7 +116,7 @@ def split(ob: Object, chosen: Array, name: str) -> tuple[Cloud, Mesh]:
             found[field] = rows(values, going)
             target = mesh.attributes.get(attribute) or mesh.attributes.new(attribute, kind, "POINT")
             target.data.foreach_set(value, rest)
-        found["colour"] = colours.from_stored(found["colour"])
+        found["colour"] = colour_management.from_stored(found["colour"])
         mesh.update()
     except BaseException:
         bpy.data.meshes.remove(mesh)

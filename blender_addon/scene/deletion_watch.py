@@ -9,7 +9,7 @@ from bpy.app.handlers import persistent
 
 from ..link import pump
 from ..link.wire import ShotError
-from . import busy, edits, lifts, removal
+from . import blender_state, edit_counter, instance_removal, lifts
 
 QUIET_SECONDS = 0.1
 """Pause after an edit: nobody looks through the scene while a thing is dragged or frames play."""
@@ -30,20 +30,20 @@ def follow() -> None:
     if scene is None or scene.levitor.lift is None:
         trouble, _count = "", None
         return
-    count = edits.count(QUIET_SECONDS)
-    if count is None or count == _count or busy.hindrance() is not None:
+    count = edit_counter.count(QUIET_SECONDS)
+    if count is None or count == _count or blender_state.hindrance() is not None:
         return
     _count = count
     collection = scene.levitor.lift
     lift = collection.levitor
     broken = frozenset(
-        (lift.uid, lift.instances[n].name) for n in removal.broken(scene, collection)
+        (lift.uid, lift.instances[n].name) for n in instance_removal.broken(scene, collection)
     )
     if _came_back:
         _left, _came_back = broken, False
     if broken and broken != _left:
-        removal.heal(scene)
-        _count = edits.count(0.0)
+        instance_removal.heal(scene)
+        _count = edit_counter.count(0.0)
     _left &= broken
     trouble = _trouble(scene, scene.levitor.lift)
 
@@ -64,8 +64,8 @@ def _trouble(scene: Any, collection: Any) -> str:
         lifts.present(scene, collection)
     except ShotError as error:
         return str(error)
-    found = removal.copies(scene)
-    return str(removal.refusal(found)) if found else ""
+    found = instance_removal.copies(scene)
+    return str(instance_removal.refusal(found)) if found else ""
 
 
 @persistent

@@ -18,7 +18,7 @@ from typing import Any
 import bpy
 from bpy.types import ID, Constraint, Driver, DriverVariable, Modifier, Object
 
-from . import display
+from . import point_display
 
 _SHAPES = ("MESH", "CURVE", "SURFACE", "FONT", "LATTICE", "ARMATURE", "CAMERA")
 """Objects whose data is followed too; those of :data:`_PLACES` have none that moves anything."""
@@ -137,7 +137,7 @@ class _Walk:
 
     def _modifier(self, ob: Object, modifier: Modifier) -> None:
         name = f"the modifier '{modifier.name}' of '{ob.name}'"
-        if display.is_own(modifier):
+        if point_display.is_own(modifier):
             return
         if modifier.type not in _MODIFIERS:
             self._add(name, played=True)

@@ -11,11 +11,10 @@ import numpy as np
 from bpy.types import Collection, Object, Scene
 from mathutils import Euler, Matrix, Vector
 
-from ..core import lift as pure
-from ..core import names
+from ..core import names, photo_cloud
 from ..core.coords import Array
 from ..link.wire import ShotError
-from . import cloud, display, keys, lifts, linked, view
+from . import cloud, keyframes, lifts, linked, point_display, viewport
 
 
 def make_instance(scene: Scene, collection: Collection, name: str, moving: bool) -> str:
@@ -48,7 +47,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
     taken, left = cloud.split(background, chosen, lifts.BACKGROUND)
     made: list[Any] = [left]
     try:
-        mine = pure.at_depth(taken, depth[chosen], photo.intrinsics, photo.width)
+        mine = photo_cloud.at_depth(taken, depth[chosen], photo.intrinsics, photo.width)
         rest = np.eye(4)
         # Blender keeps the Empty's location as float32; the points must be relative to just that.
         rest[:3, 3] = mine.position.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -62,7 +61,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
         handle = _empty(f"{name} Handle", rest, np.ptp(mine.position, axis=0))
         made.append(handle)
         ob.parent = handle
-        display.show(ob, 1.0 / float(photo.intrinsics[0, 0]))
+        point_display.show(ob, 1.0 / float(photo.intrinsics[0, 0]))
         lifts.lock(ob)
         for one in (handle, ob):
             collection.objects.link(one)
@@ -84,7 +83,7 @@ def make_instance(scene: Scene, collection: Collection, name: str, moving: bool)
 
 def select(scene: Scene, handle: Object) -> None:
     """Make ``handle`` the selected and active object, where the artist is free to select."""
-    layer = view.layer_of(scene)
+    layer = viewport.layer_of(scene)
     now = layer.objects.active
     if handle.name not in layer.objects or (now is not None and now.mode != "OBJECT"):
         return
@@ -111,7 +110,7 @@ def keep_name_unique(item: Any) -> None:
 
 def is_chosen(scene: Scene, handle: Object) -> bool:
     """Whether ``handle`` is selected and active, others beside it or not."""
-    layer = view.layer_of(scene)
+    layer = viewport.layer_of(scene)
     return layer.objects.active == handle and handle.select_get(view_layer=layer)
 
 
@@ -159,7 +158,7 @@ def item_of(scene: Scene, name: str) -> Any:
 
 
 def _chosen(scene: Scene, lift: Any) -> Any:
-    layer = view.layer_of(scene)
+    layer = viewport.layer_of(scene)
     now = layer.objects.active
     if now is not None and now.select_get(view_layer=layer):
         for item in lift.instances:
@@ -221,8 +220,8 @@ def key_at(
     with _frame(scene, frame if handle.parent is not None and posed else scene.frame_current):
         if posed is not None:
             pose(handle, *posed)
-        for channel in keys.channels(handle):
-            keys.insert(handle, channel, frame)
+        for channel in keyframes.channels(handle):
+            keyframes.insert(handle, channel, frame)
     if frame != scene.frame_current:
         # Shows the handle where this frame has it.
         scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
@@ -230,22 +229,22 @@ def key_at(
 
 def key_rest(scene: Scene, handle: Object, frame: int) -> None:
     """Key at rest on ``frame`` what has no key until then; how the handle stands stays."""
-    missing = {name: keys.unkeyed(handle, name, frame) for name in keys.channels(handle)}
+    missing = {name: keyframes.unkeyed(handle, name, frame) for name in keyframes.channels(handle)}
     if not any(missing.values()):
         return
     elsewhere = handle.parent is not None
-    with keys.kept(handle), _frame(scene, frame if elsewhere else scene.frame_current):
+    with keyframes.kept(handle), _frame(scene, frame if elsewhere else scene.frame_current):
         pose(handle, np.zeros(3), np.zeros(3), 1.0)
         for name, components in missing.items():
             for index in components:
-                keys.insert(handle, name, frame, index)
+                keyframes.insert(handle, name, frame, index)
 
 
 @contextmanager
 def _frame(scene: Scene, frame: int) -> Iterator[None]:
     """Be on ``frame`` for a while: a place in the world needs the parent where it is then."""
     current, part = scene.frame_current, scene.frame_subframe
-    view.layer_of(scene).update()
+    viewport.layer_of(scene).update()
     if frame != current:
         scene.frame_set(frame)
     try:
@@ -264,11 +263,11 @@ def reset(scene: Scene, handle: Object, *, clear_keys: bool) -> None:
         clear_keys: whether its keys go as well; otherwise what is keyed is keyed at rest on the
             current frame, since the next change of frame would move it away again.
     """
-    keys.check(handle)
+    keyframes.check(handle)
     if clear_keys:
         handle.animation_data_clear()
-    view.layer_of(scene).update()
+    viewport.layer_of(scene).update()
     pose(handle, np.zeros(3), np.zeros(3), 1.0)
-    for channel in keys.channels(handle):
-        if next(keys.curves(handle, channel), None) is not None:
-            keys.insert(handle, channel, scene.frame_current)
+    for channel in keyframes.channels(handle):
+        if next(keyframes.curves(handle, channel), None) is not None:
+            keyframes.insert(handle, channel, scene.frame_current)

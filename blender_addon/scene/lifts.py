@@ -10,13 +10,13 @@ import bpy
 import numpy as np
 from bpy.types import Collection, Object, Scene
 
-from ..core import lift as pure
+from ..core import photo_cloud
 from ..core.coords import Array
-from ..core.lift import Cloud
-from ..core.shot import Photo
+from ..core.photo_cloud import Cloud
+from ..core.shot import LiftedPhoto
 from ..link.wire import ShotError
-from . import camera, cloud, display, view
-from .changes import Changes
+from . import camera, cloud, point_display, viewport
+from .rollback import Rollback
 
 BACKGROUND = "LeviTor Background"
 REST = "levitor_rest"
@@ -31,7 +31,9 @@ KIND, HORIZON = "levitor_scene_kind", "levitor_horizon"
 DELETED = "Undo its deletion, or remove the instance from the list."
 
 
-def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str, Any]) -> None:
+def place(
+    scene: Scene, name: str, photo: LiftedPhoto, points: Cloud, facts: dict[str, Any]
+) -> None:
     """Put a lifted photo into ``scene`` and make it the one that is worked on.
 
     A lift that was there before is hidden, and so is, in the viewport, what stands between the
@@ -45,9 +47,9 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         facts: further properties of ``Collection.levitor``, such as ``depth_model``.
     """
     made: list[Any] = []
-    changes, shared = Changes(), display.shared()
+    rollback, shared = Rollback(), point_display.shared()
     try:
-        layer = view.layer_of(scene)
+        layer = viewport.layer_of(scene)
         blockers = camera.blockers(scene, layer, photo)
         collection = bpy.data.collections.new(f"LeviTor {name}")
         made.append(collection)
@@ -57,7 +59,7 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
         made.append(mesh)
         background = bpy.data.objects.new(BACKGROUND, mesh)
         made.append(background)
-        display.show(background, 1.0 / float(photo.intrinsics[0, 0]))
+        point_display.show(background, 1.0 / float(photo.intrinsics[0, 0]))
         lock(background)
         guard(collection, background)
         collection["levitor_intrinsics"] = [float(v) for v in photo.intrinsics.ravel()]
@@ -72,21 +74,21 @@ def place(scene: Scene, name: str, photo: Photo, points: Cloud, facts: dict[str,
             collection.objects.link(ob)
         scene.collection.children.link(collection)
         if (old := scene.levitor.lift) is not None:
-            view.show_collection(scene, old, False, changes)
+            viewport.show_collection(scene, old, False, rollback)
         for ob in blockers:
-            changes.keep(ob, "hide_viewport")
+            rollback.keep(ob, "hide_viewport")
             ob.hide_viewport = True
             _note(lift, f"'{ob.name}' stands before the photo and was hidden in the viewport.")
-        changes.keep(scene, "camera")
-        changes.keep(scene.render, *camera.USED)
-        changes.keep(scene.levitor, "lift")
+        rollback.keep(scene, "camera")
+        rollback.keep(scene.render, *camera.USED)
+        rollback.keep(scene.levitor, "lift")
         scene.levitor.lift = collection
         camera.use(scene, eye, photo.intrinsics, photo.width, photo.height)
-        if not display.use_own_colours(scene, changes):
+        if not point_display.use_own_colours(scene, rollback):
             _note(lift, "This Blender has no view 'Standard', so colours are not the photo's own.")
     except BaseException:
-        changes.undo()
-        made += [item for item in display.shared() if item not in shared]
+        rollback.undo()
+        made += [item for item in point_display.shared() if item not in shared]
         bpy.data.batch_remove(made)
         raise
 
@@ -201,10 +203,10 @@ def in_scene(ob: Object | None, scene: Scene) -> bool:
     return ob is not None and scene in ob.users_scene
 
 
-def photo_of(collection: Collection) -> Photo:
+def photo_of(collection: Collection) -> LiftedPhoto:
     """What the lift fixed."""
     lift = collection.levitor
-    return Photo(
+    return LiftedPhoto(
         height=lift.height,
         width=lift.width,
         intrinsics=np.array(collection["levitor_intrinsics"], np.float64).reshape(3, 3),
@@ -265,7 +267,7 @@ def clouds_of(scene: Scene, collection: Collection) -> tuple[Cloud, list[Cloud]]
 def whole(collection: Collection, clouds: Sequence[Cloud]) -> None:
     """Raise :class:`ShotError` unless every pixel of the photo is in exactly one cloud."""
     height, width = collection.levitor.height, collection.levitor.width
-    if missing := pure.missing_points(clouds, height, width):
+    if missing := photo_cloud.missing_points(clouds, height, width):
         raise ShotError(
             "points",
             f"{missing} of the photo's {height * width} points were deleted or doubled.",

@@ -8,7 +8,7 @@ import bpy
 from bpy.types import Scene
 
 from ..link import pump
-from . import busy, edits
+from . import blender_state, edit_counter
 
 QUIET_SECONDS = 0.3
 """Pause after an edit: reading a shot takes a moment, which is not to come between two edits."""
@@ -26,10 +26,10 @@ def follow() -> None:
     if scene is None or not scene.levitor.preview_live or scene.levitor.lift is None:
         trouble, _settings = "", None
         return
-    if not link.connected or any(map(link.pending, FIRST)) or busy.hindrance() is not None:
+    if not link.connected or any(map(link.pending, FIRST)) or blender_state.hindrance() is not None:
         return
     settings = _settings_of(scene)
-    if settings == _settings and not edits.pending(QUIET_SECONDS):
+    if settings == _settings and not edit_counter.pending(QUIET_SECONDS):
         return
     _settings = settings
     try:
@@ -38,7 +38,7 @@ def follow() -> None:
         trouble = str(error).removeprefix("Error: ").strip()
     else:
         trouble = ""
-    edits.seen()  # only now: reading the shot counts as an edit
+    edit_counter.seen()  # only now: reading the shot counts as an edit
 
 
 def said() -> str:
@@ -53,7 +53,7 @@ def said() -> str:
 
 def start() -> None:
     """Begin to watch."""
-    edits.start()
+    edit_counter.start()
     pump.follow(follow)
 
 
@@ -61,7 +61,7 @@ def stop() -> None:
     """End it, and forget."""
     global trouble, _settings
     pump.unfollow(follow)
-    edits.stop()
+    edit_counter.stop()
     trouble, _settings = "", None
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from bpy.types import Scene
 
-from ..core import shot as pure
+from ..core import shot as core_shot
 from ..link.wire import messages
-from . import intact, lifts, view
+from . import lifts, point_checks, viewport
 
 _STILL_SHARE = 0.1
 """An end without motion counts as meant where it is a smaller share of the shot."""
@@ -61,7 +61,7 @@ def forget() -> None:
 
 
 def _still_end(scene: Scene, shot: messages.ShotMessage) -> list[Notice]:
-    start, end, last = shot.frame_start, shot.frame_end, pure.last_motion(shot)
+    start, end, last = shot.frame_start, shot.frame_end, core_shot.last_motion(shot)
     if end - last <= max(1, _STILL_SHARE * (end - start)):
         return []
     return [
@@ -109,7 +109,7 @@ def _out_of_sight(scene: Scene) -> list[Notice]:
 def _hidden_notice(name: str, points: str) -> Notice:
     def hidden(scene: Scene) -> bool:
         ob = scene.objects.get(points)
-        return ob is not None and intact.eyes_closed(view.layer_of(scene), ob)
+        return ob is not None and point_checks.eyes_closed(viewport.layer_of(scene), ob)
 
     return Notice(
         text=f"'{name}' is hidden with the eye icon, but a shot shows it all the same: "

@@ -21,17 +21,17 @@ from ..core.options import Group
 from ..link import pump
 from ..link.wire import flat_scene, frames
 from . import (
-    busy,
-    choice,
-    colours,
+    active_lift,
+    blender_state,
+    colour_management,
+    job_icons,
     lifts,
     linked,
     notices,
     options,
-    pictures,
     selection,
     sequencer,
-    view,
+    viewport,
 )
 from .notices import Notice
 
@@ -89,7 +89,7 @@ def of(scene: Scene) -> PanelState:
 def refresh() -> bool:
     """Look now; whether anything changed."""
     for job in pump.link().jobs.open:
-        pictures.load(job)
+        job_icons.load(job)
     scenes = {window.scene for window in bpy.context.window_manager.windows}
     found = {scene.session_uid: _look(scene) for scene in scenes}
     changed = found != _found
@@ -101,7 +101,7 @@ def refresh() -> bool:
 def follow() -> None:
     """Look every :data:`SECONDS`; called by the timer. An error that stays is logged once."""
     global _next, _trouble
-    if (now := time.monotonic()) < _next or busy.raised:
+    if (now := time.monotonic()) < _next or blender_state.raised:
         return
     _next = now + SECONDS
     try:
@@ -113,19 +113,19 @@ def follow() -> None:
         return
     _trouble = ""
     if changed:
-        view.redraw_sidebar()
+        viewport.redraw_sidebar()
 
 
 def _look(scene: Scene) -> PanelState:
     link, collection = pump.link(), scene.levitor.lift
-    active = view.layer_of(scene).objects.active
+    active = viewport.layer_of(scene).objects.active
     foreign = collection is not None and linked.is_foreign(collection)
-    hindrance = busy.hindrance()
+    hindrance = blender_state.hindrance()
     return PanelState(
-        has_lifts=bool(choice.every()),
+        has_lifts=bool(active_lift.every()),
         foreign=linked.sentence(collection) if foreign else "",
         kind=collection.get(lifts.KIND, "") if collection is not None else "",
-        bent=tuple(colours.bends(scene)) if collection is not None else (),
+        bent=tuple(colour_management.bends(scene)) if collection is not None else (),
         depth_from=_depth_from(scene.levitor),
         hint=selection.hint(active, collection),
         notices=tuple(notices.of(scene)),

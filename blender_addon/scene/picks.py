@@ -18,22 +18,22 @@ import bpy
 import numpy as np
 from bpy.types import Collection, Context
 
-from ..core.candidates import Box, Candidates, Click
+from ..core.mask_candidates import Box, Click, MaskCandidates
 from ..link.wire import ShotError, messages
-from . import cloud, ground, lifts, linked, view
+from . import cloud, ground_backdrop, lifts, linked, viewport
 
 LIMIT = 256_000_000
 """Bytes of answers in memory; undo goes back further only without the other masks."""
 OPERATOR = "LEVITOR_OT_pick"
 """What Blender calls the operator that waits for clicks."""
 GONE = "Its other masks made room for newer ones"
-_kept: OrderedDict[str, Candidates] = OrderedDict()
+_kept: OrderedDict[str, MaskCandidates] = OrderedDict()
 """By key, the oldest first."""
 _gone: set[str] = set()
 """Keys of answers that had several masks and made room."""
 
 
-def place(collection: Collection, found: Candidates) -> None:
+def place(collection: Collection, found: MaskCandidates) -> None:
     """Show the best mask of an answer that has a pixel in the background; keep all such.
 
     Raises:
@@ -70,7 +70,7 @@ def is_waiting(context: Context) -> bool:
     )
 
 
-def of(lift: Any) -> Candidates | None:
+def of(lift: Any) -> MaskCandidates | None:
     """The masks of what is picked; None where nothing is, or they are not in memory."""
     return _kept.get(lift.pick) if lift.picked else None
 
@@ -151,11 +151,11 @@ def _make_room(newest: str) -> None:
                 _gone.add(key)
 
 
-def _show(lift: Any, found: Candidates, index: int) -> None:
+def _show(lift: Any, found: MaskCandidates, index: int) -> None:
     background, pixel = lift.background, cloud.pixels(lift.background)
     mask, depth = found.masks[index].at(pixel, lift.width * lift.height)
     # The scene may have become another one since the answer
-    stands = ground.picked_depth(lift, lifts.photo_of(lift.id_data), pixel, mask)
+    stands = ground_backdrop.picked_depth(lift, lifts.photo_of(lift.id_data), pixel, mask)
     if stands is not None:
         depth = np.where(mask, np.float32(stands), depth)
     cloud.set_floats(background.data, cloud.PICK, mask)
@@ -163,4 +163,4 @@ def _show(lift: Any, found: Candidates, index: int) -> None:
     background.update_tag()
     lift.candidate = index
     lift.picked = int(mask.sum())
-    view.redraw_points()
+    viewport.redraw_points()

@@ -21,7 +21,7 @@ from bpy.types import ID, Depsgraph, Object, Scene, ViewLayer
 from ..core.coords import Array, Lens
 from ..link.wire import ShotError
 from . import camera as cameras
-from . import dependencies, keys, view
+from . import dependencies, keyframes, viewport
 
 SAMPLE_SCENE = "_levitor_sample"
 _COPIED = (
@@ -135,7 +135,7 @@ def _play(scene: Scene, times: Sequence[float], look: Look, *, whole: bool) -> N
             where the first simulation begins. What lies between two frames is looked at after that,
             since simulations know it from both.
     """
-    layer = view.layer_of(scene)
+    layer = viewport.layer_of(scene)
     numbered = list(enumerate(times))
     steps: list[tuple[int | None, float]] = list(numbered)
     if whole:
@@ -208,7 +208,7 @@ def _put_back(scene: Scene, layer: ViewLayer) -> Iterator[None]:
 def _channels(layer: ViewLayer) -> Iterator[tuple[ID, str, int, Any]]:
     """What is keyed, with the values it has now: change of the frame sets it to its keys'."""
     for owner in {item.original for item in layer.depsgraph.ids}:
-        for path, index in keys.animated(owner):
+        for path, index in keyframes.animated(owner):
             if (value := _value(owner, path, index)) is not None:
                 yield owner, path, index, value
 

@@ -1,4 +1,4 @@
-"""What lies beside the .blend comes along when it is saved elsewhere, and paths stay relative.
+"""Save As: takes and previews beside the .blend come along, and paths stay relative.
 
 Takes of an unsaved file wait in the home folder. When a file gets a place, or another one, its
 takes and previews are put into that place's own folders before it is written, and the strips name
@@ -25,7 +25,7 @@ from bpy.types import MovieStrip
 
 from ..link import pump
 from ..link.wire import ShotError
-from . import files, places, previews, sequencer
+from . import files, preview_strips, relative_paths, sequencer
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ class Move:
     Attributes:
         target: the file that is being written.
         former: the file as it was called; None where it had no place.
-        mark: of the new place, see :mod:`places`.
+        mark: of the new place, see :mod:`relative_paths`.
         before: what properties and strips named, to be set back where the save was of a copy.
         landed: the new place of each film, by the old one.
     """
 
     target: Path
     former: Path | None
-    mark: str = field(default_factory=places.new_mark)
+    mark: str = field(default_factory=relative_paths.new_mark)
     before: list[tuple[Any, str, str]] = field(default_factory=list[tuple[Any, str, str]])
     landed: dict[Path, Path] = field(default_factory=dict[Path, Path])
 
@@ -90,7 +90,7 @@ def _after_save(*_: object) -> None:
     for job, take in list(takes.items()):
         if take.path in move.landed:
             takes[job] = replace(take, path=move.landed[take.path])
-    places.moved(move.former, move.mark)
+    relative_paths.moved(move.former, move.mark)
     for old, new in move.landed.items():
         _landed[old] = new
         _landed.pop(new, None)  # what was brought back to where it had been leads no further
@@ -103,7 +103,7 @@ def _after_undo(*_: object) -> None:
     if not bpy.data.filepath:
         return
     try:
-        places.turn_back()
+        relative_paths.turn_back()
         for strip in _own_strips():
             _turn_strip_back(strip)
     except Exception:  # whatever it is, the artist's undo is done
@@ -113,7 +113,7 @@ def _after_undo(*_: object) -> None:
 def _turn_strip_back(strip: MovieStrip) -> None:
     """Let a strip that undo brought back name its film where that is now."""
     blend = Path(bpy.data.filepath)
-    for beside in (blend, *places.former()):
+    for beside in (blend, *relative_paths.former()):
         film = Path(bpy.path.abspath(strip.filepath, start=str(beside.parent)))
         named = film
         while film in _landed:
@@ -127,7 +127,7 @@ def _turn_strip_back(strip: MovieStrip) -> None:
 @persistent
 def _after_load(*_: object) -> None:
     """With the file its undo is gone, and with that the last that named the films that waited."""
-    places.forget()
+    relative_paths.forget()
     _landed.clear()
     _clear_away({Path(bpy.path.abspath(strip.filepath)) for strip in _own_strips()})
 
@@ -162,7 +162,7 @@ def _set_back(move: Move) -> None:
 
 def _turn_properties(move: Move) -> None:
     """Let the extension's own paths name the same files from the new place."""
-    for owner, names in places.owners():
+    for owner, names in relative_paths.owners():
         for name in names:
             value = getattr(owner, name)
             if value.startswith("//"):
@@ -178,7 +178,7 @@ def _bring_films(move: Move) -> None:
     here, there = files.takes_folder(), files.takes_folder(move.target)
     if here == there:
         return
-    folders = {here: there, previews.beside(here): previews.beside(there)}
+    folders = {here: there, preview_strips.beside(here): preview_strips.beside(there)}
     for strip in _own_strips():
         film = Path(bpy.path.abspath(strip.filepath))
         if film.parent in folders and film.is_file():

@@ -12,7 +12,7 @@ import bpy
 from bpy.types import MovieStrip, Scene, Strip
 
 from .. import prefs
-from ..core import previews, strips
+from ..core import strips
 from ..core.strips import Span
 from ..link.wire import ShotError, messages
 from . import files, lifts
@@ -127,7 +127,7 @@ def place(take: Take) -> MovieStrip:
     for preview in [other for other in level if PREVIEW in other]:
         if (own := span_of(preview)).channel < channel and own.start < end and own.end > start:
             others = [span_of(other) for other in level if other != preview]
-            top = previews.top_channel(others, own.start, own.end, closed)
+            top = strips.top_channel(others, own.start, own.end, closed)
             preview.channel = preview.channel if top is None else top
     show(scene)
     return strip

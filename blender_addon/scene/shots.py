@@ -6,14 +6,19 @@ from typing import Any
 
 from bpy.types import Collection, Object, Scene
 
-from ..core import shot as pure
-from ..core.shot import Picked, Take
+from ..core import shot as core_shot
+from ..core.shot import Picked, RenderSettings
 from ..link.wire import ShotError, messages, rules
-from . import camera, intact, lifts, removal, sampling, shapes
+from . import camera, flattening, instance_removal, lifts, point_checks, sampling
 
 
 def read(
-    scene: Scene, take: Take, count: int, limits: messages.Limits, *, may_play: bool = True
+    scene: Scene,
+    take: RenderSettings,
+    count: int,
+    limits: messages.Limits,
+    *,
+    may_play: bool = True,
 ) -> tuple[messages.ShotMessage, dict[str, bytes]]:
     """Sample the scene at ``count`` times and build the shot with its blobs.
 
@@ -51,34 +56,34 @@ def read(
     if (wrong := camera.pixel_aspect(scene, photo)) is not None:
         raise wrong
     _one_camera(scene, eye, take)
-    if found := removal.copies(scene):
-        raise removal.refusal(found)
+    if found := instance_removal.copies(scene):
+        raise instance_removal.refusal(found)
     background, clouds = lifts.clouds_of(scene, collection)
-    intact.check(scene, collection, [background, *clouds])
+    point_checks.check(scene, collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]
-    times = pure.frame_times(take.frame_start, take.frame_end, count)
+    times = core_shot.frame_times(take.frame_start, take.frame_end, count)
     matrices, views, lenses = sampling.sample(scene, handles, eye, times, may_play=may_play)
     picked = [
         Picked(
             name=item.name,
             moving=item.moving,
             rest=lifts.rest_of(item.handle),
-            cloud=shapes.with_relief(item.points, points),
+            cloud=flattening.with_relief(item.points, points),
             matrices=matrices[:, n],
-            flatten=shapes.flatten_of(item.points),
-            thickness=shapes.typed(item.thickness),
+            flatten=flattening.flatten_of(item.points),
+            thickness=flattening.typed(item.thickness),
         )
         for n, (item, points) in enumerate(zip(lift.instances, clouds, strict=True))
     ]
     for item in picked:
-        if not item.moving and (sample := pure.strayed(item)) is not None:
+        if not item.moving and (sample := core_shot.strayed(item)) is not None:
             raise ShotError(
                 "static_moves",
                 f"'{item.name}' is set to stay, but its handle is not at rest "
                 f"at frame {times[sample]:g}.",
                 "Switch Moving on, or use Reset Handle, which clears its keys as well.",
             )
-    shot, blobs = pure.build(photo, background, picked, views, lenses, take)
+    shot, blobs = core_shot.build(photo, background, picked, views, lenses, take)
     if found := rules.problems(shot, limits):
         raise found[0]
     return shot, blobs
@@ -106,15 +111,15 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     if not _latest or _latest[0][0] != state:
         background, instances = lifts.clouds_of(scene, collection)
         whole = [
-            shapes.with_relief(item.points, points)
+            flattening.with_relief(item.points, points)
             for item, points in zip(lift.instances, instances, strict=True)
         ]
-        found = pure.scene_of(lifts.photo_of(collection), [background, *whole])
+        found = core_shot.scene_of(lifts.photo_of(collection), [background, *whole])
         _latest[:] = [(state, found)]
     return _latest[0][1]
 
 
-def _one_camera(scene: Scene, eye: Object, take: Take) -> None:
+def _one_camera(scene: Scene, eye: Object, take: RenderSettings) -> None:
     """A shot has one camera; markers may bind others, which Blender switches to on their frames."""
     bound = sorted((m for m in scene.timeline_markers if m.camera), key=lambda m: m.frame)
     begun = [m for m in bound if m.frame <= take.frame_start][-1:]

@@ -9,7 +9,7 @@ import blf
 import bpy
 from bpy.types import Context, UILayout, UIList
 
-from ..core.jobs import Job
+from ..core.jobs import JobRow
 from ..scene import options
 from ..scene.notices import Notice
 from ..scene.panel_state import PanelState
@@ -76,7 +76,7 @@ def _draw_toggles(layout: UILayout, item: Any, instances: tuple[tuple[str, bool]
         button.option, button.instance = item.name, name
 
 
-def draw_jobs(layout: UILayout, jobs: list[Job], takes: Container[str], opened: int) -> None:
+def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opened: int) -> None:
     """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do.
 
     A note on what went well stays under its own row, however many jobs came after it.

@@ -11,13 +11,13 @@ from .. import prefs
 from ..core import endpoints
 from ..link import pump
 from ..scene import (
-    busy,
+    blender_state,
     deletion_watch,
+    job_icons,
     live_preview,
     panel_state,
     picks,
-    pictures,
-    view,
+    viewport,
 )
 from ..scene.panel_state import PanelState
 from .lists import draw_jobs, draw_notices, draw_options, draw_text
@@ -33,11 +33,11 @@ def draw_kind(layout: UILayout, kind: str, state: PanelState) -> None:
     """Draw the jobs of one kind, the time that is left, and what a result waits for."""
     link = pump.link()
     rows = link.rows(kind)
-    draw_jobs(layout, rows, state.takes, busy.loads())
+    draw_jobs(layout, rows, state.takes, blender_state.loads())
     for job in rows:
         if job.eta is not None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
-        if not job.final and (icon := pictures.icon_of(job)) is not None:
+        if not job.final and (icon := job_icons.icon_of(job)) is not None:
             layout.template_icon(icon_value=icon, scale=8.0)
     if link.holds(kind) and state.blocked:
         draw_text(layout, f"A result waits, {state.blocked}")
@@ -80,7 +80,7 @@ class LEVITOR_PT_photo(_Tab, Panel):
             if state.foreign:
                 draw_text(layout, state.foreign)
                 layout.operator("levitor.make_lift_local")
-            if context.space_data.shading.type in view.COLOURLESS:
+            if context.space_data.shading.type in viewport.COLOURLESS:
                 draw_text(layout, "This view's shading shows points without their colours.")
                 show = layout.operator("view3d.toggle_shading", text="Show The Photo's Colours")
                 show.type = "MATERIAL"

@@ -274,7 +274,7 @@ def test_a_change_that_goes_wrong_at_its_end_changes_nothing(stage, addon, monke
     stage.instance("Box", depth=4.0)
     bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(1, 0, 0))
     before, first = contents(), everything(stage)[0]
-    relift = module(addon, "scene.relift")
+    relift = module(addon, "scene.lift_edits")
 
     def fail(*values):
         raise MemoryError("no memory")

@@ -95,7 +95,7 @@ def test_the_panel_says_what_an_engine_lacks_and_what_made_depth(connected, addo
 
 def test_the_panel_says_how_long_a_render_still_takes(scene, addon):
     jobs, owner = module(addon, "core.jobs"), link(addon)
-    owner.jobs.add(jobs.Job(task="t", kind="submit", label="draft, 8 frames"))
+    owner.jobs.add(jobs.JobRow(task="t", kind="submit", label="draft, 8 frames"))
     try:
         owner.jobs.take(jobs.TaskProgress(task="t", phase="d", done=1, total=8, eta_seconds=6.6))
         assert "draft, 8 frames: about 7 s left" in drawn(addon, "LEVITOR_PT_render")
@@ -104,7 +104,7 @@ def test_the_panel_says_how_long_a_render_still_takes(scene, addon):
 
 
 def test_no_result_is_placed_while_particles_are_combed(scene, addon):
-    busy = module(addon, "scene.busy")
+    busy = module(addon, "scene.blender_state")
     bpy.ops.mesh.primitive_plane_add()
     bpy.ops.object.particle_system_add()
     bpy.context.object.particle_systems[0].settings.type = "HAIR"

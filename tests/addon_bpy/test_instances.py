@@ -183,7 +183,7 @@ def test_a_mouse_over_a_scene_without_camera_is_nowhere(stage, addon):
     area = SimpleNamespace(type="VIEW_3D", spaces=spaces, regions=[region])
     window = SimpleNamespace(screen=SimpleNamespace(areas=[area]))
     context = SimpleNamespace(scene=scene, window=window)
-    assert module(addon, "scene.view").camera_place(context, 50, 40) is None
+    assert module(addon, "scene.viewport").camera_place(context, 50, 40) is None
 
 
 def test_picking_that_breaks_gives_the_cursor_back_and_says_so_once(stage, addon, caplog):

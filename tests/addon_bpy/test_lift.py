@@ -158,7 +158,7 @@ def test_a_second_lift_becomes_active_and_hides_the_first(stage):
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(
-    "step", ["scene.display.show", "scene.camera.use", "scene.display.use_own_colours"]
+    "step", ["scene.point_display.show", "scene.camera.use", "scene.point_display.use_own_colours"]
 )
 def test_placing_that_goes_wrong_at_any_step_changes_nothing(
     stage, addon, monkeypatch, step, first
@@ -210,9 +210,12 @@ def test_a_blender_without_the_view_standard_lifts_all_the_same(stage, addon, mo
         def refuse(self):
             raise TypeError("enum 'Standard' not found")
 
-    display, changes = module(addon, "scene.display"), module(addon, "scene.changes").Changes()
-    assert not display.use_own_colours(SimpleNamespace(view_settings=Settings()), changes)
-    monkeypatch.setattr(display, "use_own_colours", lambda scene, changes: False)
+    display, rollback = (
+        module(addon, "scene.point_display"),
+        module(addon, "scene.rollback").Rollback(),
+    )
+    assert not display.use_own_colours(SimpleNamespace(view_settings=Settings()), rollback)
+    monkeypatch.setattr(display, "use_own_colours", lambda scene, rollback: False)
     lift = stage.lift().levitor
     assert lift.notes == "This Blender has no view 'Standard', so colours are not the photo's own."
 
@@ -321,7 +324,7 @@ def test_a_far_distance_below_the_near_one_is_refused_with_both_numbers(connecte
 
 def test_a_picture_rendered_through_the_camera_is_the_photo(stage, addon, tmp_path):
     background = stage.lift(width=64, height=48).levitor.background
-    module(addon, "scene.display").set_input(background.modifiers[0], "Point Size", 1.5)
+    module(addon, "scene.point_display").set_input(background.modifiers[0], "Point Size", 1.5)
     background.update_tag()
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
@@ -346,11 +349,11 @@ def test_solid_views_are_switched_to_show_the_points_colours_and_it_is_said(scen
     try:
         shading = area.spaces.active.shading
         shading.type = "SOLID"
-        said = module(addon, "scene.view").show_colours([shading])
+        said = module(addon, "scene.viewport").show_colours([shading])
         assert shading.type == "MATERIAL"
         assert said.startswith("The 3D view is in Material Preview now, since Solid shows points")
         shading.type = "RENDERED"  # which shows them: it stays, without a word
-        assert module(addon, "scene.view").show_colours([shading]) == ""
+        assert module(addon, "scene.viewport").show_colours([shading]) == ""
         assert shading.type == "RENDERED"
     finally:
         area.type = before

@@ -78,7 +78,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("flag", "begin", "end"), PAIRS)
 def test_every_moment_raises_its_flag_and_drops_it(addon, flag, begin, end):
-    busy = module(addon, "scene.busy")
+    busy = module(addon, "scene.blender_state")
     for event, wanted in ((begin, {flag}), (end, set())):
         for handler in getattr(bpy.app.handlers, event):
             if handler.__module__ == busy.__name__:
@@ -87,7 +87,7 @@ def test_every_moment_raises_its_flag_and_drops_it(addon, flag, begin, end):
 
 
 def test_a_real_save_load_undo_and_redo_raise_their_flags_and_drop_them(stage, tmp_path):
-    busy = module(stage.addon, "scene.busy")
+    busy = module(stage.addon, "scene.blender_state")
     seen = {}
 
     def watch(event):
@@ -190,8 +190,8 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(addon):
 
     before = attached()
     assert {module.removeprefix(PACKAGE) for _, module, _ in before} >= {
-        ".scene.busy",
-        ".scene.edits",
+        ".scene.blender_state",
+        ".scene.edit_counter",
     }
     assert len(set(before)) == len(before)  # none is called twice
     assert len(classes()) > 15
@@ -267,8 +267,8 @@ def test_of_25_jobs_that_ended_the_last_20_are_remembered(scene, addon):
     try:
         message = wire.messages.LiftRequest(image=wire.content.blob_of(b"x", "image/png"))
         for _ in range(25):
-            errand = pump.Errand(kind="lift", label="x", subject="x", place=lambda *_: None)
-            task = owner.start(message, {}, errand)
+            handler = pump.ResultHandler(kind="lift", label="x", subject="x", place=lambda *_: None)
+            task = owner.start(message, {}, handler)
             owner.cancel(task)
             pump.pump()
             assert owner.jobs.get(task).state == "cancelled"

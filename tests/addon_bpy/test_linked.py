@@ -85,8 +85,8 @@ def test_the_fields_of_a_foreign_lift_change_nothing_and_one_says_why(stage, for
 
 
 def test_a_result_that_arrives_for_a_foreign_lift_is_refused_with_the_sentence(stage, foreign):
-    candidates = module(stage.addon, "core.candidates")
-    found = candidates.Candidates(masks=(), clicks=((1.0, 1.0, True),), box=None)
+    candidates = module(stage.addon, "core.mask_candidates")
+    found = candidates.MaskCandidates(masks=(), clicks=((1.0, 1.0, True),), box=None)
     before = state(stage, foreign)
     with pytest.raises(stage.lifts.ShotError, match="comes from another file"):
         module(stage.addon, "scene.picks").place(foreign, found)
@@ -174,7 +174,7 @@ def test_choosing_a_lift_shows_it_and_hides_the_former_with_camera_and_size(stag
 def test_all_lifts_of_the_file_are_offered_those_of_other_scenes_too(stage, two):
     bpy.context.window.scene = bpy.data.scenes.new("Other")
     scene = bpy.context.scene
-    choice = module(stage.addon, "scene.choice")
+    choice = module(stage.addon, "scene.active_lift")
     assert choice.every() == list(two)
     assert bpy.ops.levitor.choose_lift(lift=two[0].name) == {"FINISHED"}
     assert scene.levitor.lift == two[0]

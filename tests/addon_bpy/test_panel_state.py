@@ -8,8 +8,8 @@ import pytest
 from .conftest import Page, module
 
 SEARCHES = (
-    ("scene.choice", "every"),
-    ("scene.colours", "bends"),
+    ("scene.active_lift", "every"),
+    ("scene.colour_management", "bends"),
     ("scene.linked", "is_foreign"),
     ("scene.notices", "of"),
     ("scene.selection", "hint"),

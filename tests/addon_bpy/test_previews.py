@@ -161,12 +161,12 @@ def placed(animated, addon):
     film = sequencer.Film(
         job="again",
         lift=strip["levitor_preview"],
-        path=module(addon, "scene.previews").Path(bpy.path.abspath(strip.filepath)),
+        path=module(addon, "scene.preview_strips").Path(bpy.path.abspath(strip.filepath)),
         frame_start=5,
         frame_end=12,
         shot="ab" * 32,
     )
-    return SimpleNamespace(strip=strip, film=film, module=module(addon, "scene.previews"))
+    return SimpleNamespace(strip=strip, film=film, module=module(addon, "scene.preview_strips"))
 
 
 @pytest.mark.parametrize("bad", ["missing", "text"])
@@ -198,7 +198,7 @@ def test_locked_channels_are_left_alone(placed, addon):
 def follow(animated, addon, monkeypatch):
     """Lets the timer's follower act until nothing more comes; returns the jobs that it started."""
     live, pump, edits = (
-        module(addon, f) for f in ("scene.live_preview", "link.pump", "scene.edits")
+        module(addon, f) for f in ("scene.live_preview", "link.pump", "scene.edit_counter")
     )
     monkeypatch.setattr(live, "QUIET_SECONDS", 0.0)
 

@@ -109,7 +109,7 @@ def test_nothing_of_an_old_file_survives_but_what_still_runs_can_be_reached(
     assert [rows(addon, kind) for kind in kinds] == [[], [], []]
     (job,) = link(addon).rows("submit")
     assert (job.task, job.file) == (task, "flower.blend")
-    assert job.opened != module(addon, "scene.busy").loads()
+    assert job.opened != module(addon, "scene.blender_state").loads()
     bpy.ops.levitor.cancel(job=task)
     assert last_job(addon, task).state == "cancelled"
     assert rows(addon, "submit") == []
@@ -117,10 +117,10 @@ def test_nothing_of_an_old_file_survives_but_what_still_runs_can_be_reached(
 
 def test_the_note_on_each_take_stays_under_its_own_row_when_later_ones_are_done(scene, addon):
     jobs, owner = module(addon, "core.jobs"), link(addon)
-    opened = module(addon, "scene.busy").loads()
+    opened = module(addon, "scene.blender_state").loads()
     notes = {"seed 1": "'Dahlia' goes below the ground.", "seed 2": "", "seed 3": "'Rose' does."}
     for task, note in notes.items():
-        owner.jobs.add(jobs.Job(task=task, kind="submit", label=task, opened=opened))
+        owner.jobs.add(jobs.JobRow(task=task, kind="submit", label=task, opened=opened))
         owner.jobs.take(jobs.TaskFinished(task=task, result=None, blobs={}, note=note))
     said = drawn(addon, "LEVITOR_PT_render")
     rows = [f"Render: {task}, done" for task in notes]

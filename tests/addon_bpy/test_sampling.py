@@ -146,7 +146,7 @@ def test_a_stray_curve_of_any_object_does_not_keep_the_scene_from_being_played(
     scene, other = bpy.context.scene, add("Other")
     scene_property(scene, handle, scene.camera)
     key(other, "location", (0, 0, 0), (1, 1, 1))
-    curve = next(module(stage.addon, "scene.keys").curves(other, "location"))
+    curve = next(module(stage.addon, "scene.keyframes").curves(other, "location"))
     curve.data_path, curve.array_index = path, index
     matrices, _, _ = module(stage.addon, "scene.sampling").sample(
         scene, [handle], scene.camera, TIMES
@@ -158,7 +158,7 @@ def test_the_scene_is_not_played_without_leave_and_the_reason_is_named(stage, ha
     scene = bpy.context.scene
     rigid_body(scene, handle, scene.camera)
     scene.frame_set(4)
-    edits = module(stage.addon, "scene.edits")
+    edits = module(stage.addon, "scene.edit_counter")
     edits.seen()
     sampling = module(stage.addon, "scene.sampling")
     with pytest.raises(stage.lifts.ShotError, match="the rigid body 'Grid'"):

@@ -18,9 +18,9 @@ from backend.cli import export as command
 from backend.control.boxes import shot_boxes
 from backend.control.tracks import shot_tracks
 from backend.control_sources import shot_masks
-from blender_addon.core import lift
+from blender_addon.core import photo_cloud
 from blender_addon.core.coords import lens_of
-from blender_addon.core.shot import Photo, Picked, Take, build
+from blender_addon.core.shot import LiftedPhoto, Picked, RenderSettings, build
 from protocol import ShotError, content, export, image_files, rules, splat, tracks
 
 HEIGHT, WIDTH, FRAMES = 90, 120, 5
@@ -46,7 +46,7 @@ def shot_of(picks, camera=(0.0, 0.0, 0.0), zoom=1.0):
     segments = np.zeros((HEIGHT, WIDTH), np.int32)
     segments[:, 90:] = 1
     image = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    whole = lift.cloud_of(image, depth, segments, K)
+    whole = photo_cloud.cloud_of(image, depth, segments, K)
     items, taken = [], np.zeros(HEIGHT * WIDTH, bool)
     for name, mask, moving, move, angle, *form in picks:
         rest = np.eye(4)
@@ -77,8 +77,8 @@ def shot_of(picks, camera=(0.0, 0.0, 0.0), zoom=1.0):
         lens_of(K * [[z, 1, 1], [1, z, 1], [1, 1, 1]], WIDTH, HEIGHT)
         for z in np.linspace(1, zoom, FRAMES)
     ]
-    photo = Photo(height=HEIGHT, width=WIDTH, intrinsics=K, near=2.0, far=10.0)
-    take = Take(frame_start=1, frame_end=9, fps=24.0, engine="draft")
+    photo = LiftedPhoto(height=HEIGHT, width=WIDTH, intrinsics=K, near=2.0, far=10.0)
+    take = RenderSettings(frame_start=1, frame_end=9, fps=24.0, engine="draft")
     shot, blobs = build(photo, whole.take(~taken), items, cameras, lenses, take)
     assert rules.problems(shot) == []
     return shot, blobs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blender_addon.core import coords, fov, lift
+from blender_addon.core import coords, fov, photo_cloud
 
 K = np.array([[200.0, 0, 180], [0, 210.0, 150], [0, 0, 1]])
 
@@ -24,7 +24,7 @@ def test_points_lifted_again_are_where_the_stretched_world_has_them():
     pixel = np.arange(400 * 300, dtype=np.int32)[::7]
     depth = np.random.default_rng(0).uniform(2, 20, len(pixel)).astype(np.float32)
     new = fov.with_degrees(K, 400, 30.0)
-    old_points, new_points = (lift.positions(pixel, depth, k, 400) for k in (K, new))
+    old_points, new_points = (photo_cloud.positions(pixel, depth, k, 400) for k in (K, new))
     np.testing.assert_allclose(fov.stretched(old_points, K, new), new_points, rtol=2e-6)
     assert (new_points[:, 1] == old_points[:, 1]).all()
 

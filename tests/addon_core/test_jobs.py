@@ -3,11 +3,18 @@
 from dataclasses import replace
 
 from blender_addon.core import jobs
-from blender_addon.core.jobs import Job, Jobs, TaskAccepted, TaskCancelled, TaskFailed, TaskFinished
+from blender_addon.core.jobs import (
+    JobRow,
+    JobTable,
+    TaskAccepted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+)
 
 
 def table(*rows):
-    known = Jobs()
+    known = JobTable()
     for row in rows:
         known.add(row)
     return known
@@ -22,7 +29,7 @@ def finish(known, task, note=""):
 
 
 def test_a_click_that_is_done_or_cancelled_leaves_no_row_but_a_failed_one_does():
-    known = table(*(Job(task=task, kind="segment", label="photo") for task in "abcd"))
+    known = table(*(JobRow(task=task, kind="segment", label="photo") for task in "abcd"))
     assert [job.task for job in known.shown("segment", 0)] == ["a", "b", "c", "d"]
     finish(known, "a")
     known.take(TaskCancelled(task="b"))
@@ -35,7 +42,7 @@ def test_an_error_goes_when_the_same_is_done_and_stays_while_it_is_not():
     def shown():
         return {job.task for job in known.shown("submit", 0)}
 
-    draft = Job(task="a", kind="submit", label="draft", subject="draft")
+    draft = JobRow(task="a", kind="submit", label="draft", subject="draft")
     known = table(draft, replace(draft, task="b", subject="levitor"))
     fail(known, "a")
     fail(known, "b")
@@ -46,7 +53,7 @@ def test_an_error_goes_when_the_same_is_done_and_stays_while_it_is_not():
 
 
 def test_what_ended_for_another_file_is_not_shown_and_what_runs_for_it_is():
-    known = table(*(Job(task=task, kind="submit", label="draft", opened=3) for task in "abc"))
+    known = table(*(JobRow(task=task, kind="submit", label="draft", opened=3) for task in "abc"))
     finish(known, "a")
     fail(known, "b")
     assert [job.task for job in known.shown("submit", 4)] == ["c"]
@@ -56,17 +63,17 @@ def test_what_ended_for_another_file_is_not_shown_and_what_runs_for_it_is():
 
 
 def test_clicks_do_not_drive_out_the_rows_of_takes():
-    known = table(Job(task="take", kind="submit", label="draft"))
+    known = table(JobRow(task="take", kind="submit", label="draft"))
     finish(known, "take")
     for n in range(3 * jobs.KEPT):
-        known.add(Job(task=str(n), kind="segment", label="photo"))
+        known.add(JobRow(task=str(n), kind="segment", label="photo"))
         finish(known, str(n))
     assert known.get("take") is not None
     assert len(known) <= jobs.KEPT
 
 
 def test_a_row_knows_what_the_server_calls_its_job():
-    known = table(Job(task="a", kind="submit", label="draft"))
+    known = table(JobRow(task="a", kind="submit", label="draft"))
     known.take(TaskAccepted(task="a", job="j1", place=0))
     finish(known, "a")
     assert known.shown("submit", 0)[0].job == "j1"

@@ -5,21 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blender_addon.core import lift, shot
+from blender_addon.core import photo_cloud, shot
 from blender_addon.core.coords import lens_of
-from blender_addon.core.shot import Photo, Picked, Take
+from blender_addon.core.shot import LiftedPhoto, Picked, RenderSettings
 from blender_addon.link.wire import content, rules
 from protocol.frames import FrameRule
 
 K = np.array([[4.0, 0, 2], [0, 4, 1], [0, 0, 1]])
-PHOTO = Photo(height=2, width=4, intrinsics=K, near=1.0, far=10.0)
+PHOTO = LiftedPhoto(height=2, width=4, intrinsics=K, near=1.0, far=10.0)
 CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 
-def cloud(segments=(0, 1, 1, 2, 0, 3, 3, 3)) -> lift.Cloud:
+def cloud(segments=(0, 1, 1, 2, 0, 3, 3, 3)) -> photo_cloud.Cloud:
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     depth = np.full((2, 4), 5, np.float32)
-    return lift.cloud_of(image, depth, np.int32(segments).reshape(2, 4), K)
+    return photo_cloud.cloud_of(image, depth, np.int32(segments).reshape(2, 4), K)
 
 
 def split(whole, *groups):
@@ -40,7 +40,7 @@ def build(background, items, frames=3, **take):
     settings = {"frame_start": 1, "frame_end": 9, "fps": 24.0, "engine": "draft"} | take
     cameras = np.tile(CAMERA, (frames, 1, 1))
     return shot.build(
-        PHOTO, background, items, cameras, [lens_of(K, 4, 2)] * frames, Take(**settings)
+        PHOTO, background, items, cameras, [lens_of(K, 4, 2)] * frames, RenderSettings(**settings)
     )
 
 
@@ -92,7 +92,7 @@ def test_segments_that_do_not_fit_are_dropped_smallest_first():
 def test_a_thousand_segments_leave_at_most_255_ids():
     image = np.zeros((40, 50, 3), np.uint8)
     segments = (np.arange(2000, dtype=np.int32) // 2 + 1).reshape(40, 50)
-    whole = lift.cloud_of(image, np.ones((40, 50), np.float32), segments, K)
+    whole = photo_cloud.cloud_of(image, np.ones((40, 50), np.float32), segments, K)
     background, (a,) = split(whole, (0, 1, 2))
     ids = shot.instance_map(background, [a], 40, 50)
     assert sorted(np.unique(ids)) == list(range(256))
@@ -170,7 +170,9 @@ def test_segments_of_any_number_are_counted_alike(largest):
     # Sizes 4, 3, 2 of segments 1, 2 and the largest; with one pick and three ids the last goes.
     segments = np.array([[1, 1, 2, 2], [1, 2, largest, largest], [1, 0, -1, 0]], np.int32)
     shape = segments.shape
-    cloud = lift.cloud_of(np.zeros((*shape, 3), np.uint8), np.ones(shape), segments, np.eye(3))
+    cloud = photo_cloud.cloud_of(
+        np.zeros((*shape, 3), np.uint8), np.ones(shape), segments, np.eye(3)
+    )
     mine = np.arange(12) == 11
     found = shot.instance_map(cloud.take(~mine), [cloud.take(mine)], 3, 4, limit=3)
     assert found.tolist() == [[2, 2, 3, 3], [2, 3, 0, 0], [2, 0, 0, 1]]

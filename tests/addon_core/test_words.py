@@ -82,7 +82,8 @@ def test_a_host_and_a_port_are_an_address():
 
 def test_the_core_is_imported_without_blender_and_without_sockets():
     code = (
-        "import sys, blender_addon.core.shot, blender_addon.core.strips, blender_addon.core.lift;"
+        "import sys, blender_addon.core.shot, blender_addon.core.strips;"
+        "import blender_addon.core.photo_cloud;"
         "sys.exit(bool({'bpy', 'zmq'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

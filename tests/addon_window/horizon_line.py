@@ -5,7 +5,7 @@ from pathlib import Path
 from driver import MODULE, Blender, screenshot
 
 LIFT = "bpy.context.scene.levitor.lift.levitor"
-LINE = f"__import__('sys').modules['{MODULE}.scene.horizon']"
+LINE = f"__import__('sys').modules['{MODULE}.scene.horizon_line']"
 HEIGHTS = (0.3, 0.6)
 AGES = 600.0
 """Seconds that no software renderer needs for a picture."""

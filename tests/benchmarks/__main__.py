@@ -131,7 +131,7 @@ def addon_rows() -> list[tuple[str, float, str, str]]:
     """Eleven million points, placed in Blender's meshes and read back."""
     import numpy as np
 
-    from blender_addon.core import lift
+    from blender_addon.core import photo_cloud
 
     height, width = 2730, 4096
     rng = np.random.default_rng(5)
@@ -141,7 +141,7 @@ def addon_rows() -> list[tuple[str, float, str, str]]:
     lens = np.array([[4000.0, 0, 2048], [0, 4000, 1365], [0, 0, 1]])
 
     def there_and_back() -> None:
-        lift.photo_of([lift.cloud_of(image, depth, segments, lens)], height, width)
+        photo_cloud.photo_of([photo_cloud.cloud_of(image, depth, segments, lens)], height, width)
 
     taken = seconds(there_and_back, 3)
     return [("a cloud of 4096 x 2730 made and read back", taken, "s", "3 s")]

@@ -215,7 +215,7 @@ class Artist:
     def __init__(self, endpoint, client_id="artist", **parameters):
         self.client = Client(endpoint, client_id, **parameters)
         self.events = []
-        self.rows = jobs.Jobs()
+        self.rows = jobs.JobTable()
 
     def poll(self):
         events = self.client.poll()
@@ -249,7 +249,7 @@ class Artist:
         )
 
     def _row(self, task):
-        self.rows.add(jobs.Job(task=task, kind="submit", label="Take"))
+        self.rows.add(jobs.JobRow(task=task, kind="submit", label="Take"))
         return task
 
     def lift(self, **script):

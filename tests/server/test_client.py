@@ -9,7 +9,7 @@ import zmq
 
 import protocol
 from blender_addon.core.jobs import (
-    Job,
+    JobRow,
     TaskAccepted,
     TaskCancelled,
     TaskFailed,
@@ -170,7 +170,7 @@ def test_a_job_that_went_on_while_nobody_answered_is_told_to_run_though_nothing_
     server = make_server()
     one = artist(server, heartbeat_seconds=0.1)
     task = one.lift(end="hang")  # no step comes that would say so by itself
-    one.rows.add(Job(task=task, kind="lift", label="photo"))
+    one.rows.add(JobRow(task=task, kind="lift", label="photo"))
     one.until(lambda: one.rows.get(task).phase == "step", "a step")
     os.kill(server.process.pid, signal.SIGSTOP)
     one.until_phase("lost")

@@ -3,8 +3,8 @@
 import pytest
 
 from blender_addon.core.jobs import (
-    Job,
-    Jobs,
+    JobRow,
+    JobTable,
     Status,
     StatusChanged,
     TaskAccepted,
@@ -15,7 +15,7 @@ from blender_addon.core.jobs import (
     TaskState,
 )
 
-ROW = Job(task="t", kind="submit", label="Take 1")
+ROW = JobRow(task="t", kind="submit", label="Take 1")
 
 
 def after(*events):
@@ -55,7 +55,7 @@ def test_events_of_other_tasks_change_nothing():
 
 
 def test_the_table_keeps_open_rows_and_forgets_ended_ones():
-    table = Jobs()
+    table = JobTable()
     table.add(ROW)
     table.forget("t")
     assert [row.task for row in table.open] == ["t"]
@@ -76,15 +76,15 @@ RUNNING = (
 
 
 def table_of(*rows):
-    table = Jobs()
+    table = JobTable()
     for row in rows:
         table.add(row)
     return table
 
 
 def test_every_open_row_reads_lost_and_none_has_seconds_left_once_the_server_is_lost():
-    ended = Job(task="ended", kind="lift", label="", state="done", sentence="A note.")
-    table = table_of(after(*RUNNING), Job(task="new", kind="lift", label=""), ended)
+    ended = JobRow(task="ended", kind="lift", label="", state="done", sentence="A note.")
+    table = table_of(after(*RUNNING), JobRow(task="new", kind="lift", label=""), ended)
     table.take(LOST)
     for task in ("t", "new"):
         row = table.get(task)
