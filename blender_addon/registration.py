@@ -11,14 +11,13 @@ from . import prefs, props
 from .link import pump
 from .ops import OPERATORS
 from .scene import (
+    caches,
     deletion_watch,
     horizon_line,
     job_icons,
     live_preview,
-    notices,
     outline_overlay,
     panel_state,
-    picks,
     save_as,
     selection,
     versioning,
@@ -43,6 +42,7 @@ def register() -> None:
     outline_overlay.start()
     versioning.start()
     panel_state.start()
+    caches.start()
 
 
 def unregister() -> None:
@@ -51,6 +51,7 @@ def unregister() -> None:
     What stayed behind would keep the extension from being enabled again until Blender is restarted.
     """
     steps = [
+        caches.stop,
         panel_state.stop,
         horizon_line.stop,
         versioning.stop,
@@ -61,8 +62,6 @@ def unregister() -> None:
         live_preview.stop,
         pump.stop,
         job_icons.forget,
-        picks.forget,
-        notices.forget,
         props.detach,
     ]
     steps += [partial(bpy.utils.unregister_class, cls) for cls in reversed(CLASSES)]

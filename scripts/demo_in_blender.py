@@ -53,7 +53,13 @@ def run(plan: dict[str, Any]) -> None:
 
 
 def save(bpy: Any) -> None:
-    """Save the file as one would like to open it: through the camera, and the take beside it."""
+    """Save the file as one would like to open it: through the camera, and the take beside it.
+
+    Nothing is selected: the outline of what was made last would lie over the picture.
+    """
+    for ob in bpy.context.selected_objects:
+        ob.select_set(False)
+    bpy.context.view_layer.objects.active = None
     for screen in bpy.data.screens:
         for area in screen.areas:
             if area.type == "VIEW_3D":

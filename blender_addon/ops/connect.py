@@ -27,7 +27,7 @@ class LEVITOR_OT_connect(Operator):
         name="Wait",
         description="Seconds to wait for the answer; 0 returns at once",
         min=0.0,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
     def execute(self, context: Context) -> Outcome:

@@ -128,7 +128,7 @@ class LEVITOR_OT_lift(Operator):
         name="Wait",
         description="Seconds to wait for the cloud; 0 returns at once",
         min=0.0,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
     filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})

@@ -72,7 +72,7 @@ class LEVITOR_OT_pick(NeedsLift, Operator):
         name="Wait",
         description="Seconds to wait for the mask; 0 returns at once",
         min=0.0,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
     def execute(self, context: Context) -> Outcome:

@@ -49,7 +49,7 @@ class LEVITOR_OT_preview_control(ShotSettings, Operator):
         name="Wait",
         description="Seconds to wait for the preview; 0 returns at once",
         min=0.0,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
     live: BoolProperty(
         description="Only if the shot is another one than in the last preview; no undo step",

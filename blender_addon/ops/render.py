@@ -56,7 +56,7 @@ class ShotSettings(NeedsLift):
     options: StringProperty(
         name="Options",
         description="Settings of the engine as a JSON object; without it, those of the panel",
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
     def read_shot(
@@ -112,7 +112,7 @@ class LEVITOR_OT_render(ShotSettings, Operator):
         name="Wait",
         description="Seconds to wait for the take; 0 returns at once",
         min=0.0,
-        options={"SKIP_SAVE"},
+        options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
     def execute(self, context: Context) -> Outcome:

@@ -9,11 +9,11 @@ from typing import Any
 import bpy
 import numpy as np
 from bpy.types import Collection, Object, Scene
-from mathutils import Euler, Matrix, Vector
+from mathutils import Euler, Matrix, Quaternion, Vector
 
 from ..core import names, photo_cloud
 from ..core.coords import Array
-from ..link.wire import ShotError
+from ..link.wire import ShotError, rules
 from . import cloud, keyframes, lifts, linked, point_display, viewport
 
 
@@ -204,6 +204,39 @@ def _is_plain(handle: Object) -> bool:
         and tuple(handle.delta_scale) == (1, 1, 1)
         and bool((lifts.rest_of(handle)[:3, :3] == np.eye(3)).all())
     )
+
+
+def keyed_off_rest(handle: Object, frame: int) -> bool:
+    """Whether keys, and nothing else, place the handle elsewhere than at rest on ``frame``."""
+    data = handle.animation_data
+    if data is None or data.drivers or data.nla_tracks:
+        return False
+    if handle.constraints or not _is_plain(handle):
+        return False
+    values: dict[str, list[float]] = {}
+    for channel in keyframes.channels(handle):
+        for curve in keyframes.curves(handle, channel):
+            values.setdefault(channel, list(getattr(handle, channel)))
+            values[channel][curve.array_index] = curve.evaluate(frame)
+    rest = lifts.rest_of(handle)[:3, 3]
+    matrix = Matrix.LocRotScale(
+        Vector(values.get("location", rest)),
+        _rotation_of(handle.rotation_mode, values.get(keyframes.rotation(handle))),
+        Vector(values.get("scale", (1.0, 1.0, 1.0))),
+    )
+    at_rest = np.eye(4)
+    at_rest[:3, 3] = rest
+    return bool(np.abs(np.array(matrix) - at_rest).max() > rules.STILL)
+
+
+def _rotation_of(mode: str, value: list[float] | None) -> Quaternion:
+    if value is None:
+        return Quaternion()
+    if mode == "QUATERNION":
+        return Quaternion(value).normalized()
+    if mode == "AXIS_ANGLE":
+        return Quaternion(value[1:], value[0])
+    return Euler(value, mode).to_quaternion()
 
 
 def key_at(

@@ -14,7 +14,7 @@ from bpy.types import Scene
 
 from ..core import shot as core_shot
 from ..link.wire import messages
-from . import lifts, point_checks, viewport
+from . import handles, lifts, point_checks, viewport
 
 _STILL_SHARE = 0.1
 """An end without motion counts as meant where it is a smaller share of the shot."""
@@ -53,6 +53,30 @@ def note(scene: Scene, shot: messages.ShotMessage) -> list[Notice]:
 def of(scene: Scene) -> list[Notice]:
     """What was found last and still holds."""
     return [one for one in _latest.get(scene.session_uid, ()) if one.holds(scene)]
+
+
+def off_rest(scene: Scene) -> list[Notice]:
+    """Handles that their keys do not have at rest on the first frame, without reading a shot.
+
+    One that something else than its keys may place is left to the shot, which is refused then.
+    """
+    collection, start = scene.levitor.lift, scene.frame_start
+    if collection is None:
+        return []
+    return [
+        Notice(
+            text=f"'{item.name}' is not at rest at the first frame {start}, which is the photo "
+            "itself. Go to that frame, use Reset Handle and key it there.",
+            holds=_until_looked_again,
+        )
+        for item in collection.levitor.instances
+        if item.moving and item.handle is not None and handles.keyed_off_rest(item.handle, start)
+    ]
+
+
+def _until_looked_again(scene: Scene) -> bool:
+    del scene
+    return True
 
 
 def forget() -> None:

@@ -34,6 +34,10 @@ def stop() -> None:
     if _handle is not None:
         SpaceView3D.draw_handler_remove(_handle, "WINDOW")
         _handle = None
+
+
+def forget() -> None:
+    """Keep no lines; they are made again where they are drawn."""
     _kept.clear()
 
 

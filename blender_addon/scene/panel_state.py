@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
-from bpy.app.handlers import persistent
 from bpy.types import Scene
 
 from ..core.options import Group
@@ -128,7 +127,7 @@ def _look(scene: Scene) -> PanelState:
         bent=tuple(colour_management.bends(scene)) if collection is not None else (),
         depth_from=_depth_from(scene.levitor),
         hint=selection.hint(active, collection),
-        notices=tuple(notices.of(scene)),
+        notices=(*notices.of(scene), *notices.off_rest(scene)),
         takes=frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values())),
         option_groups=options.groups(scene, scene.levitor.engine),
         toggles=options.toggles(scene, scene.levitor.engine),
@@ -156,23 +155,19 @@ def _wrong_frames(settings: Any) -> str:
     if engine is None or not settings.frames:
         return ""
     wrong = frames.rule_of(engine).refusal(engine.name, settings.frames)
-    return "" if wrong is None else f"{wrong.sentence} {wrong.fix}"
+    return "" if wrong is None else str(wrong)
 
 
-@persistent
-def _loaded(*_: object) -> None:
+def forget() -> None:
+    """Another file was opened: nothing is known of its scenes."""
     _found.clear()
 
 
 def start() -> None:
     """Begin to look."""
-    bpy.app.handlers.load_post.append(_loaded)
     pump.follow(follow)
 
 
 def stop() -> None:
-    """Look no more, and forget."""
+    """Look no more."""
     pump.unfollow(follow)
-    if _loaded in bpy.app.handlers.load_post:
-        bpy.app.handlers.load_post.remove(_loaded)
-    _found.clear()

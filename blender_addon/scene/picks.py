@@ -131,6 +131,11 @@ def to_refine(
     return found.masks[lift.candidate % len(found.masks)].logits
 
 
+def forget_gone() -> None:
+    """Another file was opened, whose picks have other keys."""
+    _gone.clear()
+
+
 def forget() -> None:
     """Keep nothing."""
     _kept.clear()

@@ -3,7 +3,7 @@
 import bpy
 import pytest
 
-from .conftest import module
+from .conftest import drawn, module
 from .motions import key
 
 
@@ -132,3 +132,23 @@ def test_an_end_frame_before_the_start_is_refused(stage, box):
     with pytest.raises(RuntimeError, match="does not come after the start frame 1"):
         bpy.ops.levitor.set_end(frame=1)
     assert bpy.context.scene.frame_end == 9
+
+
+@pytest.mark.parametrize("mode", ["XYZ", "QUATERNION", "AXIS_ANGLE", "ZYX"])
+def test_a_handle_that_its_keys_have_elsewhere_at_the_first_frame_is_said_at_once(
+    stage, box, addon, mode
+):
+    scene = bpy.context.scene
+    box.rotation_mode = mode
+    bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0, 4, 0), turn=(0, 0, 1))
+    assert "at rest" not in drawn(addon, "LEVITOR_PT_render")
+    scene.frame_start = 5
+    assert "'Box' is not at rest at the first frame 5" in drawn(addon, "LEVITOR_PT_render")
+    scene.frame_start = 1
+    assert "at rest" not in drawn(addon, "LEVITOR_PT_render")
+
+
+def test_a_handle_without_keys_may_be_moved_without_a_word(stage, addon):
+    stage.lift()
+    stage.instance("Box").location.x += 1.0
+    assert "at rest" not in drawn(addon, "LEVITOR_PT_render")

@@ -88,3 +88,19 @@ def test_another_file_has_nothing_of_the_former(stage, state):
     state.follow()
     bpy.ops.wm.read_homefile(use_empty=True)
     assert state._found == {}
+
+
+def test_another_file_begins_with_empty_caches(stage, addon):
+    names = ("notices", "outline_overlay", "picks")
+    notices, overlay, picks = (module(addon, f"scene.{name}") for name in names)
+    notices._latest[1], overlay._kept[1] = [], (None, None)
+    picks._gone.add("key")
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert (notices._latest, overlay._kept, picks._gone) == ({}, {}, set())
+
+
+@pytest.mark.parametrize("name", ["lift", "pick", "render", "preview_control", "connect"])
+def test_what_only_scripts_give_is_in_no_file_browser(addon, name):
+    properties = getattr(bpy.ops.levitor, name).get_rna_type().properties
+    hidden = {one.identifier for one in properties if one.is_hidden}
+    assert {"wait", "options"} & set(properties.keys()) <= hidden
