@@ -8,7 +8,7 @@ from functools import partial
 
 from bpy import props
 
-# Blender's own can be, unless they are told otherwise.
+# Without options=set(), properties are animatable by default.
 BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty = (
     partial(kind, options=set())
     for kind in (

@@ -1,4 +1,4 @@
-"""What an endpoint says about where the photos go."""
+"""Addresses of a backend: whether one is valid, and whether it is this computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the panel shows of the backend: the link's status, and a row for every task.
+"""The job table: the connection's status, and a row for every task sent to the backend.
 
 The client turns whatever comes over the wire into these events; rows are values that events change.
 """

@@ -1,4 +1,4 @@
-"""What clicks may have meant: the masks of one answer, to go through without asking again."""
+"""Candidate masks of one answer to clicks, to go through without asking again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that stay apart."""
+"""Unique names, numbered as Blender numbers them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outline of some of a photo's pixels, as lines in space."""
+"""The outline of a set of the photo's pixels, as 3D line segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The link to the backend: one owner object, drained by a timer, which places what arrives.
+"""The timer that polls the connection, and what is done with each result that arrives.
 
 No thread: Blender documents that long-lived Python threads crash it. The timer calls :func:`pump`,
 which reads the socket without waiting and, unless Blender is saving, loading, undoing or rendering,

@@ -1,4 +1,4 @@
-"""What the client remembers about a task under way."""
+"""State of a task under way, as the client keeps it."""
 
 from __future__ import annotations
 

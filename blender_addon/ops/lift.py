@@ -252,7 +252,7 @@ def _place(
 
 
 def _kind(result: messages.Lifted) -> Literal["", "ground", "backdrop"]:
-    # A server of before 1.2 does not say it: its only scene in which things stand is a ground
+    # Before protocol 1.2 a reply has no kind; the only upright scene was a ground
     return result.scene.kind or ("ground" if result.upright else "")
 
 

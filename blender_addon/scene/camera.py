@@ -78,7 +78,7 @@ def blockers(scene: Scene, layer: ViewLayer, photo: LiftedPhoto) -> list[Object]
     layer.update()  # without it, what was just made or moved is where it was before
     hits = Counter[str]()
     inverse = np.linalg.inv(photo.intrinsics)
-    # A little off the grid's middle, so that no ray runs within a plane that the camera lies on.
+    # Off the grid's middle: a ray within a plane that the camera lies on would hit it at random.
     share = (np.arange(_RAYS) + 0.513) / _RAYS
     for x, y in itertools.product(share * photo.width, share * photo.height):
         slope = coords.to_blender(inverse @ (x, y, 1.0))

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-# A change of the frame takes in edits that nothing else was told of yet, as Key Handle's are.
+# Keys inserted by a script trigger no depsgraph update until the frame changes.
 _EVENTS = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post", "load_post")
 _added: list[tuple[list[Any], Any]] = []
 _last = _asked = 0.0

@@ -187,7 +187,7 @@ def _instance(item: Any, before: LiftedPhoto, photo: LiftedPhoto) -> tuple[lift_
     if cloud.LIFTED in mesh.attributes:
         values[cloud.LIFTED] = _rows(photo, points.pixel)
     rest = lifts.rest_of(item.handle)
-    # As `handles.make_instance` has it: in the middle of the points, as Blender keeps places
+    # As in handles.make_instance: the mean of the points, rounded to float32 as Blender stores it
     middle = photo_cloud.positions(points.pixel, relief, photo.intrinsics, photo.width)
     rest[:3, 3] = middle.mean(axis=0, dtype=np.float64).astype(np.float32)
     position = (

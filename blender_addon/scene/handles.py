@@ -256,7 +256,7 @@ def key_at(
         for channel in keyframes.channels(handle):
             keyframes.insert(handle, channel, frame)
     if frame != scene.frame_current:
-        # Shows the handle where this frame has it.
+        # Evaluates the animation, so that the handle is shown where its keys place it.
         scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
 
 

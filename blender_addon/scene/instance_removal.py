@@ -185,7 +185,7 @@ def _give_back(scene: Scene, collection: Collection, indices: Sequence[int]) -> 
     for index in sorted(indices, reverse=True):
         lift.instances.remove(index)
     lift.active_instance = min(lift.active_instance, max(len(lift.instances) - 1, 0))
-    # What is in another scene and not in this one was put there by somebody.
+    # Objects linked to another scene only are the artist's own use of them.
     going = [ob for ob in (*handles, *parts) if lifts.in_scene(ob, scene) or not ob.users_scene]
     bpy.data.batch_remove(going)
     bpy.data.batch_remove([mesh for mesh in meshes if mesh.users == 0])

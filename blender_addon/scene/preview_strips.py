@@ -69,7 +69,7 @@ def place(preview: sequencer.Film, *, muted: bool = False) -> MovieStrip:
             "Move the uppermost strip down, or unlock a channel.",
         )
     hidden = muted and any(strip.mute for strip in former)
-    # It stands aside until it is whole, so that a failure leaves the former one
+    # Placed on a free channel first, so that a failure leaves the former strip
     with sequencer.strip_of(preview, level, aside, fit="FIT") as strip:
         strip[sequencer.PREVIEW] = preview.lift
         strip.color_tag = COLOUR

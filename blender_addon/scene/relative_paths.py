@@ -72,7 +72,7 @@ def turn_back() -> None:
     for owner, names in owners():
         if owner.place == _mark:
             continue
-        # A mark that is not known is of an earlier session: of the place the file was opened at
+        # An unknown mark is of an earlier session, so of the path the file was opened at
         was = _former.get(owner.place, first)
         for name in names:
             value = getattr(owner, name)

@@ -197,7 +197,7 @@ def _put_back(scene: Scene, layer: ViewLayer) -> Iterator[None]:
         yield
     finally:
         scene.frame_set(frame, subframe=part)
-        # What went while the scene was played has no place to be put back to.
+        # Data that a handler removed while the scene was played cannot be restored.
         changed = [one for one in before if _value(*one[:3]) not in (None, one[3])]
         for owner, path, index, value in changed:
             _set(owner, path, index, value)

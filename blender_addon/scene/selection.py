@@ -85,7 +85,7 @@ def _choose_in_list(scene: Scene, layer: ViewLayer) -> None:
 
 @persistent
 def _selected(scene: Scene, graph: Depsgraph) -> None:
-    # Choosing objects changes the scene; dragging one, or playing, does not come past this line.
+    # Selecting tags the scene; transforming an object and playback do not.
     if graph.mode != "VIEWPORT" or not graph.id_type_updated("SCENE"):
         return
     layer, history = graph.view_layer, bpy.context.window_manager.operators

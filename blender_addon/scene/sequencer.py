@@ -149,7 +149,7 @@ def _lay(strip: MovieStrip, take: Take, scene: Scene) -> None:
 
 def there(film: Film) -> None:
     """Raise :class:`ShotError` unless the file is there."""
-    # Blender would make a strip of one frame without a word.
+    # new_movie makes a strip of one frame for a missing file, without an error.
     if not film.path.is_file() or film.path.stat().st_size == 0:
         raise ShotError("file", f"The take {film.path} is not there.", "Render the shot again.")
 

@@ -18,6 +18,8 @@ KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Prev
 ROWS = 4
 LETTERS = 44
 """Of a line, where there is no window to measure it in."""
+BUTTON = 20
+"""Pixels of an icon or a square button, at a scale of 1."""
 MARGIN = 70
 """Pixels of a sidebar without text: its tabs, the panel's and a box's edges, at a scale of 1."""
 
@@ -94,21 +96,25 @@ def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opene
         if job.state == "failed":
             box = layout.box()
             row = box.row(align=True)
-            row.label(text=title, icon="ERROR")
+            draw_text(row.column(), title, icon="ERROR", beside=2)
             row.operator("levitor.dismiss", text="", icon="X").task = job.task
             draw_text(box, job.text)
         elif job.final:
             icon = "CHECKMARK" if job.state == "done" else "X"
             row = layout.row(align=True)
-            row.label(text=f"{title}, {job.state}", icon=icon)
+            draw_text(row.column(), f"{title}, {job.state}", icon=icon, beside=3)
             if job.job in takes:
                 row.operator("levitor.watch_take", text="", icon="PLAY").job = job.job
             row.operator("levitor.dismiss", text="", icon="X").task = job.task
             if job.state == "done" and job.sentence:
                 draw_text(layout, job.sentence)
         else:
+            bar = f"{title}, {job.activity}"
+            if not _fitting(1)(bar):  # a bar has one line
+                draw_text(layout, title)
+                bar = job.activity
             row = layout.row(align=True)
-            row.progress(factor=job.factor, type="BAR", text=f"{title}, {job.activity}")
+            row.progress(factor=job.factor, type="BAR", text=bar)
             row.operator("levitor.cancel", text="", icon="X").job = job.task
             if job.sentence:
                 draw_text(layout, job.text)
@@ -125,29 +131,40 @@ def draw_notices(layout: UILayout, found: Iterable[Notice]) -> None:
                 setattr(button, name, value)
 
 
-def draw_text(layout: UILayout, text: str) -> None:
-    """Draw a sentence over as many lines as the sidebar needs, at the width that it has now."""
+def draw_text(layout: UILayout, text: str, icon: str = "NONE", beside: int = 0) -> None:
+    """Draw a sentence over as many lines as the sidebar needs, at the width that it has now.
+
+    Args:
+        layout: where.
+        text: the sentence.
+        icon: before its first line.
+        beside: how many icons and square buttons take room beside it.
+    """
     column = layout.column(align=True)
     column.scale_y = 0.8
-    fits = _fitting()
-    line = ""
+    fits = _fitting(beside)
+    lines, line = list[str](), ""
     for word in text.split():
         if line and not fits(f"{line} {word}"):
-            column.label(text=line)
+            lines.append(line)
             line = word
         else:
             line = f"{line} {word}".strip()
-    if line:
-        column.label(text=line)
+    for number, each in enumerate([*lines, line] if line else []):
+        column.label(text=each, icon="NONE" if number else icon)
 
 
-def _fitting() -> Callable[[str], bool]:
-    """Whether a line of text fits into the sidebar; by letters where nothing is drawn."""
+def _fitting(beside: int = 0) -> Callable[[str], bool]:
+    """Whether a line of text fits into the sidebar; by letters where nothing is drawn.
+
+    Args:
+        beside: how many icons and square buttons stand beside it.
+    """
     region = bpy.context.region
     if bpy.app.background or region is None:
         return lambda line: len(line) <= LETTERS
     preferences = bpy.context.preferences
     scale = preferences.system.ui_scale
     blf.size(0, preferences.ui_styles[0].widget.points * scale)
-    room = region.width - MARGIN * scale
+    room = region.width - (MARGIN + BUTTON * beside) * scale
     return lambda line: blf.dimensions(0, line)[0] <= room

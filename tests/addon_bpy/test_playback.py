@@ -53,28 +53,28 @@ def test_a_placed_take_can_be_watched_when_its_file_is_opened_again(take, addon,
 
 
 def test_takes_in_a_scene_come_in_the_order_they_were_made(take, addon):
-    sequencer, watch = (module(addon, f"scene.{name}") for name in ("sequencer", "watch"))
+    sequencer, playback = module(addon, "scene.sequencer"), module(addon, "scene.playback")
     for job, made, start in (("b", "2026-02-02", 100), ("a", "2026-02-01", 1), ("c", "2027", 50)):
         sequencer.place(replace(take, job=job, made=made, frame_start=start, frame_end=start + 8))
-    found = watch.of_scene(bpy.context.scene)
+    found = playback.of_scene(bpy.context.scene)
     assert [strip["levitor_job"] for strip in found] == ["a", "b", "c"]
 
 
 def test_a_take_below_another_is_shown_without_what_lies_above_it(take, addon):
-    sequencer, watch = (module(addon, f"scene.{name}") for name in ("sequencer", "watch"))
+    sequencer, playback = module(addon, "scene.sequencer"), module(addon, "scene.playback")
     below, above = (sequencer.place(take) for _ in range(2))
     beside = sequencer.place(replace(take, frame_start=10, frame_end=18))
     scene = bpy.context.scene
-    assert [watch._channel(scene, strip) for strip in (below, above, beside)] == [1, 0, 0]
+    assert [playback._channel(scene, strip) for strip in (below, above, beside)] == [1, 0, 0]
 
 
 def test_what_hides_a_take_is_taken_away_and_its_frames_are_what_is_played(take, addon):
-    sequencer, watch = (module(addon, f"scene.{name}") for name in ("sequencer", "watch"))
+    sequencer, playback = module(addon, "scene.sequencer"), module(addon, "scene.playback")
     strip = sequencer.place(replace(take, frame_start=20, frame_end=28))
     scene = bpy.context.scene
     strip.mute = True
     scene.sequence_editor.channels[strip.channel].mute = True
-    notes = " ".join(watch._reveal(scene, strip))
+    notes = " ".join(playback._reveal(scene, strip))
     assert not strip.mute
     assert not scene.sequence_editor.channels[strip.channel].mute
     assert scene.frame_current == 20
@@ -82,4 +82,4 @@ def test_what_hides_a_take_is_taken_away_and_its_frames_are_what_is_played(take,
     assert "Channel 1 was muted" in notes
     assert "frames 20 to 28" in notes
     scene.frame_start, scene.frame_end, scene.use_preview_range = 20, 28, False
-    assert watch._reveal(scene, strip) == []
+    assert playback._reveal(scene, strip) == []
