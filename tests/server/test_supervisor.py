@@ -1,4 +1,4 @@
-"""The workers' owner by itself: workers that cannot be started, and strangers on its socket."""
+"""The supervisor by itself: workers that cannot be started, and unknown peers on its socket."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ MILLISECONDS = int(PATIENCE * 1000)
 
 @pytest.fixture
 def supervisor(tmp_path):
-    """One whose workers no system can start: their command line has 4 MB."""
+    """A supervisor whose workers cannot be started: their command line has 4 MB."""
     context = zmq.Context()
     settings = ServerSettings(
         state=tmp_path, handlers="x" * 4_000_000, limits=Limits(frame_bytes=1000, chunk_bytes=100)
@@ -34,7 +34,7 @@ def supervisor(tmp_path):
 
 @pytest.fixture
 def stranger(supervisor):
-    """Somebody on the supervisor's socket who is none of its workers."""
+    """A peer on the supervisor's socket that is not one of its workers."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(supervisor.socket.getsockopt_string(zmq.LAST_ENDPOINT))
@@ -89,8 +89,11 @@ def test_what_a_worker_said_of_its_failed_device_is_heard_though_it_comes_after_
     state = StateMessage(job="j", seq=0, state="failed", code="device", sentence="It failed.")
     for message in (Refusal(code="device", sentence="It failed."), state):
         stranger.send_multipart([b"secret", *protocol.encode(message)])
+    found = []
+    while not found:  # the two messages may arrive one after the other
         assert supervisor.socket.poll(MILLISECONDS)
-    (stopped,) = (one for one in supervisor.poll_events() if isinstance(one, JobStopped))
+        found = [one for one in supervisor.poll_events() if isinstance(one, JobStopped)]
+    (stopped,) = found
     assert (stopped.job, stopped.state, stopped.code) == ("j", "failed", "device")
 
 
