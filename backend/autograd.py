@@ -1,4 +1,4 @@
-"""Work without gradients that leaves everything fit for gradients later."""
+"""Disables gradients without torch's inference mode."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """Record no gradients in the block, or in the function that this decorates.
+    """Record no gradients in the block, or in the decorated function.
 
-    Not ``torch.inference_mode``, and none that a caller is in: a weight that is moved, cast, laid
-    out anew or loaded there becomes a tensor that no backward pass may save ever again. On a CPU
-    nothing moves, so only a GPU would show it. What it saves, a little bookkeeping an operation, is
-    nothing beside a network's products.
+    Not ``torch.inference_mode``, which is also left if a caller is in it: a weight that is moved,
+    cast or loaded in it becomes an inference tensor, which autograd cannot save for backward. On a
+    CPU nothing is moved, so only a GPU would show it. What inference mode saves per operation is
+    negligible for large networks.
     """
     with torch.inference_mode(False), torch.no_grad():
         yield

@@ -1,7 +1,7 @@
-"""The answer to "stop": a module of its own, so that whoever only says it needs no torch."""
+"""The exception of a cancelled job; a module of its own without imports of torch."""
 
 from __future__ import annotations
 
 
-class Cancelled(Exception):  # noqa: N818 - an answer, not an error
-    """Somebody asked for the work to stop; raised out of an ``OnStep``."""
+class Cancelled(Exception):  # noqa: N818 - not an error
+    """The job was cancelled; raised by an ``OnStep`` callback."""

@@ -1,4 +1,4 @@
-"""``levitor.toml``, and where this user's data and settings lie. No torch: the server reads it."""
+"""Reads ``levitor.toml`` and finds the user's data and configuration folders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _KEYS = {"server": ("device", "memory", "stall_seconds"), "weights": ("folder", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What ``levitor.toml`` says; without one, the defaults.
+    """The settings of ``levitor.toml``, or the defaults.
 
     Attributes:
-        file: where it was found.
-        folder: where weights lie.
-        weights: where single sets of weights lie, by name.
+        file: its path, if there is one.
+        folder: of all weights.
+        weights: paths of single weight sets, by name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         memory: one of ``backend.resources.MEMORY``.
-        stall_seconds: how long a job of the server may go without a step; ``None`` where nothing is
-            said.
+        stall_seconds: how long a job of the server may go without a step; ``None`` for the
+            server's default.
     """
 
     file: Path | None = None
@@ -46,7 +46,7 @@ class Config:
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for this user's data, as the system has it."""
+    """The user's data folder by the conventions of the system."""
     home = Path.home()
     if sys.platform == "win32":
         return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "levitor"
@@ -56,7 +56,7 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for this user's settings, as the system has it."""
+    """The user's configuration folder by the conventions of the system."""
     home = Path.home()
     if sys.platform == "win32":
         return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "levitor"
@@ -66,41 +66,51 @@ def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_config(environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the file that ``LEVITOR_CONFIG`` names, or the first of working and user's folder.
+    """Read the file that ``LEVITOR_CONFIG`` names, or the first in the working and user's folder.
 
     Raises:
-        ShotError: the file is not there, is no TOML, or says something unknown.
+        ShotError: the file is missing, is not TOML, or has an unknown or invalid entry.
     """
     if named := environ.get("LEVITOR_CONFIG"):
         file = Path(named).expanduser()
     else:
-        places = (Path(FILE).absolute(), config_folder(environ) / FILE)
-        found = next((place for place in places if place.is_file()), None)
+        candidates = (Path(FILE).absolute(), config_folder(environ) / FILE)
+        found = next((path for path in candidates if path.is_file()), None)
         if found is None:
             return Config()
         file = found
     try:
         given = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise _wrong(file, f"cannot be read ({error.strerror})", "Mend LEVITOR_CONFIG.") from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise _wrong(file, f"is no TOML: {error}", "Mend that place.") from error
+        raise _config_error(
+            file, f"cannot be read ({error.strerror})", "Correct LEVITOR_CONFIG."
+        ) from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise _config_error(file, f"is no TOML: {error}", "Correct it there.") from error
     return _parsed(file, given)
 
 
 def _parsed(file: Path, given: Mapping[str, Any]) -> Config:
     for section, content in given.items():
         if section not in _KEYS or not isinstance(content, dict):
-            raise _wrong(file, f"has '{section:.40}'", "Its sections are [server] and [weights].")
+            raise _config_error(
+                file, f"has '{section:.40}'", "Its sections are [server] and [weights]."
+            )
         for key, value in content.items():
             if section == "server" and key not in _KEYS[section]:
                 known = ", ".join(_KEYS[section])
-                raise _wrong(file, f"has '{key:.40}' in [server]", f"That section has {known}.")
+                raise _config_error(
+                    file, f"has '{key:.40}' in [server]", f"That section has {known}."
+                )
             if section == "server" and key in _NUMBERS:
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise _wrong(file, f"has no number for {section}.{key}", "Give it a number.")
+                    raise _config_error(
+                        file, f"has no number for {section}.{key}", "Give it a number."
+                    )
             elif not isinstance(value, str):
-                raise _wrong(file, f"has no text for {section}.{key:.40}", "Put it in quotes.")
+                raise _config_error(
+                    file, f"has no text for {section}.{key:.40}", "Put it in quotes."
+                )
     server, weights = given.get("server", {}), dict(given.get("weights", {}))
     folder = weights.pop("folder", None)
     for name in weights:
@@ -116,19 +126,19 @@ def _parsed(file: Path, given: Mapping[str, Any]) -> Config:
 
 
 def _path(file: Path, text: str) -> Path:
-    """Relative to the file that says so."""
+    """A path in the file, relative to its folder."""
     return file.absolute().parent / Path(text).expanduser()
 
 
-def _wrong(file: Path, what: str, fix: str) -> ShotError:
+def _config_error(file: Path, what: str, fix: str) -> ShotError:
     return ShotError("config", f"{file} {what}.", fix)
 
 
 def checked_device(device: str) -> str:
-    """``device``, if it is one that may be asked for.
+    """``device``, if it is a valid name.
 
     Raises:
-        ShotError: it is none.
+        ShotError: it is not.
     """
     if not _DEVICE.fullmatch(device):
         raise ShotError(
@@ -138,10 +148,10 @@ def checked_device(device: str) -> str:
 
 
 def checked_memory(memory: str) -> str:
-    """``memory``, if it is one that may be asked for.
+    """``memory``, if it is a valid preset.
 
     Raises:
-        ShotError: it is none.
+        ShotError: it is not.
     """
     if memory not in MEMORY:
         raise ShotError(
@@ -151,12 +161,12 @@ def checked_memory(memory: str) -> str:
 
 
 def checked_stall_seconds(seconds: float | None) -> float | None:
-    """``seconds``, if a server can wait that long.
+    """``seconds``, if it is a valid limit.
 
     Raises:
-        ShotError: it is no time.
+        ShotError: it is not.
     """
-    if seconds is not None and not 1 <= seconds < math.inf:  # also where it is not a number
+    if seconds is not None and not 1 <= seconds < math.inf:  # also refuses NaN
         raise ShotError(
             "stall_seconds",
             f"A stall limit of {seconds:g} seconds is not 1 or more.",

@@ -1,4 +1,4 @@
-"""Wire messages <-> the backend's own values."""
+"""Converts wire messages to contracts and back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GetBlob = Callable[[str], bytes]
 
 
 def array(ref: messages.ArrayBlob, get: GetBlob) -> Array:
-    """The array a message refers to."""
+    """Read the array of a blob reference."""
     return array_of(ref, get(ref.sha256))
 
 
 def shot_from_message(shot: messages.ShotMessage, get: GetBlob) -> contracts.Shot:
-    """The shot to render; read-only wire arrays are copied into tensors.
+    """Convert a shot; read-only wire arrays are copied into tensors.
 
     Raises:
         ShotError: the depth or the instance map holds numbers that mean nothing.
@@ -57,7 +57,7 @@ def shot_from_message(shot: messages.ShotMessage, get: GetBlob) -> contracts.Sho
 
 
 def picture_of(frames: torch.Tensor) -> Array:
-    """Four frames of a clip in a square, first to last: ``(F, 3, h, w)`` -> uint8 (2h, 2w, 3)."""
+    """Four frames of a clip in a 2 x 2 grid: ``(F, 3, h, w)`` -> uint8 (2h, 2w, 3)."""
     at = torch.linspace(0, len(frames) - 1, 4).round().long()
     top, bottom = (torch.cat(list(pair), -1) for pair in frames[at].split(2))
     return pixels_from_image(torch.cat([top, bottom], -2))

@@ -1,4 +1,4 @@
-"""What is computed on. Imports torch only when asked, so that a server's loop can check names."""
+"""Selects and describes the torch device; imports torch inside its functions only."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import sys
 from protocol.errors import ShotError
 
 
-def choose(asked: str) -> str:
-    """The device for ``asked``: ``auto`` is a GPU if torch sees one, else the CPU.
+def choose(requested: str) -> str:
+    """Resolve a device: ``auto`` is a GPU if torch sees one, else the CPU.
 
     Raises:
-        ShotError: that device is not here.
+        ShotError: there is no such device.
     """
-    if asked == "cpu":
-        return asked
+    if requested == "cpu":
+        return requested
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
+    if requested == "auto":
         return "cuda" if count else "cpu"
-    number = int(asked.partition(":")[2] or 0)
+    number = int(requested.partition(":")[2] or 0)
     if number < count:
-        return asked
+        return requested
     if torch.version.cuda is None:
         seen = f"torch {torch.__version__} is built without CUDA"
     else:
         seen = f"torch {torch.__version__} sees {count} CUDA devices"
     raise ShotError(
         "device",
-        f"The device '{asked}' cannot be used: {seen}.",
+        f"The device '{requested}' cannot be used: {seen}.",
         "Leave --device out, or choose cpu; `levitor doctor` says what is here.",
     )
 
@@ -41,12 +41,12 @@ def describe(device: str) -> str:
         return f"cpu ({os.cpu_count()} cores)"
     import torch
 
-    about = torch.cuda.get_device_properties(device)
-    return f"{device} ({about.name}, {about.total_memory / 1e9:.0f} GB)"
+    properties = torch.cuda.get_device_properties(device)
+    return f"{device} ({properties.name}, {properties.total_memory / 1e9:.0f} GB)"
 
 
-def answers(device: str) -> bool:
-    """Whether this process can still compute on a device; after some errors of CUDA none can."""
+def is_usable(device: str) -> bool:
+    """Whether this process can still use a device; some CUDA errors make its context unusable."""
     if device == "cpu":
         return True
     import torch

@@ -1,4 +1,4 @@
-"""Networks: read from files that somebody may replace meanwhile, filled, moved to a device."""
+"""Loads networks: fingerprints of weight files, strict state dictionaries, device moves."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 Refused = Callable[[str, str], ShotError]
-"""Makes an error of what (a number of keys) and of what is wrong with it."""
+"""Makes the error, from the number of keys in words and what is wrong with them."""
 
 SUFFIXES = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
-"""Files that a network is made of; what else lies beside them changes no answer."""
+"""Suffixes of files that belong to a network; others are ignored."""
 HEAD = 1 << 16
 MAX_HEADER = 1 << 24
 BLOCKS, BLOCK = 16, 1 << 12
-"""How many places in a file are looked at besides its head, and how many bytes at each."""
+"""Number and size of the blocks that are sampled from a file besides its head."""
 TRIES = 3
 SHOWN_KEYS = 10
 
@@ -34,20 +34,19 @@ SHOWN_KEYS = 10
 def fingerprint(*places: Path) -> str:
     """A hash that changes when the weights at ``places`` do.
 
-    Of each file its name, size and time of change count, its head (of a ``.safetensors`` file all
-    that tells what it holds) and a few blocks of what follows: whoever puts other weights there
-    changes one of these, also where names, sizes and even times stay. Names above a place do not
-    count, so a folder may be moved.
+    Includes name, size and modification time of each file, its head (the whole header of a
+    ``.safetensors`` file) and a few blocks of the rest, so that a replaced file is detected even if
+    name, size and time are equal. Parent folders are not included, so a folder may be moved.
 
     Args:
-        places: files, or folders of which the files directly in them count.
+        places: files, or folders whose direct files are included.
     """
     digest = hashlib.sha256()
     for number, place in enumerate(places):
         for file in _files(place):
             name = file.name if file != place else ""
             digest.update(repr((number, name)).encode("utf-8", "surrogateescape"))
-            with contextlib.suppress(OSError):  # as good as gone
+            with contextlib.suppress(OSError):  # unreadable counts as missing
                 status = file.stat()
                 digest.update(repr((status.st_size, status.st_mtime_ns)).encode())
                 for part in _sample(file, status.st_size):
@@ -56,10 +55,10 @@ def fingerprint(*places: Path) -> str:
 
 
 def read_unchanged(read: Callable[[], Made], *places: Path) -> tuple[Made, str]:
-    """What ``read`` makes of the weights at ``places``, and the fingerprint of these very weights.
+    """Call ``read`` and return its result with the fingerprint of the weights it has read.
 
     Raises:
-        ShotError: somebody keeps writing there, or what ``read`` raises.
+        ShotError: the files keep changing, or as raised by ``read``.
     """
     before = fingerprint(*places)
     for _ in range(TRIES):
@@ -77,23 +76,23 @@ def read_unchanged(read: Callable[[], Made], *places: Path) -> tuple[Made, str]:
     )
 
 
-def take_out_of_file(network: nn.Module) -> None:
-    """Copy weights that a library mapped from their file into memory of their own.
+def copy_from_mapped_file(network: nn.Module) -> None:
+    """Copy memory-mapped weights into memory of their own.
 
-    Who writes over the file would change the network, or end the process. A file's memory has any
-    alignment besides, on which the last bits of a matrix product depend.
+    Overwriting the file would change the network or crash the process. Also, mapped memory is not
+    aligned, and the last bits of a matrix product depend on alignment.
     """
     for tensor in chain(network.parameters(), network.buffers()):
         tensor.data = tensor.data.clone()
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], refused: Refused) -> None:
-    """Give a network its weights, every key of which must fit; it is then ready to answer.
+    """Load a state dictionary strictly, and set evaluation mode.
 
     Args:
         network: one on the meta device takes the tensors themselves, any other a copy.
         weights: by key, as in the network's state dictionary.
-        refused: makes the error of what does not fit.
+        refused: makes the error.
 
     Raises:
         ShotError: keys are missing, unexpected or of another shape; the first ten are named.
@@ -125,16 +124,16 @@ def move(device: torch.device, *networks: nn.Module) -> None:
     for network in networks:
         first = next(network.parameters(), None)
         if first is not None and first.device != device:
-            # Not their own method: diffusers' warns of half precision on a CPU, where it only waits
+            # Not the model's method: diffusers' warns of half precision on a CPU, here only storage
             nn.Module.to(network, device)
 
 
 @contextlib.contextmanager
 def on_device(device: torch.device, *networks: nn.Module, offload: bool) -> Iterator[None]:
-    """Have networks on ``device`` for the block, and afterwards on the CPU if they ``offload``.
+    """Move networks to ``device`` for the block, and back to the CPU afterwards if ``offload``.
 
-    What the block leaves on the device, such as an embedding, stays there; memory that torch holds
-    back for itself goes to other processes.
+    Other tensors on the device, such as embeddings, stay there; torch's cached memory is freed for
+    other processes.
     """
     try:
         move(device, *networks)

@@ -1,4 +1,4 @@
-"""The arrows of the design as short functions: the order of the calls, and nothing else."""
+"""The pipeline: lift, segment, render and preview as functions that only order the calls."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Array = npt.NDArray[Any]
 OnPhase = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
 OnPreview = Callable[[Callable[[], Tensor]], None]
-"""Handed something that makes ``(F, 3, h, w)`` frames in [0, 1] of the take so far, small and
-rough; making them costs a little, so it is only called where somebody looks."""
+"""Called with a function that decodes small, rough frames ``(F, 3, h, w)`` in [0, 1] of the take so
+far; decoding takes time, so call it only if the frames are shown."""
 
 
 def lift(
@@ -41,15 +41,15 @@ def lift(
 
     Args:
         pixels: uint8 (H, W, 3).
-        scale: pixels here per pixel of the photo on disk, which ``options.focal`` is in.
+        scale: pixels here per pixel of the photo's file, the unit of ``options.focal``.
         depth_map: float32 (H, W), or None.
-        options: what the artist says.
+        options: of the lift.
         on_phase: progress.
-        perception: the models that look at the photo.
-        key: content hash of ``pixels``, where it is known.
+        perception: the models.
+        key: content hash of ``pixels``; computed if empty.
 
     Raises:
-        ShotError: an option makes no sense, or a model cannot.
+        ShotError: an option is out of range, or a model failed.
     """
     options.check()
     notes = list(perception.notes)
@@ -89,14 +89,14 @@ def segment(
     perception: Perception,
     key: str = "",
     previous: Array | None = None,
-) -> pick.Picks:
-    """Clicks, box or mask -> what they may mean, with the instance's own depth under it.
+) -> pick.SegmentResult:
+    """Clicks, box or mask -> candidate masks, with the depth of each.
 
-    A network's masks follow the photo's colours along their outlines; a given one stays as it is.
-    Candidates that are empty, everything, or like a better one are left out.
+    Masks of a network are refined by colour; a given mask is used as it is. Candidates that are
+    empty, full or equal to a better one are dropped.
 
     Raises:
-        ShotError: nothing is left, or the clicks make no sense.
+        ShotError: no candidate is left, or the prompt is invalid.
     """
     notes = list(perception.notes)
     if mask is None:
@@ -107,7 +107,7 @@ def segment(
     else:
         model, found = model_names.GIVEN_MASK, pick.given_mask(mask)
     masks, kept = pick.valid_masks(pixels, found)
-    return pick.Picks(
+    return pick.SegmentResult(
         masks=masks,
         depths=tuple(pick.instance_depth(depth, one, upright) for one in masks),
         scores=found.scores[kept],
@@ -120,12 +120,12 @@ def segment(
 def render(
     shot: Shot, engine: Engine, on_phase: OnPhase, on_preview: OnPreview = lambda make: None
 ) -> Take:
-    """Shot -> control -> the engine's signal -> frames."""
+    """Shot -> control -> control signal -> frames of the take."""
     signals = registry.signals(engine.spec.name)
     options = _judged(engine.spec, shot)
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
-    # Before the long part: nothing comes after it that could fail
+    # Before sampling, so that nothing can fail after it
     notes = whole_notes(lambda: signals.notes(control, options), f"engine {engine.spec.name}")
     shown = signals.shown(control, options)
 
@@ -139,16 +139,16 @@ def render(
 
 
 def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
-    """Shot -> control -> what its engine is told, drawn by that engine; needs no weights.
+    """Shot -> control -> frames that show the engine's control signal; needs no weights.
 
     Args:
         shot: the shot, with its engine and that engine's options.
-        over: ``photo`` or ``draft``, what lies under the control.
-        look: what is shown; ``under`` is filled in here.
+        over: ``photo`` or ``draft``, the image under the control.
+        look: what is shown; ``under`` is set here.
         on_phase: progress.
 
     Raises:
-        ShotError: the engine cannot be told that.
+        ShotError: the engine cannot encode the shot.
     """
     signals = registry.signals(shot.engine)
     options = _judged(registry.spec_of(shot.engine), shot)

@@ -1,4 +1,4 @@
-"""8-bit pixels <-> float images."""
+"""Conversion of uint8 (H, W, 3) pixels to float (3, H, W) images and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model may use on this machine: where its weights lie, and what it computes on."""
+"""The resources of a model: device, memory preset, weights, cache; and out-of-memory detection."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from protocol.errors import ShotError
 
 MEMORY = ("auto", "low", "balanced", "high")
-"""How much of the device's memory an engine may take; ``auto`` looks at what is free."""
+"""Memory presets of engines; ``auto`` selects one by the free memory of the device."""
 
-NAMED_IN_VAIN = "no_weights_there"
-"""The code of the error for weights that do not lie where somebody said that they do."""
+WEIGHTS_NOT_AT_PATH = "no_weights_there"
+"""Error code for weights that are missing from a path that was configured for them."""
 
 OUT_OF_MEMORY_WORDS = (
     "out of memory",
@@ -26,15 +26,15 @@ OUT_OF_MEMORY_WORDS = (
     "bad_alloc",
     "paging file is too small",
 )
-"""What says so: torch's devices; CUDA's libraries; torch and the system where the CPU's memory is
-not enough; OpenCV; C++; Windows, where a file of weights is mapped."""
+"""Parts of out-of-memory messages: of torch on a device; CUDA libraries; torch and the system on
+the CPU; OpenCV; C++; Windows when it maps a file of weights."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough, on the CPU or on a device.
+    """Whether an error means out of memory, on the CPU or on a device.
 
-    By names and words, so that a process without torch and OpenCV can ask: torch has a class of its
-    own only for its allocator on a device, OpenCV and safetensors have one for all their errors.
+    By type names and messages, so that no import of torch or OpenCV is needed: torch has an own
+    class only for its device allocator, OpenCV and safetensors one for all their errors.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -61,12 +61,12 @@ BROKEN_DEVICE = (
     "gpu is lost",
     "status_execution_failed",
 )
-"""What CUDA and its libraries say, in lower case, when the process can use the device no more: the
-errors of which CUDA's documentation says that it must be ended and started anew."""
+"""Parts of messages, in lower case, of CUDA errors after which the process cannot use the device:
+those for which CUDA's documentation requires that the process is restarted."""
 
 
 def is_broken_device(error: BaseException | None) -> bool:
-    """Whether an error, or one it came from, says that a device is lost to this process."""
+    """Whether an error, or one of its causes, means that this process lost its device."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -78,7 +78,7 @@ def is_broken_device(error: BaseException | None) -> bool:
 
 
 def no_weights(name: str) -> Path:
-    """The answer where no weights were ever configured."""
+    """The default of ``Resources.weights``: there are none."""
     raise ShotError(
         "weights",
         f"The weights '{name}' are not here.",
@@ -88,14 +88,14 @@ def no_weights(name: str) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """Handed to every engine and perception model when it is made.
+    """What an engine or perception model is constructed with.
 
     Attributes:
-        device: torch's name of what to compute on.
+        device: torch device.
         memory: one of :data:`MEMORY`.
-        weights: gives the folder or file of the weights of that name; raises a ``ShotError`` that
-            says what is missing and where it was looked for.
-        cache: a folder for results that may be lost, or ``None`` to keep none.
+        weights: folder or file of a weight set by name; raises a ``ShotError`` that names what is
+            missing and where it was searched.
+        cache: folder for cached results, or ``None`` for no cache.
     """
 
     device: str = "cpu"

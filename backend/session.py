@@ -1,4 +1,4 @@
-"""What a process holds to do jobs with: engines and perception models, made at first use."""
+"""The session of a process: its loaded engines and models, and a method for each kind of job."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from backend import contracts, convert, device, pipeline
 from backend.control import scene_occlusion
-from backend.control.preview import Look, points_a_frame
+from backend.control.preview import Look, mean_points_per_frame
 from backend.convert import GetBlob
 from backend.engines import registry
 from backend.engines.base import LOADING, Engine, whole_notes
 from backend.files.video import encode_video
 from backend.geometry.camera import DEFAULT_FOV
-from backend.images.depth_map import decode_depth_map, fitted
+from backend.images.depth_map import decode_depth_map, fit_depth_map
 from backend.images.mask import decode_mask
 from backend.images.photo import MIN_SIDE, decode_photo
 from backend.perception import model_names
@@ -36,14 +36,14 @@ MAX_SIDE = messages.Limits().max_side
 class Session:
     """Engines and perception models of one process; runs one job at a time.
 
-    What it does is asked for as the wire's messages ask for it, their data by hash: a worker of the
-    server, the command line and the tests all come this way.
+    Its methods take the messages of the wire, with blobs by hash; used by the server's workers, the
+    command line and the tests.
 
     Args:
-        resources: what models may use; ``auto`` becomes a device that is here.
+        resources: for the models; the device ``auto`` is resolved.
 
     Raises:
-        ShotError: that device is not here.
+        ShotError: there is no such device.
     """
 
     def __init__(self, resources: Resources | None = None) -> None:
@@ -54,27 +54,27 @@ class Session:
 
     @property
     def device_label(self) -> str:
-        """What is computed on, in words."""
+        """The device in words."""
         return device.describe(self._resources.device)
 
     def warm_up(self) -> None:
-        """Pay the first call's costs before an artist waits for them."""
+        """Load the engines that need no weights, so that the first job does not wait for it."""
         for spec in registry.specs():
             if not spec.needs({}):
                 self.engine(spec.name)
 
-    def fit(self) -> bool:
-        """Whether this process can do another job; asked when one failed."""
-        return device.answers(self._resources.device)
+    def is_usable(self) -> bool:
+        """Whether this process can run another job; called after a failure."""
+        return device.is_usable(self._resources.device)
 
     def engine(self, name: str, on_step: OnPhase = lambda *step: None) -> Engine:
-        """The engine called ``name``, made if it is not here yet.
+        """The engine with that name, loaded at first use.
 
-        One that works with weights gets the room of the others: two large networks rarely fit. One
-        without weights takes none, so a draft between two takes costs nobody the loading again.
+        An engine with weights releases the others, since two large networks rarely fit. One without
+        weights does not, so that a draft between two takes does not unload anything.
 
         Raises:
-            ShotError: there is none of that name, or its weights are not there.
+            ShotError: there is no such engine, or its weights are missing.
         """
         if registry.spec_of(name).needs({}):
             for other, engine in self._engines.items():
@@ -91,15 +91,15 @@ class Session:
         segments: str = models.AUTO,
         on_step: OnPhase = lambda *step: None,
     ) -> Perception:
-        """The models that were asked for; a network that is not needed is not loaded.
+        """The requested models; networks that are not needed are not loaded.
 
         Args:
             depth: a model's name, or one of the words of ``backend.perception.registry``.
             segments: likewise.
-            on_step: told when one is loaded.
+            on_step: called when one is loaded.
 
         Raises:
-            ShotError: that very model cannot be used, or nobody knows it.
+            ShotError: the model requested by name cannot be loaded, or is unknown.
         """
         self._models.before_load = lambda: on_step(LOADING, 0, 1)
         far = models.depth_model(depth, self._resources, self._models)
@@ -115,11 +115,11 @@ class Session:
     def lift_photo(
         self, message: messages.LiftRequest, get: GetBlob, on_step: OnPhase
     ) -> tuple[Array, LiftedPhoto]:
-        """A photo's pixels, uint8 (H, W, 3), and what they became.
+        """A photo's pixels, uint8 (H, W, 3), and their lift.
 
         Raises:
-            ShotError: the photo or the depth map cannot be read, an option makes no sense, or a
-                model cannot.
+            ShotError: the photo or the depth map cannot be read, an option is out of range, or
+                a model failed.
         """
         if not MIN_SIDE <= message.max_side <= MAX_SIDE:
             raise ShotError(
@@ -131,7 +131,7 @@ class Session:
         photo = decode_photo(get(message.image.sha256), message.max_side)
         notes, depth_map = list(photo.notes), None
         if message.depth is not None:
-            given = fitted(
+            given = fit_depth_map(
                 decode_depth_map(get(message.depth.file.sha256)),
                 photo,
                 message.depth.nearer_is_larger,
@@ -141,7 +141,7 @@ class Session:
         image, _ = content.array_blob_of(photo.pixels)
         kind = message.scene_kind
         if kind == flat_scene.AUTO and message.depth_model == model_names.RAMP:
-            kind = flat_scene.GROUND  # who names it means it
+            kind = flat_scene.GROUND  # requested by name
         fov, source = message.horizontal_fov, GIVEN
         if fov == 0:
             fov, source = DEFAULT_FOV, BY_DEFAULT
@@ -174,10 +174,10 @@ class Session:
         return photo.pixels, replace(lifted, notes=(*notes, *lifted.notes))
 
     def segment(self, message: messages.SegmentRequest, get: GetBlob, on_step: OnPhase) -> Picks:
-        """What clicks, a box or a mask may mean.
+        """Candidate masks for clicks, a box or a given mask.
 
         Raises:
-            ShotError: the clicks make no sense, nothing is left, or a model cannot.
+            ShotError: the prompt is invalid, no candidate is left, or a model failed.
         """
         on_step("segment", 0, 1)
         scene = message.scene
@@ -212,17 +212,17 @@ class Session:
         """The take of a shot as MP4 bytes, and the take itself.
 
         Raises:
-            ShotError: the shot breaks a rule, or its engine cannot.
+            ShotError: the shot is invalid, or its engine failed.
         """
         if found := problems(shot):
             raise found[0]
         engine, ours = self.engine(shot.engine, on_step), convert.shot_from_message(shot, get)
-        told = _hidden(shot, ours)
+        notes = _occlusion_notes(shot, ours)
         take = pipeline.render(ours, engine, on_step, on_preview)
         video = encode_video(
-            take.frames, shot.fps, length(shot), lambda *step: on_step("video", *step)
+            take.frames, shot.fps, video_length(shot), lambda *step: on_step("video", *step)
         )
-        return video, replace(take, notes=(*told, *take.notes))
+        return video, replace(take, notes=(*notes, *take.notes))
 
     def preview_video(
         self, message: messages.PreviewRequest, get: GetBlob, on_step: OnPhase
@@ -230,31 +230,34 @@ class Session:
         """A shot's control as MP4 bytes, its frames and notes; needs no weights.
 
         Raises:
-            ShotError: the shot breaks a rule, or its engine cannot be told that.
+            ShotError: the shot is invalid, or its engine cannot encode it.
         """
         shot = message.shot
         if found := problems(shot):
             raise found[0]
         look = Look(masks=message.masks, points=message.points, depth=message.depth)
         ours = convert.shot_from_message(shot, get)
-        told = _hidden(shot, ours)
+        notes = _occlusion_notes(shot, ours)
         frames = pipeline.preview(ours, message.over, look, on_step)
-        if message.points and not points_a_frame(frames):
+        if message.points and not mean_points_per_frame(frames):
             label = registry.spec_of(shot.engine).label
-            told += (f"{label} is told no control points; choose another engine to see its own.",)
-        video = encode_video(frames, shot.fps, length(shot), lambda *step: on_step("video", *step))
-        return video, frames, told
+            notes += (f"{label} is told no control points; choose another engine to see its own.",)
+        video = encode_video(
+            frames, shot.fps, video_length(shot), lambda *step: on_step("video", *step)
+        )
+        return video, frames, notes
 
 
-def length(shot: messages.ShotMessage) -> int:
-    """Frames of the take's video: one a Blender frame of the shot's range."""
+def video_length(shot: messages.ShotMessage) -> int:
+    """Frames of the take's video: one per Blender frame of the shot's range."""
     return shot.frame_end - shot.frame_start + 1
 
 
-def _hidden(shot: messages.ShotMessage, ours: contracts.Shot) -> tuple[str, ...]:
-    """What the artist should know of things that go below the ground or behind the backdrop."""
+def _occlusion_notes(shot: messages.ShotMessage, ours: contracts.Shot) -> tuple[str, ...]:
+    """Notes on instances that a ground or backdrop occludes."""
     times = np.linspace(shot.frame_start, shot.frame_end, len(shot.moved_from_rest))
     names = [item.name for item in shot.instances]
     return whole_notes(
-        lambda: scene_occlusion.occlusion_notes(ours, names, times.tolist()), "what a scene hides"
+        lambda: scene_occlusion.occlusion_notes(ours, names, times.tolist()),
+        "occlusion by the scene",
     )

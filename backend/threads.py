@@ -1,8 +1,8 @@
-"""How OpenMP's threads wait for each other, in every process of the backend and of its tests.
+"""Sets how long OpenMP threads spin before they sleep, for every process of the backend.
 
-Read once by OpenMP, when torch is first imported; ``backend/__init__.py`` is before that. Measured
-in docs/performance.md: threads that sleep at once take up to twice as long on a quiet machine;
-those that spin for as long as the libraries like get nowhere where something else is busy.
+OpenMP reads it once, when torch is first imported, which is after ``backend/__init__.py``. Measured
+in docs/performance.md: sleeping at once takes up to twice as long on an idle machine; the
+libraries' long spinning is slow beside other busy programs.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
-SET = {
-    "GOMP_SPINCOUNT": "1000",  # GNU's, in torch's wheels for Linux: spins before a thread sleeps
-    "KMP_BLOCKTIME": "0",  # LLVM's and Intel's: milliseconds, of which a single one is too many
+DEFAULTS = {
+    "GOMP_SPINCOUNT": "1000",  # GNU OpenMP (torch for Linux): spins before a thread sleeps
+    "KMP_BLOCKTIME": "0",  # LLVM's and Intel's OpenMP: milliseconds; 1 is too long
 }
 POLICY = "OMP_WAIT_POLICY"
-VARIABLES = (POLICY, *SET)
+VARIABLES = (POLICY, *DEFAULTS)
 
 
 def set_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let threads spin for a moment, then sleep; whatever the user has set stays."""
+    """Let threads spin briefly, then sleep; does nothing if the user has set a variable."""
     if not any(name in environment for name in VARIABLES):
-        environment.update(SET)
+        environment.update(DEFAULTS)
 
 
 def described(environment: Mapping[str, str] = os.environ) -> str:
-    """What stands in the environment, as it would be written in front of a command."""
+    """The variables that are set, as a command's prefix."""
     return " ".join(f"{name}={environment[name]}" for name in VARIABLES if name in environment)

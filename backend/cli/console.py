@@ -1,4 +1,4 @@
-"""The terminal that commands print to, whatever it can show."""
+"""Output to terminals with a limited encoding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import sys
 
 
-def print_anything() -> None:
+def escape_unencodable() -> None:
     r"""Let what the terminal's encoding lacks be written as ``\xe9``, not end the command.
 
     Names of files may hold any character, and bytes that are no text at all; what was worked for

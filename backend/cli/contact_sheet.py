@@ -1,4 +1,4 @@
-"""One picture of the demo: photo, frames of the take, and the control, a photo a block."""
+"""The demo's contact sheet: photo, frames of the take and control preview of each shot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAPTION = 18
 
 
 def contact_sheet(folder: Path, names: list[str], photos: dict[str, Path]) -> bytes:
-    """PNG bytes of the sheet; reads the takes and control videos that lie in ``folder``."""
+    """PNG bytes of the sheet, from the takes and control videos in ``folder``."""
     blocks = [_block(folder, name, photos[f"{name}.jpg"]) for name in names]
     sheet = Image.new("RGB", (blocks[0].width, sum(block.height for block in blocks)), "white")
     top = 0

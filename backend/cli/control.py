@@ -1,11 +1,11 @@
-"""`levitor control`: what an engine will be told, as a video: instances, depth and points."""
+"""`levitor control`: a video of an engine's control signal: instances, depth and points."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from backend.cli import machine
+from backend.cli import resource_options
 
 PARTS = ("masks", "points", "depth")
 
@@ -22,22 +22,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--no-anchors", action="store_true", help="no points on what stays")
     for part in PARTS:
         parser.add_argument(f"--no-{part}", action="store_true", help=f"leave out the {part}")
-    machine.add_arguments(parser)
+    resource_options.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the masks, cluster the points, write the video; as a server does it for Blender."""
+    """Encode and draw the control as a server does for a preview, and write the video."""
     from dataclasses import replace
 
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.control.preview import points_a_frame
+    from backend.control.preview import mean_points_per_frame
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
-    from backend.session import Session, length
+    from backend.session import Session, video_length
     from protocol.messages import PreviewRequest
 
-    told = machine.machine_of(args)
+    told = resource_options.parse_resource_options(args)
     check_outputs([args.out], [args.shot])
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar() as on_step:
         video, frames, notes = session.preview_video(wanted, blobs.__getitem__, on_step)
     write_atomically(args.out, video)
-    points = points_a_frame(frames)
+    points = mean_points_per_frame(frames)
     print(
-        f"{args.out}: {length(shot)} frames, "
+        f"{args.out}: {video_length(shot)} frames, "
         f"{points:.0f} points a frame, "
         f"{shot.moved_from_rest.shape[1]} moving instances"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.cli import machine
+from backend.cli import resource_options
 
 if TYPE_CHECKING:
     from backend.session import Session
@@ -103,7 +103,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="tiny networks with random weights: tries the whole way, the takes are noise",
     )
-    machine.add_arguments(parser)
+    resource_options.add_arguments(parser)
     parser.add_argument(
         "--blender-python",
         type=Path,
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
         extension = _build_extension()
         if args.tiny:
             args.weights = [*(args.weights or ()), *_tiny_weights(out / "tiny")]
-        told = machine.machine_of(args)
+        told = resource_options.parse_resource_options(args)
         setting = {"engine": args.engine, "options": TINY.get(args.engine, {}) if args.tiny else {}}
         bar.set_description("start the server")
         session = Session(told.resources)
@@ -179,7 +179,7 @@ def _make(
     blender: Path,
     extension: Path,
     endpoint: str,
-    told: machine.Machine,
+    told: resource_options.ResourceOptions,
     session: Session,
     show: Any,
 ) -> Made:
@@ -283,7 +283,7 @@ def _build_extension() -> Path:
 
 
 @contextlib.contextmanager
-def _server(out: Path, told: machine.Machine) -> Iterator[str]:
+def _server(out: Path, told: resource_options.ResourceOptions) -> Iterator[str]:
     """A backend of its own on a free port; its endpoint."""
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""``levitor doctor``: what works on this computer, what would make more work, and the facts."""
+"""``levitor doctor``: reports what works on this computer, what is missing, and versions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SVD_PARTS = {
     "unet": 1_524_600_000,
     "controlnet": 682_000_000,
 }
-"""Numbers in each network of an engine on Stable Video Diffusion XT."""
+"""Parameters of each network of Stable Video Diffusion XT with a ControlNet."""
 SVD_FRAMES, SVD_SIDES = 16, (512, 288)
-"""The size that memory is reckoned for, unless the engine says another."""
+"""Frames and size for which memory is estimated, unless the engine has its own."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, and say; 1 only where the installation itself is broken."""
+    """Print the report; 1 only if the installation itself is broken."""
     from backend.engines.registry import specs
 
     found = gather(specs())
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
-    """Everything the doctor knows, as JSON takes it.
+    """Gather the facts as JSON values.
 
     Args:
-        engines: what could render here.
+        engines: the registered engines.
     """
     from backend.cli.weights import facts_of
     from backend.perception.model_names import perception_infos
@@ -104,7 +104,7 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
 
 
 def advice(found: dict[str, Any]) -> list[str]:
-    """What the user should know first: a paragraph each, commands on lines of their own."""
+    """What to do next: a paragraph each, commands on lines of their own."""
     from backend.perception.model_names import DEPTH, SEGMENTS, SUGGESTED_DEPTH, SUGGESTED_SEGMENTS
     from backend.weights.table import human
 
@@ -179,7 +179,7 @@ def _on_device(engine: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
-    """Bytes that a take on Stable Video Diffusion needs, by memory preset; else none."""
+    """Bytes that a take on Stable Video Diffusion needs, by memory preset; else empty."""
     if "svd-xt" not in spec.needs({}):
         return {}
     from dataclasses import replace
@@ -207,7 +207,7 @@ def _takes(spec: EngineSpec, device: str) -> dict[str, int]:
 
 
 def report(found: dict[str, Any]) -> list[str]:
-    """The lines that a person reads."""
+    """The report as lines of text."""
     from backend.cli.weights import table
     from backend.weights.table import human
 
@@ -274,7 +274,7 @@ def _video(broken: list[str]) -> dict[str, Any]:
 
 
 def _memory() -> dict[str, int]:
-    """Bytes of this computer's memory; 0 where the system does not say."""
+    """Total and free bytes of memory; 0 if unknown."""
     told: dict[str, int] = {}
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folder, whole or not at all."""
+    """Write the folder atomically."""
     from backend.cli.progress import progress_bar
     from backend.files.shot import read_shot
     from protocol.errors import ShotError

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.cli import machine
+from backend.cli import resource_options
 from protocol import flat_scene
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--no-clean-edges", action="store_true", help="keep points between near and far"
     )
-    machine.add_arguments(parser)
+    resource_options.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Lift and write; nothing is written when something is wrong."""
+    """Lift and write the file; writes nothing on an error."""
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.files.atomic import write_atomically
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from protocol import content, messages
     from protocol.errors import ShotError
 
-    told = machine.machine_of(args)
+    told = resource_options.parse_resource_options(args)
     for path in args.out:
         if path.suffix.lower() not in SUFFIXES:
             raise ShotError(
@@ -143,7 +143,7 @@ def _about(lifted: LiftedPhoto) -> str:
 
 
 def _arrays(pixels: Any, lifted: LiftedPhoto) -> dict[str, Any]:
-    """What a .npz holds, by name.
+    """The arrays of a .npz by name.
 
     image uint8 (H, W, 3) sRGB; depth float32 (H, W), z in scene units; segments int32 (H, W), 0 is
     none; intrinsics float64 (3, 3), pixels with the centre of the first one at (0.5, 0.5); near and

@@ -1,4 +1,4 @@
-"""`levitor`: finds the subcommand and runs it. Imports nothing heavy, so that help is instant."""
+"""`levitor`: parses the command line and runs a subcommand; imports it only when it is run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from backend.cli.console import print_anything
+from backend.cli.console import escape_unencodable
 
 COMMANDS = (
     "serve",
@@ -25,8 +25,8 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; what the user can mend is one sentence and exit status 1."""
-    print_anything()
+    """Run one subcommand; errors that the user can fix are one sentence and exit status 1."""
+    escape_unencodable()
     parser = argparse.ArgumentParser(
         prog="levitor",
         description="Animate the things in a photo along 3D trajectories keyframed in Blender.",

@@ -1,4 +1,4 @@
-"""Checks on files that are to be written, made before any work is done for them."""
+"""Checks of output paths before any work is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from protocol.errors import ShotError
 
 
 def check_outputs(outputs: list[Path], inputs: list[Path]) -> None:
-    """Refuse what could not be written, or would destroy something of the same command.
+    """Refuse paths that cannot be written, or are used twice.
 
     Raises:
         ShotError: a path is a folder, is named twice, is an input, or cannot be written to.

@@ -1,4 +1,4 @@
-"""A progress bar for the command line, fed by the pipeline's phases."""
+"""A tqdm progress bar driven by the pipeline's phases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error while the block runs; the value is the callback that moves it."""
+    """A progress bar on standard error; yields the ``OnPhase`` callback."""
     from tqdm import tqdm
 
     # disable=None: a log file gets no bar

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from backend.cli import machine
+from backend.cli import resource_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--engine", help="another engine than the shot's own")
     parser.add_argument("--seed", type=int, help="another seed than the shot's own")
     parser.add_argument("--control", type=Path, help="also write instance ids and depth as MP4")
-    machine.add_arguments(parser)
+    resource_options.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
-    from backend.session import Session, length
+    from backend.session import Session, video_length
 
-    told = machine.machine_of(args)
+    told = resource_options.parse_resource_options(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
     check_outputs(outputs, [args.shot])
     shot, blobs = read_shot(args.shot)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             preview = look_at_masks(masks, Look())
     write_atomically(args.out, video)
     height, width = take.frames.shape[-2:]
-    frames = length(shot)
+    frames = video_length(shot)
     print(
         f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
         f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - began:.1f} s"

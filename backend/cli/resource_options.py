@@ -1,4 +1,4 @@
-"""The options that say what models may use: device, memory and where weights lie."""
+"""The command line options --device, --memory and --weights."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="where the weights of that name lie; may be given several times",
+        help="path of the weights of that name; may be given several times",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What was said about this computer, on the command line or in ``levitor.toml``."""
+class ResourceOptions:
+    """Resources by the command line or ``levitor.toml``."""
 
     device: str
     memory: str
@@ -39,14 +39,14 @@ class Machine:
 
     @property
     def resources(self) -> Resources:
-        """The same, as models are told it."""
+        """For engines and perception models."""
         from backend.resources import Resources
 
         return Resources(device=self.device, memory=self.memory, weights=self.search.require)
 
 
-def machine_of(args: argparse.Namespace) -> Machine:
-    """What the options say, then what ``levitor.toml`` says.
+def parse_resource_options(args: argparse.Namespace) -> ResourceOptions:
+    """Read the options, with ``levitor.toml`` as default.
 
     Raises:
         ShotError: an option or the file is wrong.
@@ -55,7 +55,7 @@ def machine_of(args: argparse.Namespace) -> Machine:
     from backend.weights.search import Search
 
     search = Search.here(args.weights)
-    return Machine(
+    return ResourceOptions(
         device=checked_device(args.device or search.config.device),
         memory=checked_memory(args.memory or search.config.memory),
         weights=tuple(f"{name}={path}" for name, path in search.options.items()),

@@ -1,4 +1,4 @@
-"""``levitor serve``: the job server, until it is told to stop."""
+"""``levitor serve``: runs the job server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.cli import machine
+from backend.cli import resource_options
 
 if TYPE_CHECKING:
     from backend.server.settings import ServerSettings
@@ -40,12 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a job that makes no step for so long has failed (default: levitor.toml, or 600); "
         "loading and compiling may take longer",
     )
-    machine.add_arguments(parser)
+    resource_options.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve; 0 after a signal, 1 where the server could not start."""
+    """Run the server; 0 after a signal, 1 if it could not start."""
     from backend.config import checked_stall_seconds, data_folder
     from backend.engines.registry import infos, spec_of
     from backend.perception.model_names import perception_infos
@@ -54,38 +54,38 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         print(f"levitor: the port is {args.port}; choose 0 to 65535.", file=sys.stderr)
         return 1
-    told = machine.machine_of(args)
-    stall = checked_stall_seconds(args.stall_seconds) or told.search.config.stall_seconds
-    if told.device.startswith("cuda"):
-        _check_device(told.device)
+    resources = resource_options.parse_resource_options(args)
+    stall = checked_stall_seconds(args.stall_seconds) or resources.search.config.stall_seconds
+    if resources.device.startswith("cuda"):
+        _check_device(resources.device)
     return serve(
         ServerSettings(
             state=(args.state or data_folder()).expanduser().resolve(),
             port=args.port,
             engines=infos(),
-            device=told.device,
-            memory=told.memory,
-            weights=told.weights,
+            device=resources.device,
+            memory=resources.memory,
+            weights=resources.weights,
             stall_seconds=stall or STALL_SECONDS,
-            lacks=lambda engine, options: told.search.lack(spec_of(engine).needs(options)),
-            perception=lambda: perception_infos(told.search.has),
+            lacks=lambda engine, options: resources.search.lack(spec_of(engine).needs(options)),
+            perception=lambda: perception_infos(resources.search.has),
         )
     )
 
 
 def _check_device(device: str) -> None:
-    """Refuse a device that is not here; asked in another process, since this one has no torch."""
+    """Refuse a missing device; checked in a subprocess, since the server does not import torch."""
     from protocol.errors import ShotError
 
-    asked = subprocess.run(
+    probe = subprocess.run(
         [sys.executable, "-m", "backend.device", device],
         capture_output=True,
         text=True,
         errors="backslashreplace",
         check=False,
     )
-    if asked.returncode:
-        sentence = (asked.stderr.strip() or "torch does not start").splitlines()[-1]
+    if probe.returncode:
+        sentence = (probe.stderr.strip() or "torch does not start").splitlines()[-1]
         raise ShotError("device", sentence)
 
 
@@ -104,12 +104,12 @@ def serve(settings: ServerSettings) -> int:
         server = Server(settings)
     except PortTakenError:
         sentence = (
-            f"Port {settings.port} is taken{_holder(settings.state)}; "
+            f"Port {settings.port} is taken{_running_server(settings.state)}; "
             "use that server, or choose another --port."
         )
     except StateInUseError:
         sentence = (
-            f"The state folder {settings.state} is in use{_holder(settings.state)}; "
+            f"The state folder {settings.state} is in use{_running_server(settings.state)}; "
             "use that server, or choose another --state."
         )
     except StoreTooNewError as error:
@@ -127,12 +127,12 @@ def serve(settings: ServerSettings) -> int:
     return 1
 
 
-def _holder(state: Path) -> str:
-    """Who serves from the state folder, as far as its connection file says."""
+def _running_server(state: Path) -> str:
+    """The process of the server of the state folder, by its connection file, in words."""
     import json
 
     try:
-        known = json.loads((state / "connection.json").read_text())
-        return f" (a LeviTor server of this folder is process {int(known['pid'])})"
+        connection = json.loads((state / "connection.json").read_text())
+        return f" (a LeviTor server of this folder is process {int(connection['pid'])})"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -1,1 +1,1 @@
-"""Frames composed of the photo's own pixels: plate, layers, warps. Pure torch, no weights."""
+"""The draft: layers, matting, inpainting, warping and compositing. Pure torch, no weights."""

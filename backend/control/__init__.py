@@ -1,1 +1,1 @@
-"""From what is seen where to the signal each engine wants; one file an engine. Pure."""
+"""Control points, tracks, boxes and previews from instance masks and depth. Pure."""

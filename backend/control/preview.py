@@ -89,7 +89,7 @@ class ControlFrames:
         return frames, 3, height, (1 + self.depth) * width
 
     @property
-    def points_a_frame(self) -> float:
+    def mean_points_per_frame(self) -> float:
         """Mean number of points per frame."""
         return sum(map(len, self.points)) / len(self)
 
@@ -178,9 +178,9 @@ def control_frames(
     )
 
 
-def points_a_frame(frames: Frames) -> float:
+def mean_points_per_frame(frames: Frames) -> float:
     """Control points of a preview's frames, on average; 0 where an engine is told none."""
-    return frames.points_a_frame if isinstance(frames, ControlFrames) else 0.0
+    return frames.mean_points_per_frame if isinstance(frames, ControlFrames) else 0.0
 
 
 def _disc(image: Tensor, row: int, column: int, radius: float, colour: Tensor) -> None:

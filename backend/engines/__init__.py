@@ -1,1 +1,1 @@
-"""Engines: each turns a photo and a control signal into frames. A new one: ``draft`` shows how."""
+"""Engines: each generates frames from a photo and its control signal. ``still`` is the tutorial."""

@@ -1,4 +1,4 @@
-"""Which engines there are. Explicit, and lazy: a specification costs no import of torch."""
+"""The registry of engines, explicit and lazy: specifications are listed without torch."""
 
 from __future__ import annotations
 

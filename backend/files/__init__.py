@@ -1,1 +1,1 @@
-"""Files: videos, shots, lifted scenes, what photos say of their lens."""
+"""File formats: videos, .shot files, lifted scenes, EXIF data."""

@@ -1,4 +1,4 @@
-"""What a photo's EXIF data say of the lens that took it, and of its colours."""
+"""Lens and colour space from a photo's EXIF data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExifLens:
-    """A lens as a photo's file describes it.
+    """A lens by EXIF data.
 
     Attributes:
         focal: focal length in pixels of the photo on disk, which are square.
@@ -31,7 +31,7 @@ class ExifLens:
 
 
 def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> ExifLens | None:
-    """The lens that took a photo, where its file says enough.
+    """The lens of a photo, if its EXIF data suffice.
 
     Two ways are known, and the first that gives a number is taken:
 
@@ -72,7 +72,7 @@ def lens_of(image: Image.Image, size: tuple[int, int] | None = None) -> ExifLens
 
 
 def colour_space_of(image: Image.Image) -> str:
-    """What a photo's EXIF data say of its colours, for where it has no profile.
+    """The colour space by EXIF data, for a photo without a profile.
 
     Cameras set to Adobe RGB write ``ColorSpace`` 65535, "uncalibrated", and the interoperability
     index R03 (DCF 2.0); some write ``ColorSpace`` 2.
@@ -92,7 +92,7 @@ def colour_space_of(image: Image.Image) -> str:
 
 
 def _scaled(about: Any, width: int, height: int) -> float:
-    """How much wider the photo is now than when its lens was written down."""
+    """Ratio of the photo's width to that in its EXIF data."""
     before = _positive(about.get(ExifTags.Base.ExifImageWidth))
     tall = _positive(about.get(ExifTags.Base.ExifImageHeight))
     if before is None or tall is None or abs(before / tall * height - width) > 0.01 * width:
@@ -101,7 +101,7 @@ def _scaled(about: Any, width: int, height: int) -> float:
 
 
 def _positive(value: Any) -> float | None:
-    """A number above 0; cameras write 0, or divide by it, for what they do not know."""
+    """A number above 0; cameras write 0, or divide by 0, for unknown values."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""A lifted photo as a file for other tools: a point cloud (.ply) or its arrays (.npz)."""
+"""Writes a lift for other tools: a point cloud (.ply) or its arrays (.npz)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 AXES = "+x right, +y forward, +z up; the photo's camera at the origin, looking along +y"
-"""Of the points in a file: Blender's, so that they come in as they stand."""
+"""Axes of the points in a file: Blender's."""
 POINT = np.dtype(
     [
         ("x", "<f4"),
@@ -27,7 +27,7 @@ _KINDS = {"<f4": "float", "|u1": "uchar", "<i4": "int"}
 
 
 def ply(points: Array, pixels: Array, instance: Array, made_by: str) -> bytes:
-    """A binary little-endian PLY, a vertex a pixel in row-major order.
+    """A binary little-endian PLY, one vertex per pixel in row-major order.
 
     Args:
         points: ``(H, W, 3)`` in OpenCV axes (+x right, +y down, +z forward), the photo's camera at

@@ -1,4 +1,4 @@
-"""``.shot`` files: a render request with all its arrays, which needs no server and no Blender."""
+"""Reads ``.shot`` files: a render request with all its blobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames -> video files."""
+"""Encodes frames to H.264 MP4."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encode_video(
     length: int | None = None,
     on_frame: OnStep = lambda done, total: None,
 ) -> bytes:
-    """H.264 in MP4, as Blender's sequencer and every player reads it.
+    """Encode H.264 in MP4.
 
     Args:
         frames: ``(F, 3, H, W)`` float in [0, 1], or what makes one at a time; H and W are even.

@@ -1,1 +1,1 @@
-"""Pure tensor geometry: cameras, lifting, motion, splatting. Conventions: ``README.md``."""
+"""Cameras, unprojection, motion and point splatting in pure torch. Conventions: ``README.md``."""

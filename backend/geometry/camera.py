@@ -14,7 +14,7 @@ from torch import Tensor
 from backend.contracts import Camera
 
 DEFAULT_FOV = 50.0
-"""Horizontal degrees if neither EXIF nor the artist tells; that of a 39 mm lens on full frame."""
+"""Horizontal degrees if neither EXIF nor the artist gives it; a 39 mm lens on full frame."""
 
 
 def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> Tensor:

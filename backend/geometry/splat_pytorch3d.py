@@ -47,7 +47,7 @@ def splat_frame(
     if not len(order):
         nothing = torch.full(size, -1, dtype=torch.int64, device=points.device)
         return ids_and_depth(nothing, points, instance)
-    # Bins may overflow and drop points on a GPU; without them every point is looked at
+    # Bins may overflow and drop points on a GPU; without them every point is tested
     nearest, _, _ = rasterize_points(
         Pointclouds([ndc]), image_size=size, radius=reach[None], points_per_pixel=1, bin_size=0
     )

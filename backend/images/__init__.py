@@ -1,1 +1,1 @@
-"""Picture files -> arrays: photos, depth maps and masks, as strangers' bytes hold them."""
+"""Decodes image files to arrays: photos, depth maps and masks, from untrusted bytes."""

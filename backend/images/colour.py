@@ -1,7 +1,7 @@
-"""Colours of any kind a photo's file may hold -> sRGB, before they are rounded to 8 bits.
+"""Colour management: converts a photo's colours to sRGB before they are rounded to 8 bits.
 
-littleCMS does the work, through imagecodecs, which keeps 16 bits and floating point; whatever a
-file says of its colours is a profile for it, made here where the file has only numbers.
+littleCMS does the conversion, through imagecodecs, which keeps 16 bits and floating point. Colour
+metadata without an ICC profile (cICP, gAMA and cHRM, EXIF) are turned into one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageCms
 
-from backend.images.opening import as_sentence
+from backend.images.image_file import wrap_codec_errors
 from backend.images.raster import Raster
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
 
-SAME = 2
-"""Levels of 255; a profile that moves no colour further is sRGB by another name, and photos that
-are sRGB keep their pixels to the bit."""
+SRGB_TOLERANCE = 2
+"""Levels of 255; a profile that changes no colour by more is treated as sRGB, so that sRGB
+photos keep their pixels to the bit."""
 SPACES = {"grey": b"GRAY", "rgb": b"RGB ", "cmyk": b"CMYK", "lab": b"Lab "}
 CLASSES = frozenset((b"mntr", b"scnr", b"prtr", b"spac"))
 D65 = (0.3127, 0.3290)
@@ -36,16 +36,16 @@ PRIMARIES = {
 """Name, white and red, green and blue of ITU-T H.273's colour primaries."""
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 PQ, HLG = 16, 18
-"""Transfer functions of H.273 that are not shown as sRGB's."""
+"""HDR transfer functions of H.273."""
 WHITE_NITS = 203.0
-"""Of an HDR picture's paper white (ITU-R BT.2408); what is brighter is cut."""
+"""Luminance of HDR paper white (ITU-R BT.2408); brighter values are clipped."""
 SRGB_GAMMA = 1 / 2.2
 _STEPS = np.linspace(0.0, 1.0, 4096)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """An ICC profile, and what it is called."""
+    """An ICC profile and its name."""
 
     data: bytes
     name: str
@@ -53,17 +53,17 @@ class Profile:
 
 
 def to_srgb(raster: Raster, notes: list[str]) -> Array:
-    """uint8 (H, W, 3) sRGB of a picture's colours; its alpha is left alone.
+    """uint8 (H, W, 3) sRGB of a raster, without its alpha.
 
     Args:
-        raster: the picture.
-        notes: what was done is added, a sentence each.
+        raster: to convert.
+        notes: sentences on what was done are appended.
     """
     values, space = raster.values, raster.space
     if values.dtype.kind == "f":
-        _say_range(values, notes)
+        _note_clipping(values, notes)
         values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0).clip(0.0, 1.0)
-    profile = _usable(raster, notes)
+    profile = _source_profile(raster, notes)
     if space == "grey" and profile is not None and profile.data[16:20] == SPACES["rgb"]:
         values, space = np.repeat(values[..., None], 3, -1), "rgb"
     if raster.bits > 8:
@@ -81,18 +81,18 @@ def to_srgb(raster: Raster, notes: list[str]) -> Array:
         )
         light = 1.0 - values.astype(np.float32) / raster.top
         return (light[..., :3] * light[..., 3:] * 255.0).round().astype(np.uint8)
-    eight = _to_eight(values, raster.top)
+    eight = _to_uint8(values, raster.top)
     return np.repeat(eight[..., None], 3, -1) if space == "grey" else eight
 
 
-def _usable(raster: Raster, notes: list[str]) -> Profile | None:
-    """The profile to convert from; None where the colours are sRGB's, or nothing is known."""
+def _source_profile(raster: Raster, notes: list[str]) -> Profile | None:
+    """The source profile; None if the colours are sRGB or unknown."""
     import imagecodecs  # pyright: ignore[reportMissingImports]
 
-    if raster.space == "lab":  # numbers that mean the same everywhere
+    if raster.space == "lab":  # device independent
         return Profile(data=imagecodecs.cms_profile("lab4"), name="Lab")
     try:
-        with as_sentence("colour profile"):
+        with wrap_codec_errors("colour profile"):
             profile = _profile_of(raster)
             if profile is None:
                 if raster.info.get("exif") == "unknown":
@@ -118,38 +118,38 @@ def _usable(raster: Raster, notes: list[str]) -> Profile | None:
 
 
 def _profile_of(raster: Raster) -> Profile | None:
-    """What a file says of its colours: by its numbers (PNG), its profile, then its EXIF data."""
+    """The profile of a file: from cICP, the ICC profile, gAMA and cHRM, then EXIF data."""
     import imagecodecs  # pyright: ignore[reportMissingImports]
 
     info = raster.info
-    if info.get("cicp") and (coded := _coded(*info["cicp"])) is not None:
+    if info.get("cicp") and (coded := _profile_from_cicp(*info["cicp"])) is not None:
         return coded
     if raster.profile:
         about = ImageCms.ImageCmsProfile(io.BytesIO(raster.profile))
         name = " ".join(ImageCms.getProfileDescription(about).split()) or "its profile"
         return Profile(data=raster.profile, name=name)
     if info.get("gamma") or info.get("chromaticity"):
-        return _measured(info.get("gamma"), info.get("chromaticity"))
+        return _profile_from_chromaticity(info.get("gamma"), info.get("chromaticity"))
     if info.get("exif") == "Adobe RGB":
         return Profile(data=imagecodecs.cms_profile("adobergb"), name="Adobe RGB")
     return None
 
 
-def _coded(primaries: int, transfer: int) -> Profile | None:
-    """A profile for two numbers of H.273; None where they say sRGB, or nothing that is known."""
-    if primaries not in PRIMARIES or (primaries == 1 and not _curve_of(transfer)):
+def _profile_from_cicp(primaries: int, transfer: int) -> Profile | None:
+    """A profile for H.273 code points; None for sRGB and for unknown ones."""
+    if primaries not in PRIMARIES or (primaries == 1 and not _transfer_curve(transfer)):
         return None
     name, white, colours = PRIMARIES[primaries]
-    curve, called = _curve_of(transfer) or (_srgb(_STEPS), "")
+    curve, called = _transfer_curve(transfer) or (_srgb_to_linear(_STEPS), "")
     return Profile(
-        data=_made(white, colours, curve),
+        data=_matrix_profile(white, colours, curve),
         name=f"{name} {called}".strip(),
         hdr=transfer in (PQ, HLG),
     )
 
 
-def _curve_of(transfer: int) -> tuple[Array, str] | None:
-    """Light in [0, 1] over :data:`_STEPS`, 1 paper white; None where it is shown as sRGB is.
+def _transfer_curve(transfer: int) -> tuple[Array, str] | None:
+    """Light in [0, 1] over :data:`_STEPS`, 1 is paper white; None for those like sRGB's.
 
     Source: SMPTE ST 2084 (PQ), ITU-R BT.2100 (HLG, without its display's gamma).
     """
@@ -168,18 +168,20 @@ def _curve_of(transfer: int) -> tuple[Array, str] | None:
     return None
 
 
-def _measured(gamma: float | None, chromaticity: Any) -> Profile | None:
-    """A profile for PNG's gAMA and cHRM; None where both are sRGB's."""
+def _profile_from_chromaticity(gamma: float | None, chromaticity: Any) -> Profile | None:
+    """A profile for PNG's gAMA and cHRM; None if both are those of sRGB."""
     near_curve = gamma is None or abs(gamma - SRGB_GAMMA) < 0.02
     spots = tuple(chromaticity or (*D65, *REC709))
     near_spots = max(abs(a - b) for a, b in zip(spots, (*D65, *REC709), strict=True)) < 0.005
     if (near_curve and near_spots) or (gamma is not None and gamma <= 0):
         return None
-    curve = _srgb(_STEPS) if near_curve else _STEPS ** (1 / (gamma or 1.0))
-    return Profile(data=_made(spots[:2], spots[2:], curve), name="what its PNG file describes")
+    curve = _srgb_to_linear(_STEPS) if near_curve else _STEPS ** (1 / (gamma or 1.0))
+    return Profile(
+        data=_matrix_profile(spots[:2], spots[2:], curve), name="what its PNG file describes"
+    )
 
 
-def _made(white: Any, colours: Any, curve: Array) -> bytes:
+def _matrix_profile(white: Any, colours: Any, curve: Array) -> bytes:
     import imagecodecs  # pyright: ignore[reportMissingImports]
 
     return imagecodecs.cms_profile(
@@ -190,16 +192,16 @@ def _made(white: Any, colours: Any, curve: Array) -> bytes:
     )
 
 
-def _srgb(signal: Array) -> Array:
-    """Light of an sRGB signal, both in [0, 1]."""
+def _srgb_to_linear(signal: Array) -> Array:
+    """Linear light of an sRGB signal, both in [0, 1]."""
     return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
 def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile changes nothing to speak of.
+    """Whether a profile is sRGB within :data:`SRGB_TOLERANCE`.
 
     Raises:
-        ValueError: it makes no picture of white paper.
+        ValueError: it maps white to a dark colour.
     """
     steps, space = np.linspace(0, 255, 9).round().astype(np.uint8), profile[16:20]
     if space == SPACES["rgb"]:
@@ -215,15 +217,15 @@ def _is_srgb(profile: bytes) -> bool:
         white = found[0, 0]
     else:
         return False
-    if white.min() < 128:  # damage that littleCMS does not see
+    if white.min() < 128:  # damage that littleCMS does not detect
         raise ValueError(f"it makes rgb{tuple(white.tolist())} of white")
     return space != SPACES["cmyk"] and bool(
-        np.abs(found.astype(int) - same.astype(int)).max() <= SAME
+        np.abs(found.astype(int) - same.astype(int)).max() <= SRGB_TOLERANCE
     )
 
 
 def _converted(values: Array, profile: bytes, space: str) -> Array:
-    """uint8 (H, W, 3) sRGB; perceptual, as image editors open a photo."""
+    """uint8 (H, W, 3) sRGB; perceptual intent, as in image editors."""
     import imagecodecs  # pyright: ignore[reportMissingImports]
 
     return imagecodecs.cms_transform(
@@ -238,7 +240,7 @@ def _converted(values: Array, profile: bytes, space: str) -> Array:
 
 
 def _scaled(values: Array, top: float) -> Array:
-    """In a kind that littleCMS takes: 8 bits, 16 that fill their range, or floating point."""
+    """In a type that littleCMS takes: uint8, full-range uint16, or floating point."""
     if values.dtype == np.uint8 or values.dtype.kind == "f":
         return values
     if values.dtype == np.uint16 and top == 65535:
@@ -246,14 +248,14 @@ def _scaled(values: Array, top: float) -> Array:
     return (values.clip(0, top) * (65535.0 / top)).round().astype(np.uint16)
 
 
-def _to_eight(values: Array, top: float) -> Array:
+def _to_uint8(values: Array, top: float) -> Array:
     if values.dtype == np.uint8 and top == 255:
         return values
     return (values.clip(0, top) * np.float32(255.0 / top)).round().astype(np.uint8)
 
 
-def _say_range(values: Array, notes: list[str]) -> None:
-    """What is lost of floating-point values that are not between black and white."""
+def _note_clipping(values: Array, notes: list[str]) -> None:
+    """Append a note if floating-point values are clipped."""
     finite = values[np.isfinite(values)]
     if finite.size < values.size or (finite.size and (finite.min() < 0 or finite.max() > 1)):
         low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""Depth maps as people have them: pictures, OpenEXR and NumPy files -> one number a pixel."""
+"""Decodes depth maps from image, OpenEXR and NumPy files, and cleans and fits them to a photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.images import exr
-from backend.images.opening import as_sentence, check_size
+from backend.images.image_file import check_size, wrap_codec_errors
 from backend.images.photo import Photo
 from backend.images.raster import Raster, read_raster, upright
 from protocol.errors import ShotError
@@ -20,26 +20,26 @@ from protocol.messages import Limits
 
 Array = npt.NDArray[Any]
 
-USE = "Use an 8 or 16-bit PNG, a 32-bit EXR or a .npy file of shape (H, W)."
-NAMES = ("depth", "depth_map", "depthmap", "disparity", "pred", "prediction", "arr_0")
-"""What an array of a .npz file may be called to be taken among others, best first."""
-COLOUR = 0.06
-"""Of white; channels of a grey picture differ by less, even in a JPEG."""
-COLOURED = 0.01
-"""A grey picture has fewer pixels than this share whose channels differ more."""
-ASPECT = 0.02
-"""By which a map's aspect may miss the photo's: networks round both sides to their patches."""
-NOTHING_SEEN, HUGE = 65504.0, 5.0
-"""The largest half float; renderers write it, 1e10 or infinity where they saw nothing. It is meant
-so where it is this many times all else."""
-BEYOND = 20.0
-"""A plateau, or up to 1 % of the pixels, this many times farther than all else is no place."""
-GAP = 0.05
-"""Of the range; a plateau at zero under a smaller gap is a place."""
-STRAY_GAP = 5.0
-"""Of the range of all others; strays lie at least this far from them."""
-STRAYS, STRAY_SHARE = 4, 2e-4
-"""Strays are at most so many pixels, or this share: what is near to a camera is larger."""
+FIX = "Use an 8 or 16-bit PNG, a 32-bit EXR or a .npy file of shape (H, W)."
+ARRAY_NAMES = ("depth", "depth_map", "depthmap", "disparity", "pred", "prediction", "arr_0")
+"""Names by which the depth array of a .npz file is found, best first."""
+MAX_CHANNEL_SPREAD = 0.06
+"""Of white; largest difference of channels in a grey image, JPEG artefacts included."""
+MAX_COLOURED_SHARE = 0.01
+"""Share of pixels above that difference from which on a map is in false colours."""
+ASPECT_TOLERANCE = 0.02
+"""Relative tolerance of the aspect ratio: networks round both sides to their patch size."""
+HALF_MAX, MIN_SKY_RATIO = 65504.0, 5.0
+"""The largest half float; renderers write it, 1e10 or infinity for the sky. Such values are sky if
+they are this many times larger than all others."""
+MIN_OUTLIER_RATIO = 20.0
+"""A plateau, or up to 1 % of the pixels, this many times farther than all others is sky."""
+MIN_ZERO_GAP = 0.05
+"""Of the range; a plateau at zero below a smaller gap is valid depth."""
+MIN_STRAY_GAP = 5.0
+"""Of the range of all others; minimum distance of stray values (outliers)."""
+MAX_STRAYS, MAX_STRAY_SHARE = 4, 2e-4
+"""Maximum number or share of stray pixels; a real near object is larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,9 @@ class DepthMap:
     """A depth map.
 
     Attributes:
-        values: (H, W) float32, upright; NaN where the file says that it knows nothing.
-        bits: of a value in the file; 32 for floating point.
-        notes: what the artist should know of how it was read, a sentence each.
+        values: (H, W) float32, upright; NaN for pixels that the file marks as unknown.
+        bits: per value in the file; 32 for floating point.
+        notes: sentences for the artist on how it was read.
     """
 
     values: Array
@@ -58,12 +58,12 @@ class DepthMap:
 
 
 def decode_depth_map(data: bytes, max_pixels: int = Limits().pixels) -> DepthMap:
-    """A depth map from the bytes of a picture, an EXR, a .npy or a .npz file.
+    """Decode a depth map from the bytes of an image, EXR, .npy or .npz file.
 
     Raises:
-        ShotError: it is none of these, broken, too large, or does not hold one number a pixel.
+        ShotError: another format, broken, too large, or not one value per pixel.
     """
-    with as_sentence("depth map"):
+    with wrap_codec_errors("depth map"):
         notes: tuple[str, ...] = ()
         if data[:6] == b"\x93NUMPY":
             values = _from_array(_load_npy(io.BytesIO(data), max_pixels))
@@ -76,25 +76,25 @@ def decode_depth_map(data: bytes, max_pixels: int = Limits().pixels) -> DepthMap
             values, notes = _from_raster(read_raster(data, "depth map", max_pixels))
     check_size("depth map", values.shape[0], values.shape[1], max_pixels)
     bits = 32 if values.dtype.kind == "f" else 8 * values.dtype.itemsize
-    with np.errstate(over="ignore"):  # what float32 does not hold is infinity
+    with np.errstate(over="ignore"):  # float32 overflow becomes infinity
         return DepthMap(values=values.astype(np.float32), bits=bits, notes=notes)
 
 
-def fitted(depth_map: DepthMap, photo: Photo, nearer_is_larger: bool) -> DepthMap:
-    """A map over a photo's working pixels, every value of it finite.
+def fit_depth_map(depth_map: DepthMap, photo: Photo, nearer_is_larger: bool) -> DepthMap:
+    """Resample a map to a photo's working size and make every value finite.
 
     Raises:
-        ShotError: the map's shape is not the photo's, or no value is known.
+        ShotError: the aspect ratio is not the photo's, or no value is valid.
     """
-    turned = _turned(depth_map, photo)
-    values, said = _without_sky(turned, nearer_is_larger)
+    turned = _oriented(depth_map, photo)
+    values, said = _fill_sky(turned, nearer_is_larger)
     notes = (*turned.notes, *said)
     if nearer_is_larger and turned.bits == 32:
-        values, said = _without_strays(values)
+        values, said = _clip_strays(values)
         notes += said
     height, width = photo.whole
     if values.shape != (height, width):
-        # Nearest keeps edges edges: a blend of near and far is a place where nothing is
+        # Nearest neighbour: interpolated depth would be between surfaces
         values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         was = turned.values.shape
         notes += (f"The depth map of {was[1]} x {was[0]} was scaled to the photo.",)
@@ -104,12 +104,12 @@ def fitted(depth_map: DepthMap, photo: Photo, nearer_is_larger: bool) -> DepthMa
 
 
 def _from_raster(raster: Raster) -> tuple[Array, tuple[str, ...]]:
-    """The numbers of a picture whose channels are all alike."""
+    """The values of an image whose channels are equal."""
     if raster.bits == 1:
-        raise _refused("holds only black and white (1 bit a pixel), as a mask does")
+        raise _depth_map_error("holds only black and white (1 bit a pixel), as a mask does")
     values = raster.values
     if raster.space not in ("grey", "rgb"):
-        raise _refused(f"is a {raster.space.upper()} picture")
+        raise _depth_map_error(f"is a {raster.space.upper()} picture")
     if raster.space == "rgb":
         values = _one_channel(values, raster.top, raster.coloured_by_palette)
     if raster.alpha is not None and (raster.alpha == 0).any():
@@ -121,14 +121,14 @@ def _from_raster(raster: Raster) -> tuple[Array, tuple[str, ...]]:
 
 
 def _one_channel(values: Array, top: float, palette: bool = False) -> Array:
-    """One of three channels that are alike.
+    """One of three equal channels.
 
     Raises:
         ShotError: they differ: the map is in false colours.
     """
     spread = values.max(-1).astype(np.float64) - values.min(-1)
-    share = float((spread > COLOUR * top).mean()) if spread.size else 0.0
-    if share > COLOURED:
+    share = float((spread > MAX_CHANNEL_SPREAD * top).mean()) if spread.size else 0.0
+    if share > MAX_COLOURED_SHARE:
         raise ShotError(
             "depth_map",
             f"The depth map is in false colours{' of a palette' if palette else ''}: red, green "
@@ -140,7 +140,7 @@ def _one_channel(values: Array, top: float, palette: bool = False) -> Array:
 
 
 def _load_npy(file: Any, max_pixels: int) -> Array:
-    """A .npy file whose header is judged before its numbers are read."""
+    """Read a .npy file after its header was checked."""
     version = np.lib.format.read_magic(file)
     read = (
         np.lib.format.read_array_header_1_0
@@ -149,29 +149,29 @@ def _load_npy(file: Any, max_pixels: int) -> Array:
     )
     shape, _, dtype = read(file)
     if dtype.hasobject or dtype.kind not in "biuf":
-        raise _refused(f"holds {dtype} of shape {shape}, not one number a pixel")
+        raise _depth_map_error(f"holds {dtype} of shape {shape}, not one number a pixel")
     sides = [side for side in shape if side != 1]
     if len(sides) > 3 or int(np.prod(shape, dtype=object)) > 4 * max_pixels:
-        raise _refused(f"holds an array of shape {shape}, not one number a pixel")
+        raise _depth_map_error(f"holds an array of shape {shape}, not one number a pixel")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _from_npz(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
-    """The one array of a .npz file, or the one whose name says that it is the depth."""
+    """The only array of a .npz file, or the one named as depth."""
     with zipfile.ZipFile(io.BytesIO(data)) as whole:
         names = [name[:-4] for name in whole.namelist() if name.endswith(".npy")]
-        named = [name for wanted in NAMES for name in names if name.lower() == wanted]
+        named = [name for wanted in ARRAY_NAMES for name in names if name.lower() == wanted]
         named += [name for name in names if "depth" in name.lower() and name not in named]
         if not names or (len(names) > 1 and not named):
-            raise _refused(
+            raise _depth_map_error(
                 f"is a .npz file of {len(names)} arrays"
                 + (f" ({', '.join(names[:8])}), none of them called depth" if names else "")
             )
         chosen = named[0] if len(names) > 1 else names[0]
         info = whole.getinfo(f"{chosen}.npy")
         if info.file_size > 8 * 4 * max_pixels + 4096:
-            raise _refused(f"holds an array of {info.file_size / 1e6:.0f} MB")
+            raise _depth_map_error(f"holds an array of {info.file_size / 1e6:.0f} MB")
         array = _load_npy(io.BytesIO(whole.read(info)), max_pixels)
     notes = (
         (f"Of the {len(names)} arrays of the depth map's file, {chosen} was used.",)
@@ -182,33 +182,33 @@ def _from_npz(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
 
 
 def _from_array(array: Array) -> Array:
-    """(H, W) from an array that may have axes of length one, or channels that are alike."""
+    """(H, W) from an array that may have axes of length one, or equal channels."""
     kind = "floating point" if array.dtype.kind == "f" else str(array.dtype)
     if array.dtype.kind == "b":
-        raise _refused("holds only true and false, as a mask does")
+        raise _depth_map_error("holds only true and false, as a mask does")
     if array.dtype.kind not in "fiu":
-        raise _refused(f"holds {kind} of shape {array.shape}, not one number a pixel")
+        raise _depth_map_error(f"holds {kind} of shape {array.shape}, not one number a pixel")
     shape = array.shape
     if array.ndim > 2:  # a batch of one, a channel of one
         array = array.reshape([side for side in shape if side != 1] or [1])
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[-1] not in (2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
-        if array.shape[-1] == 2:  # depth and what? Either may come first
-            raise _refused(f"holds {array.dtype} of shape {shape}, two numbers a pixel")
+        if array.shape[-1] == 2:  # either may be the depth
+            raise _depth_map_error(f"holds {array.dtype} of shape {shape}, two numbers a pixel")
         finite = array[..., :3][np.isfinite(array[..., :3])]
         array = _one_channel(array[..., :3], float(np.abs(finite).max(initial=0)) or 1.0)
     if array.ndim != 2 or array.size == 0:
         many = f"{shape[0]} maps" if array.ndim == 3 else "not one number a pixel"
-        raise _refused(f"holds {array.dtype} of shape {shape}, {many}")
+        raise _depth_map_error(f"holds {array.dtype} of shape {shape}, {many}")
     return array
 
 
-def _turned(depth_map: DepthMap, photo: Photo) -> DepthMap:
-    """The map with the photo's aspect, turned as the photo was where it was made before that.
+def _oriented(depth_map: DepthMap, photo: Photo) -> DepthMap:
+    """The map, rotated as the photo was if it has the aspect ratio of the unrotated photo.
 
     Raises:
-        ShotError: its aspect is another.
+        ShotError: it has another aspect ratio.
     """
     values = depth_map.values
     if _is_scale_of(values.shape, photo.disk):
@@ -232,35 +232,39 @@ def _turned(depth_map: DepthMap, photo: Photo) -> DepthMap:
 def _is_scale_of(shape: tuple[int, ...], photo: tuple[int, int]) -> bool:
     height, width = shape
     rounding = 0.5 / height + 0.5 / width
-    return abs(width * photo[0] / (height * photo[1]) - 1.0) <= ASPECT + rounding
+    return abs(width * photo[0] / (height * photo[1]) - 1.0) <= ASPECT_TOLERANCE + rounding
 
 
-class _Unseen(NamedTuple):
-    """Pixels that stand for nothing, and the value that they have."""
+class _Invalid(NamedTuple):
+    """A mask of invalid pixels, and their value in words."""
 
     mask: Array
     what: str
 
 
-def _without_sky(depth_map: DepthMap, nearer_is_larger: bool) -> tuple[Array, tuple[str, ...]]:
-    """Finite values; where nothing was seen they are the farthest of all others.
+def _fill_sky(depth_map: DepthMap, nearer_is_larger: bool) -> tuple[Array, tuple[str, ...]]:
+    """Replace sky and invalid values by the farthest valid one.
 
-    Nothing seen is: no number, infinity, what renderers write for it, and in a map where larger is
-    farther a plateau at zero below a gap, or one far beyond all else.
+    These are NaN, infinity and renderers' values for the sky; in a map where larger is farther also
+    a plateau at zero below a gap, or one far beyond all others.
     """
     values, whole = depth_map.values, depth_map.bits < 32
     unseen = ~np.isfinite(values)
-    found = [_Unseen(unseen, "infinity or no number")] if unseen.any() else []
+    found = [_Invalid(unseen, "infinity or no number")] if unseen.any() else []
     if nearer_is_larger:
-        rules = [] if whole else [_huge]
+        rules = [] if whole else [_sky_threshold]
     else:
-        # 8 bits are never metres, and 0 is the nearest of them
-        rules = [_huge, _beyond] if depth_map.bits == 8 else [_huge, _beyond, _zero]
+        # 8-bit values are not metres, and 0 is the nearest of them
+        rules = (
+            [_sky_threshold, _plateau_threshold]
+            if depth_map.bits == 8
+            else [_sky_threshold, _plateau_threshold, _zero_threshold]
+        )
     for rule in rules:
         known = values[~unseen]
         if known.size and (value := rule(known)) is not None:
-            mask = ~unseen & (values <= value if rule is _zero else values >= value)
-            found.append(_Unseen(mask, f"{value:g}"))
+            mask = ~unseen & (values <= value if rule is _zero_threshold else values >= value)
+            found.append(_Invalid(mask, f"{value:g}"))
             unseen = unseen | mask
     if unseen.all():
         raise ShotError(
@@ -287,45 +291,45 @@ def _without_sky(depth_map: DepthMap, nearer_is_larger: bool) -> tuple[Array, tu
     return np.where(unseen, farthest, values), notes
 
 
-def _huge(known: Array) -> float | None:
-    """The least of the values that renderers write for nothing, where all else is far below."""
-    huge, rest = known[known >= NOTHING_SEEN], known[known < NOTHING_SEEN]
-    if not huge.size or not rest.size or rest.max() * HUGE > huge.min():
+def _sky_threshold(known: Array) -> float | None:
+    """The smallest of the values that renderers write for the sky, if all others are far below."""
+    huge, rest = known[known >= HALF_MAX], known[known < HALF_MAX]
+    if not huge.size or not rest.size or rest.max() * MIN_SKY_RATIO > huge.min():
         return None
     return float(huge.min())
 
 
-def _beyond(known: Array) -> float | None:
-    """The least of a plateau, as a far clip is, or of a few pixels far beyond all else."""
-    few = known[known > BEYOND * max(float(np.quantile(known, 0.99)), 0.0)]
+def _plateau_threshold(known: Array) -> float | None:
+    """The value of a far plateau (a far clip), or the smallest of a few far outliers."""
+    few = known[known > MIN_OUTLIER_RATIO * max(float(np.quantile(known, 0.99)), 0.0)]
     if few.size and few.size < known.size:
         return float(few.min())
     top = known.max()
     rest = known[known < top]
-    if rest.size and rest.max() > rest.min() >= 0 and rest.max() * BEYOND <= top:
+    if rest.size and rest.max() > rest.min() >= 0 and rest.max() * MIN_OUTLIER_RATIO <= top:
         return float(top)
     return None
 
 
-def _zero(known: Array) -> float | None:
-    """A plateau at or below zero with a gap above it: not known, where depths are metres."""
+def _zero_threshold(known: Array) -> float | None:
+    """A plateau at or below zero with a gap above it: unknown depth in a metric map."""
     low = known.min()
     rest = known[known > low]
     if low > 0 or rest.size < 2 or known.size - rest.size < 2:
         return None
     first, last = rest.min(), rest.max()
-    if first <= 0 or first == last or first - low < GAP * (last - low):
+    if first <= 0 or first == last or first - low < MIN_ZERO_GAP * (last - low):
         return None
     return float(low)
 
 
-def _without_strays(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """Disparity without the few wild pixels that would press all others into a part of the range.
+def _clip_strays(values: Array) -> tuple[Array, tuple[str, ...]]:
+    """Clip stray disparities, which would compress all others into a part of the range.
 
-    What a matcher or a division by almost zero leaves is no place, on either side of all others.
+    Stereo matching and divisions by almost zero leave them at either end.
     """
     known = values.ravel()
-    above, below = _end_of_most(known), -_end_of_most(-known)
+    above, below = _largest_inlier(known), -_largest_inlier(-known)
     count = int(((known > above) | (known < below)).sum())
     if not count:
         return values, ()
@@ -336,18 +340,18 @@ def _without_strays(values: Array) -> tuple[Array, tuple[str, ...]]:
     return values.clip(below, above), (note,)
 
 
-def _end_of_most(known: Array) -> float:
-    """The largest value, or where strays lie above a wide gap, the largest below the gap."""
-    count = max(STRAYS, int(STRAY_SHARE * known.size))
+def _largest_inlier(known: Array) -> float:
+    """The largest value, or the largest below a wide gap if strays lie above it."""
+    count = max(MAX_STRAYS, int(MAX_STRAY_SHARE * known.size))
     if known.size <= 2 * count:
         return float(known.max())
-    # Strays below must not widen the range that the gap is measured by
+    # The range that the gap is compared with excludes strays below
     sides = np.partition(known, (count, known.size - 1 - count))
     top = np.sort(sides[-1 - count :]).astype(np.float64)
     width = top[:-1] - float(sides[count])
-    wide = (width > 0) & (np.diff(top) > STRAY_GAP * width)
+    wide = (width > 0) & (np.diff(top) > MIN_STRAY_GAP * width)
     return float(top[wide.argmax()] if wide.any() else top[-1])
 
 
-def _refused(why: str) -> ShotError:
-    return ShotError("depth_map", f"The depth map {why}.", USE)
+def _depth_map_error(why: str) -> ShotError:
+    return ShotError("depth_map", f"The depth map {why}.", FIX)

@@ -1,4 +1,4 @@
-"""The depth channel of an OpenEXR file, whatever the renderer called it."""
+"""Finds and reads the depth channel of an OpenEXR file, by any renderer's name for it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import OpenEXR
 
-from backend.images.opening import check_size
+from backend.images.image_file import check_size
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
 
 MAGIC = b"\x76\x2f\x31\x01"
-WORDS = ("depth", "disparity", "z", "mist")
-"""What a layer of depth is called, best first, besides the channels that are."""
+DEPTH_WORDS = ("depth", "disparity", "z", "mist")
+"""Names of depth layers and channels, best first."""
 
 
 def read_depth(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
-    """The depth channel, (H, W), as it is in the file; NaN outside of what was rendered.
+    """The depth channel, (H, W), as it is in the file; NaN outside the data window.
 
     Returns:
-        It, and what else the file holds where that is more than a depth: a sentence.
+        The values, and a note if the file has other channels too.
 
     Raises:
         ShotError: there is none, there are several, or it is too large.
@@ -39,9 +39,9 @@ def read_depth(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
             for part in file.parts
             for name, channel in part.channels.items()
         }
-        chosen = _choose({name: pixels for name, (_, pixels) in named.items()})
+        chosen = _depth_channel({name: pixels for name, (_, pixels) in named.items()})
         header, pixels = named[chosen]
-        values = _framed(np.array(pixels), header)
+        values = _in_display_window(np.array(pixels), header)
     others = [name for name in named if name != chosen and _last(name) not in ("A", "a")]
     same = {chosen[:-1] + letter for letter in "RGB"} if _last(chosen) == "R" else set[str]()
     if not set(others) - same:
@@ -49,11 +49,11 @@ def read_depth(data: bytes, max_pixels: int) -> tuple[Array, tuple[str, ...]]:
     return values, (f"Of the {len(named)} channels of the EXR file, {chosen} was used as depth.",)
 
 
-def _choose(channels: dict[str, Array]) -> str:
+def _depth_channel(channels: dict[str, Array]) -> str:
     """The name of the channel that is depth."""
     ranked = {name: rank for name in channels if (rank := _rank(name, channels)) is not None}
     if ranked:
-        # The first of equals, as when every view layer has one
+        # The first if equal, as when every view layer has one
         return min(ranked, key=lambda name: ranked[name])
     colours = [name for name in channels if _last(name) in ("R", "r")]
     for name in colours:
@@ -72,9 +72,9 @@ def _choose(channels: dict[str, Array]) -> str:
 
 
 def _rank(name: str, channels: dict[str, Array]) -> tuple[int, ...] | None:
-    """How surely a channel is depth by its name, less is surer; None where it is not.
+    """Rank of a channel's name as depth, lower is better; None if it is not depth.
 
-    A vector's Z (``Normal.Z``, ``Position.Z``) has an X beside it and is no depth.
+    A vector's Z (``Normal.Z``, ``Position.Z``) has an X beside it and is not depth.
     """
     *layers, last = name.split(".")
     prefix = name[: len(name) - len(last)]
@@ -83,13 +83,13 @@ def _rank(name: str, channels: dict[str, Array]) -> tuple[int, ...] | None:
     if last.upper() == "A" and len(channels) > 1:
         return None
     words = [word.lower() for word in (*layers, last)]
-    for rank, word in enumerate(WORDS):
+    for rank, word in enumerate(DEPTH_WORDS):
         if word in words:
             return rank, 0
         if word != "z" and any(word in one for one in words):  # "Denoising Depth", "depth_map"
             return rank, 1
     if last in ("Y", "V") and prefix + "RY" not in channels and not layers:
-        return len(WORDS), 0
+        return len(DEPTH_WORDS), 0
     return None
 
 
@@ -102,7 +102,7 @@ def _last(name: str) -> str:
 
 
 def _full_name(part: Any, channel: str, parts: int) -> str:
-    """With the part's name before it, as a file of one part has it."""
+    """With the part's name as prefix, as in a file of one part."""
     name = part.header.get("name", "")
     if parts == 1 or not name or channel.startswith(f"{name}."):
         return channel
@@ -114,8 +114,8 @@ def _size(window: Any) -> tuple[int, int]:
     return int(bottom) - int(top) + 1, int(right) - int(left) + 1
 
 
-def _framed(pixels: Array, header: Any) -> Array:
-    """The whole picture where only a part of it was rendered."""
+def _in_display_window(pixels: Array, header: Any) -> Array:
+    """The display window, if only a part of it was rendered."""
     data, display = header["dataWindow"], header["displayWindow"]
     if np.array_equal(data, display) or pixels.dtype.kind != "f":
         return pixels

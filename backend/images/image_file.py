@@ -1,7 +1,7 @@
-"""Opening a picture file: what it is, how large, and what is wrong with it in one sentence.
+"""Opens image files: format detection, size limits, and errors as one sentence.
 
-Bytes come from strangers: sizes are checked before pixels are decoded, and whatever a codec says of
-a bad file becomes a :class:`ShotError`.
+Files are not trusted: sizes are checked before pixels are decoded, and every error of a codec
+becomes a :class:`ShotError`.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1a\x45\xdf\xa3", "a video", "Save the frame you want as PNG or JPEG."),
     (b"\x93NUMPY", "a NumPy array", "It can be a depth map; the photo has to be a picture."),
 )
-"""First bytes of files that are no photo to this product, what they are, and the way out."""
+"""First bytes of unsupported formats, their names, and a fix."""
 
 
 @contextlib.contextmanager
-def as_sentence(what: str) -> Iterator[None]:
+def wrap_codec_errors(what: str) -> Iterator[None]:
     """Turns whatever a codec raises on damaged bytes into a :class:`ShotError`.
 
-    That can be anything (struct.error, TypeError, tokenize.TokenError ...); our own words and a
-    lack of memory pass. A codec's warnings about the same damage would only say it twice.
+    That can be anything (struct.error, TypeError, tokenize.TokenError ...). A ShotError and out of
+    memory pass unchanged. A codec's warnings, which repeat the error, are suppressed.
     """
     try:
         with warnings.catch_warnings():
@@ -70,14 +70,14 @@ def as_sentence(what: str) -> Iterator[None]:
 
 
 def open_image(data: bytes, what: str) -> Image.Image:
-    """An opened image; none of its pixels are decoded, and its size is not judged.
+    """Open an image without decoding its pixels or checking its size.
 
     Raises:
-        ShotError: it is no image that can be read, with what it is instead where that is known.
+        ShotError: it is not a readable image; names its format if that is known.
     """
     try:
-        with as_sentence(what):
-            # Only formats that are pixels: Pillow would also run PostScript through Ghostscript
+        with wrap_codec_errors(what):
+            # Raster formats only: Pillow would run PostScript through Ghostscript
             return Image.open(io.BytesIO(data), formats=FORMATS)
     except ShotError as error:
         if not isinstance(error.__cause__, UnidentifiedImageError):
@@ -93,7 +93,7 @@ def open_image(data: bytes, what: str) -> Image.Image:
 
 
 def kind_of(data: bytes) -> tuple[str, str]:
-    """What a file that is no readable photo is, by its content, and the way out; else nothing."""
+    """The format of an unreadable file, by its content, and a fix; empty if unknown."""
     if is_heif(data):
         return (
             "a HEIC photo",
@@ -112,7 +112,7 @@ def kind_of(data: bytes) -> tuple[str, str]:
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file is HEIC or HEIF, by its content; AVIF, its sister, is not."""
+    """Whether a file is HEIC or HEIF by its content; AVIF is not."""
     brands = _brands(data)
     return bool(brands) and brands[0] in HEIF_BRANDS and not AVIF_BRANDS & set(brands)
 
@@ -126,10 +126,10 @@ def _brands(data: bytes) -> list[bytes]:
 
 
 def check_size(what: str, height: int, width: int, limit: int) -> None:
-    """Refuse what has more than ``limit`` pixels.
+    """Refuse an image of more than ``limit`` pixels.
 
     Raises:
-        ShotError: it has.
+        ShotError: it has more.
     """
     if width * height > limit:
         raise ShotError(

@@ -1,4 +1,4 @@
-"""Masks from picture files."""
+"""Decodes masks from image files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backend.images.opening import as_sentence
+from backend.images.image_file import wrap_codec_errors
 from backend.images.raster import read_raster, upright
 from protocol.messages import Limits
 
 Array = npt.NDArray[Any]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""Rec. 601, as picture editors turn colour to grey."""
+"""Rec. 601, as image editors convert to grey."""
 
 
 def decode_mask(data: bytes, height: int, width: int) -> Array:
-    """Bool (H, W) from an image, white on the instance; scaled to the photo where it differs.
+    """Bool (H, W) from an image, white on the instance; resized to the photo.
 
-    Where a part of it is transparent, what is opaque is the instance.
+    If a part of it is transparent, the opaque part is the instance.
 
     Raises:
         ShotError: it is no image, broken or too large.
     """
     raster = read_raster(data, "mask", Limits().pixels)
-    with as_sentence("mask"):
+    with wrap_codec_errors("mask"):
         values, alpha = raster.values, raster.alpha
         if alpha is not None and (alpha < raster.top).any():
             values = alpha

@@ -1,4 +1,4 @@
-"""Photos: upright, sRGB, 8 bits, and at their working size."""
+"""Decodes photos: upright, 8-bit sRGB, at their working size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from backend.geometry.camera import fov_from_focal
 from backend.images import colour
-from backend.images.opening import as_sentence
+from backend.images.image_file import wrap_codec_errors
 from backend.images.raster import Raster, read_raster, upright
 from protocol.errors import ShotError
 from protocol.messages import Limits
@@ -27,13 +27,13 @@ class Photo:
 
     Attributes:
         pixels: uint8 (H, W, 3) sRGB; H and W are even, as video needs.
-        scale: working pixels per pixel on disk.
-        disk: (height, width) on disk, upright.
-        whole: (height, width) at the working size, before an odd row or column was cut.
+        scale: working pixels per pixel of the file.
+        disk: (height, width) in the file, upright.
+        whole: (height, width) at the working size, before an odd row or column was cropped.
         orientation: EXIF's, 1 to 8, which was applied.
-        notes: what was done to it, a sentence each.
-        horizontal_fov: of ``pixels``, in degrees, where the file tells; see ``exif.lens_of``.
-        fov_source: how it is known, for the artist.
+        notes: sentences on what was done to it.
+        horizontal_fov: of ``pixels``, in degrees, if the file tells; see ``exif.lens_of``.
+        fov_source: its origin, in words.
     """
 
     pixels: Array
@@ -47,14 +47,14 @@ class Photo:
 
 
 def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) -> Photo:
-    """A photo from the bytes of an image file.
+    """Decode a photo from the bytes of an image file.
 
     Raises:
         ShotError: it is no image, broken, an animation, or too small or large.
     """
     raster = read_raster(data, "photo", max_pixels, reduce=True)
     notes = list(raster.notes)
-    with as_sentence("photo"):
+    with wrap_codec_errors("photo"):
         rgb = _over_white(colour.to_srgb(raster, notes), raster, notes)
         rgb = upright(rgb, raster.orientation)
     tall, wide = raster.disk
@@ -89,7 +89,7 @@ def decode_photo(data: bytes, max_side: int, max_pixels: int = Limits().pixels) 
 
 
 def _over_white(rgb: Array, raster: Raster, notes: list[str]) -> Array:
-    """Transparency shows white behind it."""
+    """Composite over white."""
     if raster.alpha is None or not (raster.alpha < raster.top).any():
         return rgb
     notes.append("The photo's transparent parts were filled with white.")
@@ -98,7 +98,7 @@ def _over_white(rgb: Array, raster: Raster, notes: list[str]) -> Array:
 
 
 def _too_small(disk: tuple[int, int], height: int, width: int) -> ShotError:
-    """What is wrong, and whether another size, another shape or another photo helps."""
+    """The error for a photo that is too small, with a fix that helps."""
     short, long, most = min(disk), max(disk), Limits().max_side
     least = -(-MIN_SIDE * long // short)
     if short < MIN_SIDE:

@@ -1,4 +1,4 @@
-"""A picture's pixels as its file holds them: no bit less, and no colour changed."""
+"""Reads an image file's pixels at full bit depth, without colour conversion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from backend.files import exif
 from backend.images import tiff
-from backend.images.opening import as_sentence, check_size, is_heif, open_image
+from backend.images.image_file import check_size, is_heif, open_image, wrap_codec_errors
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -21,34 +21,34 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Space = Literal["grey", "rgb", "cmyk", "lab"]
 
-REDUCIBLE = 4
-"""A JPEG may have this many times the pixels that are allowed: it is scaled while it is decoded.
-A progressive one takes up to 6 bytes a pixel meanwhile, whatever its scale."""
+MAX_REDUCTION = 4
+"""A JPEG may have this many times the allowed pixels, since it is scaled while it is decoded. A
+progressive one takes up to 6 bytes per pixel for that, at any scale."""
 ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True)}
 _TURNS[8] = 1, False
-"""By EXIF orientation: quarter turns to the left, then whether left and right change places."""
+"""By EXIF orientation: quarter turns counter-clockwise, then whether to mirror horizontally."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raster:
-    """The pixels of a picture, as they lie in the file.
+    """The pixels of an image as they are in its file.
 
     Attributes:
-        values: (H, W) where ``space`` is grey, else (H, W, 3 or 4); as many bits as the file has.
+        values: (H, W) if ``space`` is grey, else (H, W, 3 or 4); at the file's bit depth.
             Lab has L over 0..``top`` and a and b with 128 of 255 as their zero.
-        space: what the channels are.
+        space: colour space of the channels.
         top: the value of white, or of full ink.
-        bits: of a channel in the file; 32 for floating point.
+        bits: per channel in the file; 32 for floating point.
         alpha: (H, W) of the same kind, 0 transparent and ``top`` opaque.
         orientation: EXIF's, 1 to 8, not applied.
-        disk: (height, width) in the file; ``values`` have fewer where a JPEG was reduced.
+        disk: (height, width) in the file; ``values`` have fewer pixels if a JPEG was reduced.
         profile: its ICC profile.
-        info: what else the container says of its colours; see ``colour.profile_of``.
-        lens: what the file says of the lens.
-        coloured_by_palette: whether the file holds numbers of a palette's colours.
-        inverted: whether the file's 0 is white, so that its numbers were turned round.
-        notes: what the artist should know of how it was read, a sentence each.
+        info: other colour metadata of the container; see ``colour.profile_of``.
+        lens: EXIF data of the lens.
+        coloured_by_palette: whether the file holds palette indices.
+        inverted: whether the file's 0 is white, so that its values were inverted.
+        notes: sentences for the artist on how it was read.
     """
 
     values: Array
@@ -67,13 +67,13 @@ class Raster:
 
 
 def read_raster(data: bytes, what: str, max_pixels: int, *, reduce: bool = False) -> Raster:
-    """The pixels of a picture file.
+    """Read an image file.
 
     Args:
         data: the file.
-        what: names it in sentences.
-        max_pixels: the most that are decoded.
-        reduce: whether a JPEG with more may be scaled while it is decoded.
+        what: names it in errors.
+        max_pixels: limit.
+        reduce: whether a JPEG with more may be scaled down while it is decoded.
 
     Raises:
         ShotError: it is no image, broken, an animation, or too large.
@@ -94,9 +94,9 @@ def read_raster(data: bytes, what: str, max_pixels: int, *, reduce: bool = False
         _reduce(image, max_pixels)
     check_size(what, image.height, image.width, max_pixels)
     bits = _bits(image, data)
-    about = _about(image, data, disk)  # decodes a PNG's pixels: its EXIF data may come after them
-    with as_sentence(what):
-        fields = _from_pillow(image) if bits == 8 else _deep_pixels(image, data, bits)
+    about = _metadata(image, data, disk)  # decodes a PNG, whose EXIF data may come after its pixels
+    with wrap_codec_errors(what):
+        fields = _from_pillow(image) if bits == 8 else _high_bit_depth_pixels(image, data, bits)
     notes: tuple[str, ...] = ()
     if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
         notes = (
@@ -107,16 +107,16 @@ def read_raster(data: bytes, what: str, max_pixels: int, *, reduce: bool = False
 
 
 def upright(array: Array, orientation: int) -> Array:
-    """(H, W, ...) turned as EXIF orientation says."""
+    """Apply the EXIF orientation to (H, W, ...)."""
     turns, mirrored = _TURNS.get(orientation, (0, False))
     turned = np.rot90(array, turns)
     return turned[:, ::-1] if mirrored else turned
 
 
 def _reduce(image: Image.Image, max_pixels: int) -> None:
-    """Ask the JPEG decoder for a half, quarter or eighth of a photo that is too large for us."""
+    """Let the JPEG decoder scale a photo beyond the limit to a half, quarter or eighth."""
     width, height = image.size
-    if not max_pixels < width * height <= REDUCIBLE * max_pixels:
+    if not max_pixels < width * height <= MAX_REDUCTION * max_pixels:
         return
     for part in (2, 4, 8):
         if (width // part + 1) * (height // part + 1) <= max_pixels:
@@ -125,7 +125,7 @@ def _reduce(image: Image.Image, max_pixels: int) -> None:
 
 
 def _from_pillow(image: Image.Image) -> dict[str, Any]:
-    """Pixels of at most 8 bits a channel, and grey of any kind."""
+    """Fields of a raster with at most 8 bits per channel, or grey of any depth."""
     image.load()
     mode, palette = image.mode, image.mode in ("P", "PA")
     if mode in ("1", "L"):
@@ -162,11 +162,11 @@ def _from_pillow(image: Image.Image) -> dict[str, Any]:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a channel in a PNG or AVIF, which Pillow reads as 8; 8 for all others."""
+    """Bits per channel of a PNG or AVIF, which Pillow reduces to 8; 8 for all others."""
     if image.format == "PNG" and any("16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        return 16  # only the description of the raw data tells: the mode is that of 8 bits
+        return 16  # known from the raw mode only; Pillow's mode is that of 8 bits
     if image.format == "AVIF":
-        # av1C, the decoder's configuration: two flags of its third byte tell 8, 10 and 12 bits
+        # av1C: high_bitdepth and twelve_bit in its third byte
         at = data.find(b"av1C")
         flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
         if flags & 0x40:
@@ -174,8 +174,8 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _deep_pixels(image: Image.Image, data: bytes, bits: int) -> dict[str, Any]:
-    """All bits of a PNG or AVIF that has more than 8."""
+def _high_bit_depth_pixels(image: Image.Image, data: bytes, bits: int) -> dict[str, Any]:
+    """Fields of a PNG or AVIF with more than 8 bits per channel."""
     import imagecodecs  # pyright: ignore[reportMissingImports]
 
     decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.avif_decode
@@ -183,7 +183,7 @@ def _deep_pixels(image: Image.Image, data: bytes, bits: int) -> dict[str, Any]:
 
 
 def split_alpha(values: Array) -> dict[str, Any]:
-    """Fields of a raster from (H, W) or (H, W, 1 to 4) of grey or RGB, the alpha last."""
+    """Fields of a raster from (H, W) or (H, W, 1 to 4) of grey or RGB, alpha last."""
     count = values.shape[2] if values.ndim == 3 else 1
     fields: dict[str, Any] = {"space": "rgb" if count > 2 else "grey"}
     if count in (2, 4):
@@ -194,17 +194,17 @@ def split_alpha(values: Array) -> dict[str, Any]:
 
 
 def _from_tiff(data: bytes, what: str, max_pixels: int) -> Raster:
-    """The largest picture of a TIFF file, by tifffile; by Pillow what that cannot decode."""
+    """The largest image of a TIFF file, by tifffile; by Pillow if that fails."""
     found = tiff.read(data, what, max_pixels)
     try:
         image = open_image(data, what)
-    except ShotError:  # Pillow does not know the kind: 32-bit colour, 16-bit Lab
+    except ShotError:  # not supported by Pillow: 32-bit colour, 16-bit Lab
         if found.fields is None:
             raise
         image = Image.new("L", (1, 1))
     first = image.height, image.width
-    about = _about(image, data, first)
-    if (lens := about["lens"]) is not None:  # it was told for the first picture's pixels
+    about = _metadata(image, data, first)
+    if (lens := about["lens"]) is not None:  # EXIF data are for the first image's pixels
         about["lens"] = replace(lens, focal=lens.focal * max(found.size) / max(first))
     about |= {
         "disk": found.size,
@@ -213,19 +213,19 @@ def _from_tiff(data: bytes, what: str, max_pixels: int) -> Raster:
     }
     if found.fields is not None:
         return Raster(**{**about, **found.fields})
-    with as_sentence(what):
+    with wrap_codec_errors(what):
         image.seek(found.index or 0)
         return Raster(**{**about, **_from_pillow(image)})
 
 
 def _from_heif(heif: Any, data: bytes, what: str, max_pixels: int) -> Raster:
-    """A HEIC photo, its turns applied; the decoder is an extra that may be installed."""
-    with as_sentence(what):
+    """A HEIC photo, its rotation applied; the decoder is an optional extra."""
+    with wrap_codec_errors(what):
         file = heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         picture = file[file.primary_index]
         width, height = picture.size
     check_size(what, height, width, max_pixels)
-    with as_sentence(what):
+    with wrap_codec_errors(what):
         values = np.asarray(picture)
         bits = int(picture.info.get("bit_depth") or 8)
         shell = Image.new("L", (1, 1))
@@ -234,7 +234,7 @@ def _from_heif(heif: Any, data: bytes, what: str, max_pixels: int) -> Raster:
         nclx = picture.info.get("nclx_profile") or {}
         return Raster(
             **split_alpha(values),
-            # 10 and 12 bits come in the upper ones of 16
+            # 10 and 12 bits are left-aligned in 16
             top=(2.0**bits - 1) * (2.0 ** (16 - bits) if values.dtype.itemsize > 1 else 1.0),
             bits=bits,
             disk=(height, width),
@@ -250,7 +250,7 @@ def _from_heif(heif: Any, data: bytes, what: str, max_pixels: int) -> Raster:
 
 
 def _heif_decoder() -> Any:
-    """The library that reads HEIC, where it is installed."""
+    """The HEIC decoder, if it is installed."""
     try:
         import pillow_heif  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -258,8 +258,8 @@ def _heif_decoder() -> Any:
     return pillow_heif
 
 
-def _about(image: Image.Image, data: bytes, disk: tuple[int, int]) -> dict[str, Any]:
-    """Fields of a raster that are no pixels."""
+def _metadata(image: Image.Image, data: bytes, disk: tuple[int, int]) -> dict[str, Any]:
+    """Fields of a raster other than its pixels."""
     return {
         "disk": disk,
         "orientation": _orientation(image),
@@ -270,7 +270,7 @@ def _about(image: Image.Image, data: bytes, disk: tuple[int, int]) -> dict[str, 
 
 
 def _colour_info(image: Image.Image, data: bytes) -> dict[str, Any]:
-    """What a file without an ICC profile may say of its colours."""
+    """Colour metadata other than an ICC profile."""
     info = _exif_colour(image)
     if image.format == "PNG":
         info["cicp"] = _png_cicp(data)
@@ -288,7 +288,7 @@ def _colour_info(image: Image.Image, data: bytes) -> dict[str, Any]:
 
 
 def _png_cicp(data: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer function of a PNG's cICP chunk, which goes before its profile."""
+    """Primaries and transfer function of a PNG's cICP chunk, which overrides its profile."""
     at = 8
     while at + 12 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -302,7 +302,7 @@ def _png_cicp(data: bytes) -> tuple[int, int] | None:
 
 def _exif_colour(image: Image.Image) -> dict[str, Any]:
     try:
-        with as_sentence("EXIF data"):
+        with wrap_codec_errors("EXIF data"):
             return {"exif": exif.colour_space_of(image)}
     except ShotError:
         log.debug("the EXIF data are damaged", exc_info=True)
@@ -310,19 +310,19 @@ def _exif_colour(image: Image.Image) -> dict[str, Any]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation; 1, upright, where the data are damaged."""
+    """EXIF's orientation; 1 (upright) if the data are damaged."""
     try:
-        with as_sentence("EXIF data"):
+        with wrap_codec_errors("EXIF data"):
             return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except ShotError:  # the pixels are fine, only the note about them is not
+    except ShotError:  # only the metadata are damaged
         log.debug("the EXIF data are damaged", exc_info=True)
         return 1
 
 
 def _lens(image: Image.Image, size: tuple[int, int]) -> exif.ExifLens | None:
-    """What the photo's EXIF data say of its lens; nothing where these are damaged."""
+    """The lens in the photo's EXIF data; None if these are damaged."""
     try:
-        with as_sentence("EXIF data"):
+        with wrap_codec_errors("EXIF data"):
             return exif.lens_of(image, size)
     except ShotError:
         log.debug("the EXIF data are damaged", exc_info=True)

@@ -1,7 +1,7 @@
-"""TIFF, and the raw photos built on it: which of its pictures to take, and its pixels.
+"""Reads TIFF files and raw photos based on TIFF: selects an image and decodes its pixels.
 
-Pillow reads the first picture, reduces 16-bit colour to 8 and puts planes in the wrong places where
-these are compressed; so tifffile decodes here, and Pillow only what that cannot.
+Pillow reads the first image only, reduces 16-bit colour to 8 bits and misplaces compressed planes;
+so tifffile decodes, and Pillow is used for what tifffile cannot decode.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.images.opening import as_sentence, check_size
+from backend.images.image_file import check_size, wrap_codec_errors
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is broken is told by us, once
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # errors are raised, not logged
 
 Array = npt.NDArray[Any]
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MOST_PICTURES = 64
-MOST_BYTES = 2 << 30
+MAX_IMAGES = 64
+MAX_BYTES = 2 << 30
 ORIENTATION, PROFILE, INTERLEAVED = 274, 34675, 1
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, INKS, YCBCR, CIELAB, ICCLAB = *range(7), 8, 9
-SHOWN = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, YCBCR: 3} | {
+CHANNELS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, INKS: 4, YCBCR: 3} | {
     CIELAB: 3,
     ICCLAB: 3,
 }
-"""Photometric interpretations that are pictures, and how many channels each has. What a sensor
-measured (32803, 34892) is none before somebody develops it."""
+"""Supported photometric interpretations and their number of channels. Raw sensor data (32803,
+34892) are not images before they are developed."""
 JPEGS = frozenset({6, 7})
 ASSOCIATED, UNASSOCIATED = 1, 2
-MOST_TILE = 1 << 28
-"""Pixels; a larger tile is no tile but an attack."""
+MAX_TILE_PIXELS = 1 << 28
+"""Pixels; larger tiles are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """The picture of a file that was taken.
+class TiffImage:
+    """The selected image of a file.
 
     Attributes:
-        fields: of a ``raster.Raster``; None where Pillow is to decode it.
-        index: its place in the main chain; None where it hangs below another picture.
+        fields: of a ``raster.Raster``; None if Pillow has to decode it.
+        index: in the main chain of directories; None for a sub-image.
         size: (height, width).
-        profile: its ICC profile, or the first picture's.
-        notes: what was not taken, a sentence each.
+        profile: its ICC profile, or the first image's.
+        notes: sentences on what was not used.
     """
 
     fields: dict[str, Any] | None
@@ -61,22 +61,22 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def read(data: bytes, what: str, max_pixels: int) -> Picture:
-    """The largest picture of a file that can be shown; the first of equal ones.
+def read(data: bytes, what: str, max_pixels: int) -> TiffImage:
+    """The largest decodable image of a file; the first of equal ones.
 
     Args:
         data: the file.
-        what: names it in sentences.
-        max_pixels: the most that are decoded.
+        what: names it in errors.
+        max_pixels: limit.
 
     Raises:
         ShotError: it is broken, too large, or holds none.
     """
     import tifffile
 
-    with as_sentence(what), tifffile.TiffFile(io.BytesIO(data)) as file:
+    with wrap_codec_errors(what), tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = list(_pages(file))
-        shown = [one for one in pages if _is_shown(one[1])]
+        shown = [one for one in pages if _is_image(one[1])]
         if not shown:
             raise ShotError(
                 "raw",
@@ -86,17 +86,17 @@ def read(data: bytes, what: str, max_pixels: int) -> Picture:
         index, page = max(shown, key=lambda one: _area(one[1]))  # the first of equals
         size = page.imagelength, page.imagewidth
         check_size(what, *size, max_pixels)
-        return Picture(
+        return TiffImage(
             fields=_decoded(page, index, what),
             index=index,
             size=size,
             profile=_profile(page) or _profile(pages[0][1]),
-            notes=_left_out(page, [one for _, one in pages], len(shown)),
+            notes=_unused_notes(page, [one for _, one in pages], len(shown)),
         )
 
 
-def _left_out(page: Any, pages: list[Any], shown: int) -> tuple[str, ...]:
-    """What of a file with several pictures was not taken."""
+def _unused_notes(page: Any, pages: list[Any], shown: int) -> tuple[str, ...]:
+    """Notes on the images of a file that were not used."""
     largest, mine = max(pages, key=_area), f"{page.imagewidth} x {page.imagelength}"
     if _area(largest) > _area(page):
         return (
@@ -111,7 +111,7 @@ def _left_out(page: Any, pages: list[Any], shown: int) -> tuple[str, ...]:
 
 
 def _decoded(page: Any, index: int | None, what: str) -> dict[str, Any] | None:
-    """Fields of a ``Raster``; None where Pillow can decode what tifffile cannot."""
+    """Fields of a ``Raster``; None if Pillow has to decode it."""
     kind = page.photometric
     if kind == PALETTE or (kind == YCBCR and page.compression not in JPEGS):
         return None
@@ -120,8 +120,8 @@ def _decoded(page: Any, index: int | None, what: str) -> dict[str, Any] | None:
         return _fields(page, _channels_last(page, what))
     except ShotError:
         raise
-    except Exception as error:  # any codec's own kind
-        # Pillow puts 16-bit planes in the wrong places
+    except Exception as error:  # any exception of a codec
+        # Pillow misplaces 16-bit planes
         if (
             is_out_of_memory(error)
             or index is None
@@ -133,9 +133,9 @@ def _decoded(page: Any, index: int | None, what: str) -> dict[str, Any] | None:
 
 
 def _pages(file: Any) -> Iterator[tuple[int | None, Any]]:
-    """Index in the main chain, None below it, and page; a loop of directories ends."""
+    """(index in the main chain or None for sub-images, page); stops at a loop of directories."""
     seen: set[int] = set()
-    for index in range(MOST_PICTURES):
+    for index in range(MAX_IMAGES):
         try:
             page = file.pages[index]
         except IndexError:
@@ -144,14 +144,14 @@ def _pages(file: Any) -> Iterator[tuple[int | None, Any]]:
             return
         seen.add(page.offset)
         yield index, page
-        for below in (page.pages or ())[:MOST_PICTURES] if page.subifds else ():
+        for below in (page.pages or ())[:MAX_IMAGES] if page.subifds else ():
             if below.offset not in seen:
                 seen.add(below.offset)
                 yield None, below
 
 
-def _is_shown(page: Any) -> bool:
-    return page.photometric in SHOWN and page.samplesperpixel >= SHOWN[page.photometric]
+def _is_image(page: Any) -> bool:
+    return page.photometric in CHANNELS and page.samplesperpixel >= CHANNELS[page.photometric]
 
 
 def _area(page: Any) -> int:
@@ -164,14 +164,14 @@ def _profile(page: Any) -> bytes | None:
 
 
 def _check_layout(page: Any, what: str) -> None:
-    """Refuse what says that it needs more memory than a picture of its size can."""
+    """Refuse a layout that takes too much memory."""
     wanted = math.prod(page.shape) * page.bitspersample // 8
     tile = page.tilewidth * page.tilelength if page.is_tiled else 0
-    if wanted > MOST_BYTES or tile > MOST_TILE:
+    if wanted > MAX_BYTES or tile > MAX_TILE_PIXELS:
         raise ShotError(
             "too_large",
             f"The {what} takes {wanted / 1e9:.1f} GB in memory; "
-            f"the limit is {MOST_BYTES / 1e9:.1f}.",
+            f"the limit is {MAX_BYTES / 1e9:.1f}.",
             "Save it with 8 or 16 bits a channel and without extra channels.",
         )
 
@@ -199,7 +199,7 @@ def _fields(page: Any, values: Array) -> dict[str, Any]:
         top = 2.0 ** (bits - 1) - 1
     if values.dtype.kind == "b":
         values, top = values.astype(np.uint8) * np.uint8(255), 255.0
-    count = 1 if kind in (WHITE_IS_ZERO, BLACK_IS_ZERO) else SHOWN[kind]
+    count = 1 if kind in (WHITE_IS_ZERO, BLACK_IS_ZERO) else CHANNELS[kind]
     colour, rest = values[..., :count], values[..., count:]
     if kind == WHITE_IS_ZERO:
         colour = (top - colour).astype(colour.dtype)
@@ -216,7 +216,7 @@ def _fields(page: Any, values: Array) -> dict[str, Any]:
     if extra and rest.shape[-1] and extra[0] in (ASSOCIATED, UNASSOCIATED) and kind != INKS:
         alpha = rest[..., 0]
         fields["alpha"] = alpha
-        if extra[0] == ASSOCIATED:  # colours were multiplied by it: take that back
+        if extra[0] == ASSOCIATED:  # premultiplied: undo that
             with np.errstate(divide="ignore", invalid="ignore"):
                 whole = fields["values"] * (top / (alpha if count == 1 else alpha[..., None]))
             whole = np.nan_to_num(whole, nan=0.0, posinf=top).clip(0, top)
@@ -229,9 +229,9 @@ def _fields(page: Any, values: Array) -> dict[str, Any]:
 
 
 def _lab(values: Array, kind: int, top: float) -> Array:
-    """uint16 L over 0..65535, a and b as (a + 128) * 257, from either of TIFF's two ways."""
+    """uint16 L over 0..65535, a and b as (a + 128) * 257, from either Lab encoding of TIFF."""
     light = values[..., 0] / top * 65535.0
-    if kind == CIELAB:  # two's complement
+    if kind == CIELAB:  # signed
         signed = values[..., 1:].astype(np.int8 if top == 255 else np.int16).astype(np.float64)
         ab = signed if top == 255 else signed / 256.0
     else:  # an offset; ICC's 16 bits end at 0xFF00

@@ -142,17 +142,17 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, box_nms_thresh: float
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes[order]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    stays = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    kept_boxes = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
     keep: list[int] = []
     for index in range(len(boxes)):
-        if not stays[index]:
+        if not kept_boxes[index]:
             continue
         keep.append(index)
         low = torch.maximum(boxes[index, :2], boxes[index + 1 :, :2])
         high = torch.minimum(boxes[index, 2:], boxes[index + 1 :, 2:])
         common = (high - low).clamp(min=0).prod(1)
         union = area[index] + area[index + 1 :] - common
-        stays[index + 1 :] &= common <= box_nms_thresh * union
+        kept_boxes[index + 1 :] &= common <= box_nms_thresh * union
     return order[torch.tensor(keep, dtype=torch.int64, device=boxes.device)]
 
 

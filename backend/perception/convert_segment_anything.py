@@ -110,7 +110,7 @@ def load(path: Path, decoder_heads: int | None = None) -> Any:
 
     Args:
         path: the file.
-        decoder_heads: attention heads of the mask decoder, which no shape tells; by default
+        decoder_heads: attention heads of the mask decoder, which no tensor shape has; by default
             ``DECODER_HEADS``, or as many below as share its width evenly.
 
     Raises:

@@ -97,7 +97,7 @@ def from_folder(model_class: Any, folder: Path, types: tuple[str, ...]) -> nn.Mo
         )
         if missing := sorted(report["missing_keys"]):
             raise weights_error(folder, f"{_list_names(missing)} missing")
-    networks.take_out_of_file(model)
+    networks.copy_from_mapped_file(model)
     return model.eval().requires_grad_(False)
 
 

@@ -131,19 +131,19 @@ def clean_instance_depth(depth: Array, mask: Array, band: int) -> npt.NDArray[np
     """
     if depth.shape != mask.shape:
         raise ValueError(f"a depth of {depth.shape} has no mask of {mask.shape}")
-    mended = depth.astype(np.float32)
+    cleaned = depth.astype(np.float32)
     if band < 1 or mask.all() or not mask.any():
-        return mended
+        return cleaned
     part = _crop_window(mask, 3 * band + 2)
     inside = mask[part].astype(np.uint8)
-    disparity = 1.0 / np.maximum(mended[part], 1e-9)
+    disparity = 1.0 / np.maximum(cleaned[part], 1e-9)
     core = _reliable(inside, band)
     rows, columns = _nonzero(inside & ~core)
     # Neighbourhoods are sampled every few pixels
     step = max(1, (band + 1) // 3)
     deep = np.ascontiguousarray(core[::step, ::step])
     if not len(rows) or not deep.any():
-        return mended
+        return cleaned
     sparse = np.ascontiguousarray(disparity[::step, ::step])
     cell = rows // step * sparse.shape[1] + columns // step
     place = rows * inside.shape[1] + columns
@@ -156,8 +156,8 @@ def clean_instance_depth(depth: Array, mask: Array, band: int) -> npt.NDArray[np
     away = (there - own) * np.sign(step_there)
     relief = np.minimum(MAX_RELIEF_SHARE * np.abs(step_there), RELIEF_TOLERANCE * own + change)
     smeared = known & (np.abs(step_there) > least) & (away > relief)
-    mended[part][rows[smeared], columns[smeared]] = 1.0 / own[smeared]
-    return mended
+    cleaned[part][rows[smeared], columns[smeared]] = 1.0 / own[smeared]
+    return cleaned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,11 +253,11 @@ def _side_changes(seen: Array, own: _ColourModel, other: _ColourModel) -> tuple[
     mix = np.clip(share, 0.0, 1.0)
     expected = other.mean + mix * between
     variance = other.variance + mix * (own.variance - other.variance)
-    told = own.known & other.known & (apart > MIN_SEPARATION)
-    told &= ((seen - expected) ** 2 / variance).sum(0) < MAX_RESIDUAL
-    surer = other.unlikely(seen) - own.unlikely(seen)
-    return told & (share < 0.5) & (surer < -MIN_LOG_RATIO), told & (share > 0.5) & (
-        surer > MIN_LOG_RATIO
+    reliable = own.known & other.known & (apart > MIN_SEPARATION)
+    reliable &= ((seen - expected) ** 2 / variance).sum(0) < MAX_RESIDUAL
+    log_ratio = other.unlikely(seen) - own.unlikely(seen)
+    return reliable & (share < 0.5) & (log_ratio < -MIN_LOG_RATIO), reliable & (share > 0.5) & (
+        log_ratio > MIN_LOG_RATIO
     )
 
 

@@ -16,7 +16,7 @@ from backend.networks import fingerprint
 from backend.perception.base import DepthModel, SegmentModel
 from backend.perception.classical import ColourSegments
 from backend.perception.model_names import DEPTH, FELZENSZWALB, GRABCUT, RAMP, SEGMENTS
-from backend.resources import NAMED_IN_VAIN, Resources
+from backend.resources import WEIGHTS_NOT_AT_PATH, Resources
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ def depth_model(
     """
     from backend.perception import depth_anything
 
-    def load(*told: Any, **named: Any) -> DepthModel:
+    def load(*arguments: Any, **named: Any) -> DepthModel:
         loaded.before_load()
-        return depth_anything.load(*told, **named)
+        return depth_anything.load(*arguments, **named)
 
     return _select(requested, DEPTH, resources, loaded.depth, load, None)
 
@@ -87,9 +87,9 @@ def segment_model(
     """
     from backend.perception import segment_anything
 
-    def load(*told: Any, **named: Any) -> SegmentModel:
+    def load(*arguments: Any, **named: Any) -> SegmentModel:
         loaded.before_load()
-        return segment_anything.load(*told, **named)
+        return segment_anything.load(*arguments, **named)
 
     return _select(requested, SEGMENTS, resources, loaded.segments, load, ColourSegments())
 
@@ -119,8 +119,8 @@ def _select(
         try:
             path = resources.weights(name)
         except ShotError as error:
-            if error.code == NAMED_IN_VAIN:  # missing weights that nobody named are normal
-                notes.append(f"{error.sentence} Mend that, or take the place out.")
+            if error.code == WEIGHTS_NOT_AT_PATH:  # missing weights that nobody named are normal
+                notes.append(f"{error.sentence} Correct that, or remove the path.")
             continue
         try:
             model = _load_cached(name, path, resources, loaded, load)

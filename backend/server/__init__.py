@@ -1,1 +1,1 @@
-"""The job server: a loop that always answers, and worker processes that do the heavy work."""
+"""The job server: a ZeroMQ event loop, a job store, and worker processes that run the jobs."""

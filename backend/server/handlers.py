@@ -10,26 +10,26 @@ import numpy as np
 from torch import Tensor
 
 from backend import convert
-from backend.control.preview import points_a_frame
+from backend.control.preview import mean_points_per_frame
 from backend.pipeline import OnPhase
-from backend.session import Session, length
+from backend.session import Session, video_length
 from protocol import content, messages
 from protocol.arrays import Array
 from protocol.rates import frame_rate
 
-PICTURE_SECONDS = 1.0
-"""Between two pictures of a take in the making: each waits for the device."""
+PICTURE_INTERVAL_SECONDS = 1.0
+"""Minimum interval of preview pictures during a render; each one synchronises the device."""
 
 
 class BlobAccess(Protocol):
-    """Where a job's data lies."""
+    """The blob store of a job."""
 
     def get(self, sha256: str) -> bytes:
-        """The bytes of a blob that is known to be there."""
+        """The bytes of a blob."""
         ...
 
     def put(self, data: bytes) -> None:
-        """Keep bytes under their hash."""
+        """Store bytes under their hash."""
         ...
 
 
@@ -44,11 +44,11 @@ def run(
     blobs: BlobAccess,
     on_step: OnPhase,
 ) -> messages.Lifted | messages.Segmented | messages.Rendered | messages.Previewed:
-    """Do one job.
+    """Run one job.
 
     Raises:
-        ShotError: the artist can mend it.
-        Cancelled: ``on_step`` said so.
+        ShotError: the user can fix it.
+        Cancelled: raised by ``on_step``.
     """
     match message:
         case messages.LiftRequest():
@@ -68,19 +68,19 @@ def _lift(
     blobs: BlobAccess,
     on_step: OnPhase,
 ) -> messages.Lifted:
-    """Photo file in, scene out."""
+    """Lift: photo file -> scene."""
     pixels, lifted = session.lift_photo(message, blobs.get, on_step)
     return messages.Lifted(
         job=job,
         scene=messages.Scene(
-            image=_put(pixels, blobs),
-            depth=_put(lifted.lift.depth.numpy(), blobs),
+            image=_put_array(pixels, blobs),
+            depth=_put_array(lifted.lift.depth.numpy(), blobs),
             intrinsics=lifted.lift.camera.intrinsics.numpy(),
             near=lifted.lift.near,
             far=lifted.lift.far,
             kind=lifted.lift.kind,
         ),
-        segments=_put(lifted.segments, blobs),
+        segments=_put_array(lifted.segments, blobs),
         depth_model=lifted.depth_model,
         segment_model=lifted.segment_model,
         upright=lifted.upright,
@@ -97,33 +97,35 @@ def _segment(
     blobs: BlobAccess,
     on_step: OnPhase,
 ) -> messages.Segmented:
-    """Clicks in, masks out."""
+    """Segment: clicks -> masks."""
     found = session.segment(message, blobs.get, on_step)
-    masks = tuple(_put(mask.astype(np.uint8), blobs) for mask in found.masks)
+    masks = tuple(_put_array(mask.astype(np.uint8), blobs) for mask in found.masks)
     pairs = zip(found.masks, found.depths, strict=True)
     return messages.Segmented(
         job=job,
         mask=masks[0],
-        depth=_put(found.depths[0], blobs),
+        depth=_put_array(found.depths[0], blobs),
         segment_model=found.model,
         notes=found.notes,
         candidates=masks,
         scores=tuple(float(score) for score in found.scores),
-        depths=tuple(_put(depth[mask], blobs) for mask, depth in pairs),
-        logits=() if found.logits is None else tuple(_put(one, blobs) for one in found.logits),
+        depths=tuple(_put_array(depth[mask], blobs) for mask, depth in pairs),
+        logits=()
+        if found.logits is None
+        else tuple(_put_array(one, blobs) for one in found.logits),
     )
 
 
 def _render(
     session: Session, shot: messages.ShotMessage, job: str, blobs: BlobAccess, on_step: OnPhase
 ) -> messages.Rendered:
-    """Shot in, video out; on the way a picture of it now and then, where the engine has one."""
-    looked, picture = 0.0, None
+    """Render: shot -> video, with preview pictures if the engine makes them."""
+    decoded_at, picture = 0.0, None
 
     def on_preview(make: Callable[[], Tensor]) -> None:
-        nonlocal looked, picture
-        if time.monotonic() - looked >= PICTURE_SECONDS:
-            looked, picture = time.monotonic(), convert.picture_of(make())
+        nonlocal decoded_at, picture
+        if time.monotonic() - decoded_at >= PICTURE_INTERVAL_SECONDS:
+            decoded_at, picture = time.monotonic(), convert.picture_of(make())
 
     def on_phase(phase: str, done: int, total: int) -> None:
         nonlocal picture
@@ -136,7 +138,7 @@ def _render(
     return messages.Rendered(
         job=job,
         video=content.blob_of(video, "video/mp4"),
-        frames=length(shot),
+        frames=video_length(shot),
         height=height,
         width=width,
         fps=float(frame_rate(shot.fps)),
@@ -156,24 +158,24 @@ def _preview(
     blobs: BlobAccess,
     on_step: OnPhase,
 ) -> messages.Previewed:
-    """Shot in, its control as a video out."""
+    """Preview: shot -> video of its control."""
     video, shown, notes = session.preview_video(message, blobs.get, on_step)
     blobs.put(video)
     _, _, height, width = shown.shape
     return messages.Previewed(
         job=job,
         video=content.blob_of(video, "video/mp4"),
-        frames=length(message.shot),
+        frames=video_length(message.shot),
         height=height,
         width=width,
         fps=float(frame_rate(message.shot.fps)),
         shot=content.shot_hash(message.shot),
-        points=points_a_frame(shown),
+        points=mean_points_per_frame(shown),
         notes=notes,
     )
 
 
-def _put(array: Array, blobs: BlobAccess) -> messages.ArrayBlob:
+def _put_array(array: Array, blobs: BlobAccess) -> messages.ArrayBlob:
     ref, data = content.array_blob_of(array)
     blobs.put(data)
     return ref

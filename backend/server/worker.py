@@ -7,9 +7,9 @@ in at any time and is polled at every step. Each message out carries the token i
 worker that is ready sends ``Hello`` with its role and device. One whose device fails sends a
 ``Refusal`` before the state of its job, and exits: only a new process gets a new CUDA context.
 
-The handlers module holds ``Session(resources)``, which is made once and handed to each
+The handlers module has ``Session(resources)``, which is made once, and
 ``run(session, message, *, job, blobs, on_step)``; ``on_step`` may raise ``Cancelled``. Of a session
-the worker uses ``device_label``, ``warm_up()`` and ``fit()``: see ``backend.session``.
+the worker uses ``device_label``, ``warm_up()`` and ``is_usable()``: see ``backend.session``.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def run_job(
             blobs.sync()
         connection.send(result)
     except Exception as error:  # noqa: BLE001 - _report logs what is not expected, once
-        broken = is_broken_device(error) or not session.fit()
+        broken = is_broken_device(error) or not session.is_usable()
         if broken:
             connection.send(
                 messages.Refusal(code="device", sentence="The device can be used no more.")

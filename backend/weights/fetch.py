@@ -1,6 +1,6 @@
-"""Getting weights from the model hub: the one place of this project that downloads.
+"""Downloads weights from the Hugging Face hub; no other module downloads.
 
-What was fetched in part stays, and the next try goes on from there.
+A partial download is kept and resumed by the next try.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ON = ("1", "on", "yes", "true")
 
 
 def check_room(weights: WeightSet, folder: Path) -> None:
-    """Refuse what the disk has no room for.
+    """Check the free disk space.
 
     Raises:
-        ShotError: less is free than is still to come.
+        ShotError: there is too little for the rest of the download.
     """
     there = sum(item.stat().st_size for item in folder.rglob("*") if item.is_file())
     free = shutil.disk_usage(_existing(folder)).free
@@ -40,16 +40,15 @@ def check_room(weights: WeightSet, folder: Path) -> None:
 
 
 def fetch(weights: WeightSet, folder: Path, search: Search, *, again: bool = False) -> Path:
-    """Fetch what is needed of a repository into ``folder``, with progress on the terminal.
+    """Download the needed files of a repository into ``folder``, with a progress bar.
 
-    What is there stays and is gone on with, unless all is wanted ``again``. The revision is the
-    table's; where the table knows none, the one that was fetched into this folder before, else the
-    newest, which the folder remembers from then on. Every file is checked afterwards against the
-    size and the checksum that the hub tells, and those against the table's.
+    Existing files are kept and partial ones resumed, unless ``again``. The revision is the table's;
+    if it has none, that of the folder's record, else the newest, which is then recorded. Every file
+    is checked against the hub's size and checksum, and these against the table's.
 
     Raises:
-        ShotError: there is no connection, the hub says no, what it has is not all, or a file is not
-            what it must be.
+        ShotError: there is no connection, the hub refuses, files are missing there, or a checksum
+            differs.
     """
     if offline(search.environ):
         raise _failed(weights, "HF_HUB_OFFLINE says that this computer is offline", search)
@@ -59,7 +58,7 @@ def fetch(weights: WeightSet, folder: Path, search: Search, *, again: bool = Fal
         record = _record_of(weights, folder)
         _check_against_table(weights, record, search)
         log.info("fetching %s at %s into %s", weights.hub, record.revision, folder)
-        write_record(folder, record)  # what is broken off goes on with the same revision
+        write_record(folder, record)  # a resumed download uses the same revision
         snapshot_download(
             weights.hub,
             revision=record.revision,
@@ -70,7 +69,7 @@ def fetch(weights: WeightSet, folder: Path, search: Search, *, again: bool = Fal
     if missing := missing_files(weights, folder):
         raise _failed(weights, f"the hub has no {missing[0]} in {weights.hub}", search)
     if wrong := wrong_files(folder, record.files):
-        for path in wrong:  # so that nothing uses it, and the next try fetches it
+        for path in wrong:  # so that it is not loaded, and the next try downloads it
             (folder / path).unlink(missing_ok=True)
         path, trouble = next(iter(wrong.items()))
         more = f", and {len(wrong) - 1} more files are wrong" if len(wrong) > 1 else ""
@@ -83,7 +82,7 @@ def fetch(weights: WeightSet, folder: Path, search: Search, *, again: bool = Fal
 
 
 def _record_of(weights: WeightSet, folder: Path) -> Record:
-    """What there is to fetch, as the hub lists it."""
+    """The files to download, as listed by the hub."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
     from huggingface_hub.utils import filter_repo_objects
@@ -121,7 +120,7 @@ def _check_against_table(weights: WeightSet, record: Record, search: Search) -> 
 
 @contextlib.contextmanager
 def _asking_the_hub(weights: WeightSet, folder: Path, search: Search) -> Iterator[None]:
-    """Turns what the hub's library raises into one sentence."""
+    """Turns errors of huggingface_hub into a ShotError."""
     from huggingface_hub import errors as hub
 
     try:
@@ -152,7 +151,7 @@ def _asking_the_hub(weights: WeightSet, folder: Path, search: Search) -> Iterato
     except OSError as error:
         raise _failed(weights, error.strerror or _line(error), search) from error
     except Exception as error:
-        if not type(error).__module__.startswith("httpx"):  # the hub's own way to the network
+        if not type(error).__module__.startswith("httpx"):  # the HTTP client of huggingface_hub
             raise
         log.debug("the download ended", exc_info=True)
         if type(error).__name__ in ("ConnectError", "ConnectTimeout"):
@@ -162,7 +161,7 @@ def _asking_the_hub(weights: WeightSet, folder: Path, search: Search) -> Iterato
 
 
 def offline(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the hub's library is told to stay offline."""
+    """Whether huggingface_hub is set to offline mode."""
     return any(
         environ.get(name, "").lower() in _ON for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     )

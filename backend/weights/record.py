@@ -1,4 +1,4 @@
-"""What was fetched into a folder: of which revision, and what each file must be. No network.
+"""The record of a download: repository, revision, and size and checksum of each file. No network.
 
 The record lies in the folder itself, ``.levitor/fetched.json``.
 """
@@ -17,17 +17,17 @@ from backend.weights.table import WeightSet
 
 log = logging.getLogger(__name__)
 
-PLACE = Path(".levitor") / "fetched.json"
+RECORD_PATH = Path(".levitor") / "fetched.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """What a file must be; of the two checksums one is empty.
+    """Expected size and checksum of a file; one of the two checksums is empty.
 
     Attributes:
         size: bytes.
-        sha256: of large files, as the hub tells it.
-        git: of small ones, the hash by which git names their content.
+        sha256: of large files, by the hub.
+        git: of small files, the hash of their git blob.
     """
 
     size: int
@@ -37,7 +37,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What was fetched.
+    """A download.
 
     Attributes:
         hub: the repository.
@@ -51,38 +51,38 @@ class Record:
 
 
 def read_record(folder: Path) -> Record | None:
-    """What a folder says of itself; nothing where it was not fetched, or where that is damaged."""
+    """The record of a folder; None if there is none or it is damaged."""
     try:
-        found: Any = json.loads((folder / PLACE).read_text("utf-8"))
+        found: Any = json.loads((folder / RECORD_PATH).read_text("utf-8"))
         files = {str(path): File(**file) for path, file in found["files"].items()}
         return Record(hub=str(found["hub"]), revision=str(found["revision"]), files=files)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        log.warning("%s cannot be read and is passed over", folder / PLACE, exc_info=True)
+        log.warning("%s cannot be read and is ignored", folder / RECORD_PATH, exc_info=True)
         return None
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Leave a record in a folder, whole or not at all."""
-    place = folder / PLACE
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_suffix(".part")
+    """Write the record of a folder atomically."""
+    path = folder / RECORD_PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(asdict(record), indent=1, sort_keys=True), "utf-8")
-    temporary.replace(place)
+    temporary.replace(path)
 
 
 def wrong_files(folder: Path, files: Mapping[str, File]) -> dict[str, str]:
-    """What is wrong with each file that is not as it must be, in words; every byte is read."""
+    """Each file that differs from its record, with the reason in words; reads every byte."""
     found: dict[str, str] = {}
     for path, file in files.items():
-        if trouble := _trouble(folder / path, file):
-            found[path] = trouble
+        if difference := _difference(folder / path, file):
+            found[path] = difference
     return found
 
 
 def known_files(weights: WeightSet, folder: Path) -> dict[str, File]:
-    """What the files of a folder must be: by its record, else by what the table knows of them."""
+    """Expected files of a folder, by its record, else by the table."""
     record = read_record(folder)
     if record is not None:
         return dict(record.files)
@@ -93,7 +93,7 @@ def known_files(weights: WeightSet, folder: Path) -> dict[str, File]:
     }
 
 
-def _trouble(path: Path, file: File) -> str:
+def _difference(path: Path, file: File) -> str:
     try:
         size = path.stat().st_size
         if size != file.size:

@@ -1,8 +1,8 @@
-"""Where weights lie on this computer, and one sentence for what is missing. No torch, no network.
+"""Finds weights on this computer, and words errors for missing ones. No torch, no network.
 
-Looked for in this order: what an option names, ``levitor.toml``, the environment, the model hub's
-cache, the default folder. A place that names one set of weights alone is final: if they are not
-there, no other place is asked, so that nobody works with other weights than they said.
+Search order: command line options, ``levitor.toml``, the environment, the cache of huggingface_hub,
+the default folder. A location that was configured for one weight set is final: if the weights are
+not there, no other location is used, so that nobody works with other weights than configured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.config import Config, data_folder, read_config
-from backend.resources import NAMED_IN_VAIN
+from backend.resources import WEIGHTS_NOT_AT_PATH
 from backend.weights.table import WeightSet, human, weights_of
 from protocol.errors import ShotError
 
@@ -24,12 +24,12 @@ _HEAVY = (".safetensors", ".bin", ".pth", ".pt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Weights, or a part of them, at a location.
+    """Complete or partial weights at a location.
 
     Attributes:
         path: the folder, or the original file.
-        where: how that place came to be looked at, in words.
-        missing: files that its folder lacks; empty where it can be used.
+        where: the source of that location, in words.
+        missing: missing files; empty if it can be loaded.
     """
 
     name: str
@@ -39,16 +39,16 @@ class Found:
 
     @property
     def refillable(self) -> bool:
-        """Whether fetching may go on in this folder; the hub's cache has rules of its own."""
+        """Whether a download may be resumed in this folder; not in the hub's cache."""
         return self.path.is_dir() and self.where != HUB_CACHE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Somewhere to look.
+    """A location to search.
 
     Attributes:
-        final: it was named for these weights, so no other place is asked.
+        final: it was configured for these weights, so no other location is searched.
     """
 
     where: str
@@ -80,18 +80,18 @@ def parse_options(given: Iterable[str]) -> dict[str, Path]:
             raise ShotError(
                 "weights",
                 f"--weights puts '{name}' at {found[name]}, where nothing is.",
-                "Mend the path.",
+                "Correct the path.",
             )
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Finds weights; asks the disk anew each time, so that what was just fetched is found.
+    """Finds weights; reads the disk each time, so that new downloads are found.
 
     Attributes:
-        options: where single sets of weights lie, as the command line says.
-        config: what ``levitor.toml`` says.
+        options: paths of weight sets by the command line.
+        config: of ``levitor.toml``.
         environ: the environment.
     """
 
@@ -101,7 +101,7 @@ class Search:
 
     @classmethod
     def here(cls, given: Iterable[str] = ()) -> Search:
-        """As this process is told: ``NAME=PATH`` options, its ``levitor.toml``, its environment.
+        """For this process: ``NAME=PATH`` options, its ``levitor.toml``, its environment.
 
         Raises:
             ShotError: an option or the file is wrong.
@@ -109,7 +109,7 @@ class Search:
         return cls(options=parse_options(given), config=read_config())
 
     def locations(self, name: str) -> tuple[Location, ...]:
-        """Where weights are looked for, in order."""
+        """The locations to search, in order."""
         weights = weights_of(name)
         if name in self.options:
             return (_named("--weights", self.options[name]),)
@@ -133,7 +133,7 @@ class Search:
         return tuple(locations)
 
     def find(self, name: str) -> Found | None:
-        """The first place with all of it, else the first with a part of it, else None."""
+        """The first complete location, else the first partial one, else None."""
         weights = weights_of(name)
         partly: Found | None = None
         for location in self.locations(name):
@@ -144,10 +144,10 @@ class Search:
         return partly
 
     def require(self, name: str) -> Path:
-        """The folder or file of weights that can be used.
+        """The folder or file of complete weights.
 
         Raises:
-            ShotError: they are not there, or not all of them.
+            ShotError: they are missing or incomplete.
         """
         found = self.find(name)
         if found is None or found.missing:
@@ -155,12 +155,12 @@ class Search:
         return found.path
 
     def has(self, name: str) -> bool:
-        """Whether the weights of that name can be used."""
+        """Whether the weights of that name are complete."""
         found = self.find(name)
         return found is not None and not found.missing
 
     def lack(self, names: Iterable[str]) -> ShotError | None:
-        """What is said of the first of ``names`` that cannot be used, the others named with it."""
+        """The error for the first of ``names`` that is missing, which also names the others."""
         lacking = [name for name in names if not self.has(name)]
         if not lacking:
             return None
@@ -177,7 +177,7 @@ class Search:
         )
 
     def target(self) -> Path:
-        """The folder that fetched weights are put into: the first that is looked into."""
+        """The folder for downloads: the first folder that is searched."""
         if self.config.folder is not None:
             return self.config.folder
         if folder := self.environ.get("LEVITOR_WEIGHTS"):
@@ -187,7 +187,7 @@ class Search:
     def _lack(self, weights: WeightSet, found: Found | None) -> ShotError:
         name, called = weights.name, f"'{weights.name}' ({weights.label})"
         locations = self.locations(name)
-        code = NAMED_IN_VAIN if locations[-1].final else "weights"
+        code = WEIGHTS_NOT_AT_PATH if locations[-1].final else "weights"
         if found is not None:
             more = len(found.missing) - 1
             files = f"{found.missing[0]}{f' and {more} more of its files' if more else ''}"
@@ -207,7 +207,7 @@ class Search:
         )
 
     def by_hand(self, weights: WeightSet) -> str:
-        """The same without a connection here."""
+        """How to get them without a connection."""
         return (
             f"By hand: download {_parts(weights)} from {weights.page} into"
             f" {self.target() / weights.name}, or say where they lie with"
@@ -216,17 +216,17 @@ class Search:
 
 
 def variable_of(name: str) -> str:
-    """The environment variable that names these weights' place: ``LEVITOR_WEIGHTS_SVD_XT``."""
+    """The environment variable for their path, such as ``LEVITOR_WEIGHTS_SVD_XT``."""
     return "LEVITOR_WEIGHTS_" + "".join(c if c.isalnum() else "_" for c in name.upper())
 
 
 def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where weights lie if nobody says otherwise."""
+    """The default folder of weights."""
     return data_folder(environ) / "weights"
 
 
 def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the model hub's own library keeps what it fetched, by that library's variables."""
+    """The cache folder of huggingface_hub, by its environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if given := environ.get(variable):
             return _absolute(given)
@@ -237,14 +237,14 @@ def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def missing_files(weights: WeightSet, folder: Path) -> tuple[str, ...]:
-    """Files that ``folder`` lacks to be these weights; a pointer file is none."""
+    """Missing files of the weights in ``folder``; LFS pointers count as missing."""
     return tuple(
         group[0] for group in weights.needs if not any(_is_there(folder / name) for name in group)
     )
 
 
 def _is_there(file: Path) -> bool:
-    """Whether a file holds something, and not the stand-in that a clone without LFS leaves."""
+    """Whether a file is neither empty nor a Git LFS pointer."""
     try:
         if not file.is_file() or file.stat().st_size == 0:
             return False
@@ -252,12 +252,12 @@ def _is_there(file: Path) -> bool:
             return True
         with file.open("rb") as opened:
             return opened.read(len(_POINTER)) != _POINTER
-    except OSError:  # no right to read it is as good as no file
+    except OSError:  # unreadable counts as missing
         return False
 
 
 def _at_location(weights: WeightSet, location: Location) -> Found | None:
-    """The weights at a place: there itself, or under one of their names in it."""
+    """The weights at a location: the path itself, or a subfolder with one of their names."""
     partly: Found | None = None
     for path in _candidates(weights, location):
         if path.is_dir():
@@ -276,7 +276,7 @@ def _at_location(weights: WeightSet, location: Location) -> Found | None:
 
 
 def _candidates(weights: WeightSet, location: Location) -> Iterable[Path]:
-    """Paths that may be the weights, the likeliest first."""
+    """Candidate paths, the likeliest first."""
     yield location.path
     names = [weights.name, weights.hub.rpartition("/")[2], weights.hub, *weights.old]
     if weights.original is not None:
@@ -288,7 +288,7 @@ def _candidates(weights: WeightSet, location: Location) -> Iterable[Path]:
 
 
 def _parts(weights: WeightSet) -> str:
-    """What of its repository is needed, in words."""
+    """The needed files of the repository, in words."""
     files = [group[0] for group in weights.needs]
     if all("/" in file for file in files):
         folders = list(dict.fromkeys(file.partition("/")[0] for file in files))

@@ -1,8 +1,8 @@
-"""Every set of weights that something here can use: where it comes from, what it may be used for.
+"""The table of weight sets: source, files, size, licence.
 
-Sizes of what is fetched are those that the models' pages show, rounded; sizes and checksums of
-single original files are exact. Each revision of the hub, and each checksum of a file of one, was
-found in at least two public places that pin it independently; of LeviTor's none is known.
+Download sizes are those on the models' pages, rounded; sizes and checksums of original files are
+exact. Each revision and each checksum of a file was found in at least two public sources that pin
+it independently; none is known for LeviTor's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_COMMERCE = "no commercial use"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """The authors' single file, where it can be used instead of the folder.
+    """The authors' single file, if it can be used in place of the folder.
 
     Attributes:
         file: its name as released.
@@ -40,23 +40,23 @@ class WeightSet:
     """One set of weights.
 
     Attributes:
-        name: for programs, options and folders.
-        label: for people.
-        task: what it is part of.
-        help: what it is for.
-        hub: repository of the model hub that holds it.
-        revision: the commit of it that is fetched; empty where none is known here, and then a
-            folder keeps to the one that was the newest when it was first fetched.
-        sums: (bytes, SHA-256) of files of that commit, where they are known.
-        needs: files without which it cannot be used, from its folder's root; of each group one is
-            enough, and the first is the one that is fetched.
-        wants: further files to fetch; none of them has to be there.
-        size: bytes to fetch, rounded.
-        parameters: how many numbers it loads.
+        name: in programs, options and folders.
+        label: shown to the user.
+        task: what it is for.
+        help: one line for the user.
+        hub: its repository.
+        revision: the commit to download; if empty, the newest at the first download into a
+            folder.
+        sums: (bytes, SHA-256) of files of that commit, as far as known.
+        needs: required files, relative to its folder; one of each group suffices, the first is
+            downloaded.
+        wants: further files to download, which are optional.
+        size: bytes to download, rounded.
+        parameters: number of parameters.
         licence: its short name.
-        terms: what the licence asks or forbids, to stand after a colon.
-        original: a single file that serves as well.
-        old: names it has in folders that other programs laid out.
+        terms: of the licence, as a phrase after a colon.
+        original: the authors' file, if it can be used instead.
+        old: other names of its folder.
     """
 
     name: str
@@ -77,16 +77,16 @@ class WeightSet:
 
     @property
     def page(self) -> str:
-        """Where a person can read about it and download it."""
+        """Its page on the hub."""
         return f"https://huggingface.co/{self.hub}"
 
     @property
     def patterns(self) -> list[str]:
-        """What to fetch of its repository."""
+        """Patterns of the files to download."""
         return [group[0] for group in self.needs] + list(self.wants)
 
     def bytes_on(self, device: str) -> int:
-        """What the weights alone take in memory: float16 on a GPU, float32 on the CPU."""
+        """Memory of the weights alone: float16 on a GPU, float32 on the CPU."""
         return self.parameters * (2 if device.startswith("cuda") else 4)
 
 
@@ -150,7 +150,7 @@ def _transformers_folder(*wants: str) -> dict[str, tuple[tuple[str, ...], ...] |
 
 
 def _model(size: int, sha256: str) -> dict[str, tuple[int, str]]:
-    """The one large file of a transformers folder."""
+    """The weight file of a transformers folder."""
     return {"model.safetensors": (size, sha256)}
 
 
@@ -319,7 +319,7 @@ NAMES: tuple[str, ...] = tuple(weights.name for weights in TABLE)
 
 
 def weights_of(name: str) -> WeightSet:
-    """The row of the table called ``name``.
+    """The weight set with that name.
 
     Raises:
         ShotError: there is none.
@@ -335,7 +335,7 @@ def weights_of(name: str) -> WeightSet:
 
 
 def human(size: float) -> str:
-    """Bytes as people say them: ``4.5 GB``, ``99 MB``."""
+    """Bytes in words: ``4.5 GB``, ``99 MB``."""
     if size >= 999.5e6:
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB"

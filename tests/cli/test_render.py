@@ -157,7 +157,7 @@ def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
     video, shown, _ = Session().preview_video(wanted, blobs.__getitem__, lambda *step: None)
     assert out.read_bytes() == video
     assert shown.shape == (FRAMES, 3, 64, 96)
-    assert shown.points_a_frame == 3
+    assert shown.mean_points_per_frame == 3
 
 
 def test_a_control_of_the_photo_alone_is_the_photo(shot_file, tmp_path):

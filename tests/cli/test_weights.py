@@ -177,7 +177,7 @@ def test_weights_that_were_put_there_by_hand_are_checked_against_what_is_known(h
 def test_a_record_that_is_damaged_is_passed_over(home, caplog):
     write(home / "levitor" / ".levitor" / "fetched.json", b'{"hub": 1}')
     assert read_record(home / "levitor") is None
-    assert "is passed over" in caplog.text
+    assert "is ignored" in caplog.text
 
 
 def test_another_folder_is_told_how_to_be_found(tmp_path):

@@ -1,4 +1,4 @@
-"""Cutting a photo into plate and layers."""
+"""Decomposing a photo into a plate and layers."""
 
 from __future__ import annotations
 

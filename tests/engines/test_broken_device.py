@@ -40,7 +40,7 @@ def test_errors_after_which_cuda_asks_for_a_new_process_are_told_from_others(err
 
 
 def test_a_cpu_is_never_lost():
-    assert device.answers("cpu")
+    assert device.is_usable("cpu")
 
 
 def test_a_device_that_raises_when_it_is_waited_for_does_not_answer(monkeypatch):
@@ -48,4 +48,4 @@ def test_a_device_that_raises_when_it_is_waited_for_does_not_answer(monkeypatch)
         raise RuntimeError("CUDA error: unknown error")
 
     monkeypatch.setattr(torch.cuda, "synchronize", raises)
-    assert not device.answers("cuda")
+    assert not device.is_usable("cuda")

@@ -100,10 +100,10 @@ ZONES = (
         own=("blender_addon",),
         banned=ADDON_BANNED,
     ),
-    Zone(name="the answer to stop", files=("backend/cancelled.py",), banned=PURE),
-    Zone(name="how threads wait", files=("backend/threads.py",), banned=PURE),
+    Zone(name="the cancellation exception", files=("backend/cancelled.py",), banned=PURE),
+    Zone(name="OpenMP settings", files=("backend/threads.py",), banned=PURE),
     Zone(
-        name="what a model may use",
+        name="resources",
         files=("backend/resources.py",),
         own=("protocol",),
         banned=PURE,

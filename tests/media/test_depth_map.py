@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageOps
 
-from backend.images.depth_map import decode_depth_map, fitted
+from backend.images.depth_map import decode_depth_map, fit_depth_map
 from backend.images.photo import decode_photo
 from protocol.errors import ShotError
 
@@ -290,7 +290,7 @@ def with_sky(value, dtype=np.float32):
     ],
 )
 def test_a_sky_is_far_and_does_not_set_the_range_and_it_is_said(data):
-    found = fitted(decode_depth_map(data), photo_of(), nearer_is_larger=False)
+    found = fit_depth_map(decode_depth_map(data), photo_of(), nearer_is_larger=False)
     scale = found.values[-1, -1] / METRES[-1, -1]  # metres or millimetres, rounded
     assert np.isfinite(found.values).all()
     np.testing.assert_allclose(found.values[10:] / scale, METRES[10:], rtol=2e-3)
@@ -301,7 +301,7 @@ def test_a_sky_is_far_and_does_not_set_the_range_and_it_is_said(data):
 def test_few_pixels_far_beyond_all_else_do_not_set_the_range():
     values = METRES.copy()
     values[0, :5] = 300, 900, 450, 2000, 170
-    found = fitted(decode_depth_map(npy(values)), photo_of(), nearer_is_larger=False)
+    found = fit_depth_map(decode_depth_map(npy(values)), photo_of(), nearer_is_larger=False)
     assert found.values.max() == METRES.max()
     assert "5 of the depth map's pixels" in found.notes[0]
 
@@ -320,7 +320,7 @@ def test_few_pixels_far_beyond_all_else_do_not_set_the_range():
     ],
 )
 def test_what_may_be_a_place_is_left_as_it_is(values, nearer):
-    found = fitted(decode_depth_map(npy(values)), photo_of(), nearer)
+    found = fit_depth_map(decode_depth_map(npy(values)), photo_of(), nearer)
     np.testing.assert_array_equal(found.values, values.astype(np.float32))
     assert found.notes == ()
 
@@ -328,7 +328,7 @@ def test_what_may_be_a_place_is_left_as_it_is(values, nearer):
 def test_transparent_pixels_of_a_depth_map_are_a_sky():
     alpha = OPAQUE.copy()
     alpha[:10] = 0
-    found = fitted(decode_depth_map(png16(DEEP, alpha)), photo_of(), nearer_is_larger=True)
+    found = fit_depth_map(decode_depth_map(png16(DEEP, alpha)), photo_of(), nearer_is_larger=True)
     assert (found.values[:10] == DEEP.min()).all()
     np.testing.assert_array_equal(found.values[10:], DEEP[10:].astype(np.float32))
 
@@ -349,7 +349,7 @@ def test_a_map_of_the_photo_as_it_lies_on_disk_is_turned_with_it(orientation):
     exif[ExifTags.Base.Orientation] = orientation
     lying = Image.fromarray((DEEP >> 8).astype(np.uint8))
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(saved(lying, exif=exif)))))
-    found = fitted(decode_depth_map(saved(lying)), photo_of(orientation=orientation), True)
+    found = fit_depth_map(decode_depth_map(saved(lying)), photo_of(orientation=orientation), True)
     np.testing.assert_array_equal(found.values, upright)
     assert "turned upright as the photo was" in found.notes[0]
 
@@ -358,20 +358,20 @@ def test_a_map_of_the_photo_as_it_lies_on_disk_is_turned_with_it(orientation):
 def test_a_map_of_another_aspect_is_refused_with_both_sizes(size):
     values = np.linspace(0, 1, size[0] * size[1], dtype=np.float32).reshape(size)
     with pytest.raises(ShotError, match=f"{size[1]} x {size[0]} pixels is no scale.*{W} x {H}"):
-        fitted(decode_depth_map(npy(values)), photo_of(), True)
+        fit_depth_map(decode_depth_map(npy(values)), photo_of(), True)
 
 
 @pytest.mark.parametrize("size", [(H // 2, W // 2), (H * 2, W * 2), (12, 16), (H + 1, W + 1)])
 def test_a_map_that_is_a_scale_of_the_photo_is_scaled_and_it_is_said(size):
     values = np.tile(np.linspace(0, 1, size[1], dtype=np.float32), (size[0], 1))
-    found = fitted(decode_depth_map(npy(values)), photo_of(), True)
+    found = fit_depth_map(decode_depth_map(npy(values)), photo_of(), True)
     assert found.values.shape == (H, W)
     assert found.notes == (f"The depth map of {size[1]} x {size[0]} was scaled to the photo.",)
 
 
 def test_a_map_of_an_odd_photo_loses_the_same_row_and_column():
     values = np.arange(49 * 65, dtype=np.float32).reshape(49, 65)
-    found = fitted(decode_depth_map(npy(values)), photo_of(49, 65), True)
+    found = fit_depth_map(decode_depth_map(npy(values)), photo_of(49, 65), True)
     np.testing.assert_array_equal(found.values, values[:48, :64])
     assert found.notes == ()
 

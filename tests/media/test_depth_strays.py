@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.images.depth_map import decode_depth_map, fitted
+from backend.images.depth_map import decode_depth_map, fit_depth_map
 from backend.images.photo import decode_photo
 
 H, W = 48, 64
@@ -20,7 +20,9 @@ def read(values):
     array, photo = io.BytesIO(), io.BytesIO()
     np.save(array, values)
     Image.new("RGB", (W, H), "grey").save(photo, "PNG")
-    return fitted(decode_depth_map(array.getvalue()), decode_photo(photo.getvalue(), W), True)
+    return fit_depth_map(
+        decode_depth_map(array.getvalue()), decode_photo(photo.getvalue(), W), True
+    )
 
 
 @pytest.mark.parametrize(

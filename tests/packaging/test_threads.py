@@ -31,7 +31,7 @@ def seen_by(*command, **environment):
 
 @pytest.mark.parametrize("name", ["backend.cli.main", "backend.server.worker", "tests.conftest"])
 def test_commands_workers_and_tests_all_have_it(name):
-    assert seen_by(f"import {name}") == threads.SET
+    assert seen_by(f"import {name}") == threads.DEFAULTS
 
 
 @pytest.mark.parametrize("name", threads.VARIABLES)
@@ -40,4 +40,4 @@ def test_what_the_user_has_set_is_left_alone_and_nothing_is_added(name):
 
 
 def test_it_is_there_before_the_library_that_reads_it():
-    assert seen_by("import sys, backend", "assert 'torch' not in sys.modules") == threads.SET
+    assert seen_by("import sys, backend", "assert 'torch' not in sys.modules") == threads.DEFAULTS

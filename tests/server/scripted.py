@@ -53,7 +53,7 @@ class Session:
         if (path := os.environ.get("SCRIPTED_START")) and not Path(path).exists():
             os._exit(7)
 
-    def fit(self):
+    def is_usable(self):
         return self.lost is None
 
 

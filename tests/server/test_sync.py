@@ -1,4 +1,4 @@
-"""Which results wait for the disk before they are told, and which after."""
+"""Which results are sent after their blobs are synced to the disk, and which before."""
 
 import os
 import types
@@ -14,7 +14,7 @@ from tests.server.support import scripted_shot
 
 @pytest.fixture
 def order(monkeypatch):
-    """What reached the disk and what was told, in order."""
+    """Syncs and sent messages, in order."""
     seen = []
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda handle: (seen.append("disk"), sync(handle)))
@@ -29,9 +29,12 @@ def do(message, blobs, order):
         blobs.put(b"two")
         return messages.State(job=job, seq=0, state="done")
 
-    line = types.SimpleNamespace(send=lambda said: order.append(said.state))
-    handlers, session = types.SimpleNamespace(run=run), types.SimpleNamespace(fit=lambda: True)
-    worker.run_job(line, handlers, session, blobs, "j", message)
+    connection = types.SimpleNamespace(send=lambda message: order.append(message.state))
+    handlers, session = (
+        types.SimpleNamespace(run=run),
+        types.SimpleNamespace(is_usable=lambda: True),
+    )
+    worker.run_job(connection, handlers, session, blobs, "j", message)
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):

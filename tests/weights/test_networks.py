@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from backend.networks import BLOCK, HEAD, fingerprint, read_unchanged, take_out_of_file
+from backend.networks import BLOCK, HEAD, copy_from_mapped_file, fingerprint, read_unchanged
 from protocol.errors import ShotError
 
 LONG = HEAD + 100 * BLOCK
@@ -143,7 +143,7 @@ def test_a_network_taken_out_of_its_file_does_not_change_with_it(tmp_path):
     for network in (mapped, copied):
         storage = torch.UntypedStorage.from_file(str(file), shared=True, nbytes=256)
         network.weight.data = torch.tensor([], dtype=torch.float32).set_(storage).view(8, 8)
-    take_out_of_file(copied)
+    copy_from_mapped_file(copied)
     torch.zeros(64).numpy().tofile(file)
     assert mapped.weight.sum() == 0
     assert copied.weight.sum() == 64

@@ -1,1 +1,1 @@
-"""The draft: the photo's own pixels moved, within a second, without weights."""
+"""The draft engine: warped layers of the photo, within a second, without weights."""

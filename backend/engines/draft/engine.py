@@ -1,4 +1,4 @@
-"""The draft engine: a draft's frames, one after the other. It has no weights and no noise."""
+"""The draft engine: returns the frames of a draft; no weights, no noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the draft engine is told: the photo's own pixels, moved. Pure, no weights, no device."""
+"""The signal of the draft engine: the draft itself. Pure, no weights, no device."""
 
 from __future__ import annotations
 

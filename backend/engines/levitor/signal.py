@@ -1,4 +1,4 @@
-"""What LeviTor's networks are told: control points stamped as heat, id and depth. No weights."""
+"""LeviTor's control signal: control points drawn as heat, id and depth maps. No weights."""
 
 from __future__ import annotations
 

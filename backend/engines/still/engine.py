@@ -1,4 +1,4 @@
-"""The still engine: it holds nothing between shots, and a step is a frame."""
+"""The still engine: repeats the photo; one step per frame, no state between shots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the still engine is told: for how many frames it shows the photo."""
+"""The signal of the still engine: the number of frames."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from backend.engines.svd.controlnet import (
     SVDControlNet,
 )
 from backend.engines.svd.unet import ControlledUNet
-from backend.networks import SHOWN_KEYS, fill, take_out_of_file
+from backend.networks import SHOWN_KEYS, copy_from_mapped_file, fill
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
 
@@ -313,7 +313,7 @@ def _load_clip(file: Path, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
             f"{len(missing)} keys are missing in '{file}': {', '.join(missing[:SHOWN_KEYS])}.",
             "Fetch the image encoder of stable-video-diffusion-img2vid-xt again.",
         )
-    take_out_of_file(network)
+    copy_from_mapped_file(network)
     return network.requires_grad_(False).eval()
 
 
