@@ -89,7 +89,7 @@ def segment(
     perception: Perception,
     key: str = "",
     previous: Array | None = None,
-) -> pick.SegmentResult:
+) -> pick.Picks:
     """Clicks, box or mask -> candidate masks, with the depth of each.
 
     Masks of a network are refined by colour; a given mask is used as it is. Candidates that are
@@ -107,7 +107,7 @@ def segment(
     else:
         model, found = model_names.GIVEN_MASK, pick.given_mask(mask)
     masks, kept = pick.valid_masks(pixels, found)
-    return pick.SegmentResult(
+    return pick.Picks(
         masks=masks,
         depths=tuple(pick.instance_depth(depth, one, upright) for one in masks),
         scores=found.scores[kept],
