@@ -1,4 +1,4 @@
-"""`levitor bench`: what this device makes of an engine's networks, with random weights."""
+"""`levitor bench`: measures an engine's networks on this device, with random weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure preset by preset; 1 if none fitted."""
+    """Measure each memory preset; 1 if none fits."""
     from backend.cli.outputs import check_outputs
     from backend.files.atomic import write_atomically
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def trial_of(args: argparse.Namespace) -> tuple[Trial, list[str]]:
-    """What is to be run, and on which presets.
+    """The trial to run, and its memory presets.
 
     Raises:
         ShotError: an option is wrong, or the device cannot do it.
@@ -209,7 +209,7 @@ def measure(
 
 
 def _tried(subject: Subject, plan: Any) -> Took | None:
-    """A shot after one that warms up; None where the memory was not enough."""
+    """Run a shot after a warm-up; None if it runs out of memory."""
     try:
         subject.run(plan, steps=2)
         return subject.run(plan)
@@ -230,7 +230,7 @@ def free_words(device: torch.device) -> str:
 
 
 def facts(took: Took, trial: Trial, floor: float | None) -> dict[str, Any]:
-    """A preset's numbers."""
+    """The results of a preset as JSON values."""
     return {
         "whole": took.whole,
         "photo": took.photo,
@@ -247,7 +247,7 @@ def facts(took: Took, trial: Trial, floor: float | None) -> dict[str, Any]:
 
 
 def lines(preset: str, row: dict[str, Any]) -> list[str]:
-    """A preset's numbers for a person."""
+    """The results of a preset as lines of text."""
     peak = "" if row["peak"] is None else f", peak {row['peak'] / 1e9:.2f} GB"
     floors = f", {row['floors']:.1f} floors" if row["floors"] else ""
     return [

@@ -1,4 +1,4 @@
-"""`levitor demo`: two photos become moving shots, through a real Blender and a real server."""
+"""`levitor demo`: makes two shots of sample photos, with Blender and a backend server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FRAMES, FPS = 48, 24
 READY = "LeviTor backend ready at "
 TEXT: dict[str, Any] = {"text": True, "errors": "backslashreplace"}
-"""What other programs say may be in any encoding."""
+"""For the output of subprocesses, which may be in any encoding."""
 
 FLOWER: dict[str, Any] = {
     "photo": "flower.jpg",
@@ -40,7 +40,7 @@ FLOWER: dict[str, Any] = {
     ],
 }
 TINY: dict[str, dict[str, Any]] = {"levitor": {"width": 192, "height": 128, "steps": 4}}
-"""Options with which an engine's tiny networks take seconds."""
+"""Options with which an engine's tiny random networks take seconds."""
 
 CHINA: dict[str, Any] = {
     "photo": "china.jpg",
@@ -84,7 +84,7 @@ CHINA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What one photo became."""
+    """The files made of one photo."""
 
     name: str
     blender: str
@@ -113,7 +113,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make everything, then say what was made."""
+    """Make all files, then print a report."""
     from tqdm import tqdm
 
     from backend.cli.contact_sheet import contact_sheet
@@ -183,7 +183,7 @@ def _make(
     session: Session,
     show: Any,
 ) -> Made:
-    """One photo: Blender makes the .blend, the shot and the take; then the shot renders alone."""
+    """Make .blend, shot and take of a photo in Blender, then render the shot without Blender."""
     from backend import convert
     from backend.control.preview import Look, look_at_masks
     from backend.control_sources import shot_masks
@@ -243,7 +243,7 @@ _ENDINGS = {"blend": ".blend", "take": ".mp4", "control": "_control.mp4", "shot"
 
 
 def shown(path: Path) -> Path:
-    """A path as one would type it here."""
+    """A path relative to the working directory, if it is inside."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -254,7 +254,7 @@ def _shown_weights(given: str) -> str:
 
 
 def _photos() -> dict[str, Path]:
-    """scikit-learn's two sample photos."""
+    """The two sample photos of scikit-learn."""
     import sklearn.datasets
 
     folder = Path(sklearn.datasets.__file__).parent / "images"
@@ -262,7 +262,7 @@ def _photos() -> dict[str, Path]:
 
 
 def _tiny_weights(folder: Path) -> list[str]:
-    """Make them anew; as ``--weights`` takes them."""
+    """Make tiny random weights; returns ``--weights`` options."""
     from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -284,7 +284,7 @@ def _build_extension() -> Path:
 
 @contextlib.contextmanager
 def _server(out: Path, told: resource_options.ResourceOptions) -> Iterator[str]:
-    """A backend of its own on a free port; its endpoint."""
+    """Run a server on a free port; yields its endpoint."""
     command = [
         sys.executable,
         "-m",
@@ -314,7 +314,7 @@ def _server(out: Path, told: resource_options.ResourceOptions) -> Iterator[str]:
 
 
 def _in_blender(blender: Path, plan: Path, log: Path, name: str, show: Any) -> dict[str, Any]:
-    """Run the plan in Blender; what it reports at the end."""
+    """Run the plan in Blender; returns its report."""
     command = [str(blender), str(ROOT / "scripts" / "demo_in_blender.py"), str(plan)]
     lines: list[str] = []
     with subprocess.Popen(

@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render and write; nothing is written when something is wrong."""
+    """Render and write the video; writes nothing on an error."""
     from dataclasses import replace
 
     from backend.cli.outputs import check_outputs

@@ -1,4 +1,4 @@
-"""``levitor weights``: what there is, where it lies, and fetching it."""
+"""``levitor weights``: lists, checks and downloads weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the subcommand and its own."""
+    """Declare the subcommand and its subcommands."""
     parser = subparsers.add_parser("weights", help="list, find and fetch the models' weights")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all sets of weights, and which are here")
@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; 1 where weights are not here or a checksum is wrong."""
+    """Run a subcommand; 1 if weights are missing or a checksum differs."""
     from backend.weights.search import Search
 
     search = Search.here()
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def facts_of(weights: WeightSet, search: Search, device: str) -> dict[str, Any]:
-    """What is known of one set of weights here, as JSON takes it."""
+    """The facts of one weight set as JSON values."""
     found = search.find(weights.name)
     state = "missing" if found is None else "incomplete" if found.missing else "ready"
     return {
@@ -70,7 +70,7 @@ def facts_of(weights: WeightSet, search: Search, device: str) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Weights as lines for people: a row each, then what every licence asks or forbids."""
+    """The table as text: a row per weight set, then the terms of each licence."""
     from backend.weights.table import human
 
     dtype = rows[0]["dtype"]
@@ -103,7 +103,7 @@ def _list(search: Search, *, as_json: bool, check: bool) -> int:
 
 
 def _whole(row: dict[str, Any]) -> bool:
-    """Whether files are what was fetched or released, as far as that is known; says what is not."""
+    """Check the files of a row against their record; prints differences."""
     import hashlib
 
     from backend.weights.record import known_files, wrong_files

@@ -14,7 +14,7 @@ FILM_LONG_SIDE = 36.0
 """Millimetres of the longer side of a frame of 35 mm film."""
 LEAST_FOV, MOST_FOV = 1.0, 175.0
 _MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
-"""Of the units in which a resolution may be given: inch, centimetre, millimetre, micrometre."""
+"""Millimetres per unit of resolution: inch, centimetre, millimetre, micrometre."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

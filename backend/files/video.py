@@ -14,8 +14,8 @@ from protocol.rates import frame_rate
 
 VIDEO_CRF = "15"
 REPEATABLE = "mbtree=0"
-"""x264's macroblock tree reads memory that nobody wrote where a frame is narrow, and so gave other
-bytes for the same frames from run to run."""
+"""x264's macroblock tree reads uninitialised memory for narrow frames, which changes the bytes from
+run to run."""
 
 
 def encode_video(
@@ -55,7 +55,7 @@ def encode_video(
 
 
 def repeated(count: int, length: int) -> list[int]:
-    """Which of ``count`` frames each of ``length`` shows; first and last are themselves."""
+    """Indices that repeat ``count`` frames evenly to ``length``, keeping the first and the last."""
     if length == 1 or count == 1:
         return [0] * length
     return [round(i * (count - 1) / (length - 1)) for i in range(length)]

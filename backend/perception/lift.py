@@ -1,4 +1,4 @@
-"""What an artist says of her photo, the camera and the depth that follow, and what came out."""
+"""Lifting a photo: options, camera and depth, and the lifted photo."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from protocol.errors import ShotError
 Array = npt.NDArray[Any]
 
 BY_DEFAULT, GIVEN = "default", "given"
-"""How a field of view is known, beside what a photo's file says."""
+"""Sources of a field of view, other than EXIF data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftOptions:
-    """What the artist says of her photo; see ``protocol.messages.LiftRequest``.
+    """The options of a lift; see ``protocol.messages.LiftRequest``.
 
     Attributes:
         horizontal_fov: degrees.
-        fov_source: how it is known, for the artist.
-        focal: fx, fy, cx, cy in pixels of the photo on disk, instead of a field of view.
-        horizon: share of the photo's height above it, where nothing gives the depth.
+        fov_source: its source, for the artist.
+        focal: fx, fy, cx, cy in pixels of the photo's file, instead of a field of view.
+        horizon: of a flat ground, as a share of the photo's height from the top.
         near: z of the nearest point.
         far: z of the farthest one.
-        nearer_is_larger: how a depth map is meant.
-        depth_size: pixels of the shorter side that a depth network looks at.
+        nearer_is_larger: whether larger values of a depth map are nearer.
+        depth_size: shorter side of the depth network's input, pixels.
         clean_edges: whether flying pixels are removed.
-        scene_kind: ground, backdrop or auto, where nothing gives the depth.
+        scene_kind: ground, backdrop or auto, if there is neither a depth map nor a network.
     """
 
     horizontal_fov: float = DEFAULT_FOV
@@ -60,10 +60,10 @@ class LiftOptions:
     scene_kind: str = flat_scene.GROUND
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Validate the options.
 
         Raises:
-            ShotError: an option is out of its range.
+            ShotError: an option is out of range.
         """
         if not 1.0 <= self.horizontal_fov <= 175.0:
             raise ShotError(
@@ -98,9 +98,9 @@ class LiftOptions:
         """The photo's camera.
 
         Args:
-            height: of the photo as it is worked on, pixels.
+            height: of the photo at its working size, pixels.
             width: likewise.
-            scale: pixels here per pixel of the photo on disk, which ``focal`` is in.
+            scale: pixels here per pixel of the photo's file, the unit of ``focal``.
         """
         if self.focal is None:
             intrinsics = intrinsics_from_fov(self.horizontal_fov, height, width)
@@ -112,16 +112,16 @@ class LiftOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftedPhoto:
-    """A lifted photo and who made what of it.
+    """A lifted photo, and the models that were used.
 
     Attributes:
         lift: photo, depth and camera.
         segments: int32 (H, W) automatic static segments.
-        depth_model: what made the depth.
-        segment_model: what made the segments.
-        upright: the depth knows no objects, so a picked instance should stand upright.
-        fov_source: how the camera's field of view is known.
-        notes: what the artist should know of it, a sentence each.
+        depth_model: name of what made the depth.
+        segment_model: name of what made the segments.
+        upright: the scene is flat, so a picked instance has to stand upright in it.
+        fov_source: the source of the camera's field of view.
+        notes: sentences for the artist.
     """
 
     lift: Lift
@@ -141,12 +141,12 @@ class LiftedPhoto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoDepth:
-    """A photo's depth and where it is from.
+    """The depth of a photo and its source.
 
     Attributes:
         depth: ``(H, W)`` float32 z.
-        model: what made it.
-        kind: ground or backdrop where the depth is one of these; else empty.
+        model: name of its source.
+        kind: ground or backdrop if the depth is one of these, else empty.
     """
 
     depth: Tensor
@@ -162,13 +162,13 @@ def photo_depth(
     key: str,
     on_note: OnNote,
 ) -> PhotoDepth:
-    """The given depth, else a network's, else a flat scene.
+    """Depth from the map, else from a network, else a flat scene.
 
     Args:
         pixels: uint8 (H, W, 3).
         depth_map: float32 (H, W), or None.
-        options: what the artist says.
-        perception: the models that look at the photo.
+        options: of the lift.
+        perception: the models.
         key: content hash of ``pixels``; "" where it is not known.
         on_note: told what the artist should know of it.
 

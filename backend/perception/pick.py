@@ -1,4 +1,4 @@
-"""What clicks, a box or a mask from a file may mean, and the depth of each meaning."""
+"""Picking an instance: candidate masks from clicks, a box or a file, and their depth."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from backend.perception.perceive import Perception
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picks:
-    """What clicks may have meant: C candidates, best first.
+    """The C candidate instances of a prompt, best first.
 
     Attributes:
         masks: (H, W) bool each.
-        depths: (H, W) float32 each, with the instance's own depth where its mask is.
+        depths: (H, W) float32 each, the scene's depth with the instance's own inside its mask.
         scores: (C,) float32.
-        logits: (C, h, w) float32, to be refined; ``None`` where the model has none.
-        model: what made the masks.
-        notes: what the artist should know, a sentence each.
+        logits: (C, h, w) float32, for refinement; ``None`` if the model has none.
+        model: name of the model that made the masks.
+        notes: sentences for the artist.
     """
 
     masks: tuple[Array, ...]
@@ -36,7 +36,7 @@ class Picks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UprightScene:
-    """The scene that what was picked stands upright in: its kind and the range of its depth."""
+    """The flat scene in which a picked instance stands upright: its kind and depth range."""
 
     kind: str
     near: float
@@ -53,20 +53,20 @@ def candidates(
     key: str,
     on_note: OnNote,
 ) -> Candidates:
-    """What the segment model finds for clicks and a box.
+    """Candidate masks of the segmentation model for clicks and a box.
 
     Args:
         pixels: uint8 (H, W, 3).
         points: ``(K, 2)`` clicks (x, y) in pixels.
         positive: ``(K,)`` truthy where the click is on the instance.
         box: (x0, y0, x1, y1) around the instance, or None.
-        previous: ``(h, w)`` logits of the mask that is to be refined, or None.
-        perception: the models that look at the photo.
-        key: content hash of ``pixels``; "" where it is not known.
-        on_note: told when less was done than asked.
+        previous: ``(h, w)`` logits of the mask to refine, or None.
+        perception: the models.
+        key: content hash of ``pixels``; computed if empty.
+        on_note: called if less was done than requested.
 
     Raises:
-        ShotError: the clicks make no sense.
+        ShotError: the prompt is invalid.
     """
     model = perception.segments
     found = model.segment(model.encode(pixels, key), points, positive, box, previous)
@@ -106,12 +106,12 @@ def valid_masks(
 
 
 def instance_depth(depth: Array, mask: Array, upright: UprightScene | None) -> Array:
-    """``depth`` (H, W) with the instance's own where ``mask`` is.
+    """``depth`` (H, W) with the instance's own inside ``mask``.
 
     Args:
         depth: of the scene.
         mask: bool (H, W).
-        upright: where the depth knows no objects, the scene that the instance stands upright in.
+        upright: the flat scene that the instance stands upright in; None for any other depth.
     """
     if upright is None:
         return mask_refinement.clean_instance_depth(

@@ -1,4 +1,4 @@
-"""What a worker does with a job: message in, the session's work, its data as blobs, reply out."""
+"""The job handlers of a worker: run a request in the session, store blobs, return the result."""
 
 from __future__ import annotations
 
