@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from backend import pipeline
-from backend.contracts import AnnotatedClip, Cancelled
+from backend.contracts import AnnotatedClip, Cancelled, Motion
 from backend.control.preview import Look
 from backend.control_sources import ClipControl, ShotControl, shot_masks
 from backend.engines import registry
 from backend.resources import MEMORY
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
+from tests.toy.spec import SPEC as TOY
 
 FRAMES = 5
 
@@ -255,8 +256,15 @@ class Recorder:
         return self._inner[name]
 
 
-@NAMES
-def test_a_signal_is_made_of_exactly_what_the_spec_requires(name, tiny_resources):
+@pytest.fixture
+def toy(monkeypatch):
+    """The registry has the toy engine too."""
+    row = (TOY, "tests.toy.signal", "tests.toy.engine:ToyEngine")
+    monkeypatch.setitem(registry._ENGINES, TOY.name, row)
+
+
+@pytest.mark.parametrize("name", [*(spec.name for spec in registry.specs()), TOY.name])
+def test_a_signal_is_made_of_exactly_what_the_spec_requires(name, toy, tiny_resources):
     """Of a shot and of a clip; a spec that asks for more than is used fails too."""
     spec, encode = registry.spec_of(name), registry.signals(name).encode
     shot = a_shot(registry.load(name, tiny_resources))
@@ -288,6 +296,26 @@ def test_what_was_released_is_gone_and_taken_again(engine):
     gc.collect()
     assert not any(ref() is not None for ref in held)
     assert torch.equal(render(engine, shot).frames, first)
+
+
+def test_without_a_server_a_shot_is_refused_by_the_same_rules(toy):
+    engine = registry.load("toy")
+    shot = a_shot(engine, which="1,3")
+    with pytest.raises(ShotError, match="'which' names instance 3; the shot has 1, 2"):
+        render(engine, shot)
+    motion = shot.motion
+    four = Motion(
+        moved_from_rest=motion.moved_from_rest[:4],
+        camera_from_world=motion.camera_from_world[:4],
+        intrinsics=motion.intrinsics[:4],
+    )
+    short = replace(shot, motion=four, options={})
+    for asked in (
+        lambda: render(engine, short),
+        lambda: pipeline.preview(short, "photo", Look(), lambda *step: None),
+    ):
+        with pytest.raises(ShotError, match=r"makes 1, 5, 9 \.\.\. 81 frames, the shot has 4"):
+            asked()
 
 
 def test_options_are_completed_and_reported(engine):
