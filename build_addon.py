@@ -141,6 +141,7 @@ def build(out: Path, wheels: str = "release", root: Path = ROOT) -> Path:
     suffix = "" if wheels == "release" else f"-{wheels}"
     target = out / f"{manifest['id']}-{manifest['version']}{suffix}.zip"
     out.mkdir(parents=True, exist_ok=True)
+    # As backend.files.atomic does, which needs the backend's environment
     handle, temporary = tempfile.mkstemp(dir=out, prefix=".", suffix=".zip")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -13,7 +13,6 @@ import io
 import json
 import logging
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from backend.files.atomic import PRIVATE, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class ResultCache:
             return
         try:
             self._evict(len(data))
-            self._write(self._path(query), data)
+            write_atomically(self._path(query), data, mode=PRIVATE)
         except OSError:
             log.warning("a result of %d bytes could not be cached", len(data), exc_info=True)
 
@@ -100,20 +101,6 @@ class ResultCache:
 
     def _path(self, query: str) -> Path:
         return self._folder / (hashlib.sha256(query.encode()).hexdigest() + SUFFIX)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as handle:
-            temporary = Path(handle.name)
-            try:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        # The file is closed: Windows does not rename an open one
-        temporary.replace(path)
 
     def _evict(self, needed: int) -> None:
         files = sorted(self._files())

@@ -22,9 +22,10 @@ import numpy as np
 import zmq
 
 import protocol
+from backend.files.atomic import PRIVATE, write_atomically
 from protocol import ProtocolError, ShotError, VersionError, messages
 
-from .blobs import Blobs
+from .blobs import BlobStore
 from .disk_thread import DiskThread
 from .errors import internal_error
 from .job_manager import JobManager
@@ -78,7 +79,7 @@ class Server:
         try:
             self.endpoint = self._bind()
             self._store = Store(settings.state)
-            self._blobs = Blobs(settings.blobs)
+            self._blobs = BlobStore(settings.blobs)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -101,7 +102,8 @@ class Server:
         try:
             self._jobs.recover()
             try:
-                _write_private(connection, {"endpoint": self.endpoint, "pid": os.getpid()})
+                told = {"endpoint": self.endpoint, "pid": os.getpid()}
+                write_atomically(connection, json.dumps(told).encode(), mode=PRIVATE, sync=False)
             except OSError as error:  # only for inspection; the server runs without it
                 log.warning("%s cannot be written: %s", connection, error)
             self._workers.start()
@@ -383,12 +385,3 @@ def _wrong_version(ours: tuple[int, int], theirs: tuple[int, int]) -> messages.R
         sentence=f"The server speaks protocol {mine}, the extension {other}.",
         fix=f"Update {older}.",
     )
-
-
-def _write_private(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(value, file)
-    temporary.replace(path)

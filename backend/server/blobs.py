@@ -10,18 +10,17 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
+from backend.files.atomic import PRIVATE, sync_file, sync_folder, write_atomically
 from protocol import content
 from protocol.errors import ShotError
 
 RESERVE_BYTES = 256 << 20
 
 
-class Blobs:
+class BlobStore:
     """The blobs of one state folder; the server's loop and its workers each open their own.
 
     Args:
@@ -58,22 +57,13 @@ class Blobs:
         if path.exists() and path.stat().st_size == len(data):
             os.utime(path)
             return
-        handle, name = tempfile.mkstemp(dir=self._incoming, prefix="put-")
-        temporary = Path(name)
+        sync = not self._deferred_sync
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                if not self._deferred_sync:
-                    sync_file(file)
-            if self._deferred_sync:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.replace(path)
-                self._unsynced[path] = len(data)
-            else:
-                move_into_place(temporary, path)
+            write_atomically(path, data, mode=PRIVATE, sync=sync, temporaries=self._incoming)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise disk_error(error, len(data)) from error
+        if not sync:
+            self._unsynced[path] = len(data)
 
     def sync(self) -> None:
         """Sync the blobs put since the last call; raises :class:`ShotError` if that fails."""
@@ -84,7 +74,7 @@ class Blobs:
                 with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
                     sync_file(file)
             for folder in {path.parent for path in paths}:
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise disk_error(error, sum(paths.values())) from error
 
@@ -133,22 +123,6 @@ class Blobs:
         return removed
 
 
-def move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a finished file to its final path, atomically, and sync the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # makes the rename durable; Windows has no such handle
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def disk_error(error: OSError, size: int) -> ShotError:
     """The user-facing error for a file that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -160,9 +134,3 @@ def disk_error(error: OSError, size: int) -> ShotError:
     return ShotError(
         "disk", f"The server cannot write its files: {error.strerror}.", "Check its --state folder."
     )
-
-
-def sync_file(file: Any) -> None:
-    """Flush and fsync an open file."""
-    file.flush()
-    os.fsync(file.fileno())

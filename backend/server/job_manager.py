@@ -18,7 +18,7 @@ from typing import Any
 from protocol import ProtocolError, ShotError, messages
 
 from . import jobs, packing, supervisor
-from .blobs import Blobs
+from .blobs import BlobStore
 from .errors import internal_error
 from .jobs import ROLES, Job
 from .settings import ServerSettings
@@ -46,7 +46,7 @@ class JobManager:
         self,
         settings: ServerSettings,
         store: Store,
-        blobs: Blobs,
+        blobs: BlobStore,
         workers: supervisor.Supervisor,
         publish: Publish,
     ) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from pathlib import Path
 
+from backend.files.atomic import PRIVATE, write_atomically
 from protocol import ProtocolError
 
 from . import packing
-from .blobs import move_into_place, sync_file
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +36,7 @@ class ResultSpool:
         """Hold the result of a job in memory and as a file; whether the file could be written."""
         self.pending[job] = packed
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(packed)
-                sync_file(file)
-            move_into_place(Path(file.name), self._folder / job)
+            write_atomically(self._folder / job, packed, mode=PRIVATE)
         except OSError as error:
             log.error("the result of job %s is kept in memory only: %s", job, error)
             return False

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from backend.files.atomic import move_into_place, sync_file
 from protocol.errors import ShotError
 
-from .blobs import Blobs, disk_error, move_into_place, sync_file
+from .blobs import BlobStore, disk_error
 from .disk_thread import Schedule, run_now
 from .errors import internal_error
 
@@ -51,7 +52,7 @@ class Uploads:
 
     def __init__(
         self,
-        blobs: Blobs,
+        blobs: BlobStore,
         blob_bytes: int,
         *,
         idle_seconds: float = IDLE_SECONDS,

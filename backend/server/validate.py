@@ -11,7 +11,7 @@ from backend.engines import base, options
 from protocol import ProtocolError, ShotError, arrays, content, frames, messages, rules
 from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits, Scalar
 
-from .blobs import Blobs
+from .blobs import BlobStore
 
 MAX_CLICKS = 1000
 MAX_CELLS = 1024
@@ -24,7 +24,7 @@ def validation_error(
     *,
     engines: Sequence[EngineInfo],
     limits: Limits,
-    blobs: Blobs,
+    blobs: BlobStore,
     lacks: Callable[[str, Mapping[str, Scalar]], ShotError | None],
 ) -> messages.Error | None:
     """The error reply to a request that cannot become a job; None if it can.
@@ -71,7 +71,7 @@ def _references(message: Any) -> tuple[Reference, ...]:
 
 
 def _missing(
-    references: Iterable[Reference], limits: Limits, blobs: Blobs
+    references: Iterable[Reference], limits: Limits, blobs: BlobStore
 ) -> messages.Error | None:
     absent: list[str] = []
     for reference in references:

@@ -35,7 +35,7 @@ from backend.resources import Resources, is_broken_device, is_out_of_memory
 from backend.weights.search import Search
 from protocol import ShotError, messages
 
-from .blobs import Blobs, disk_error
+from .blobs import BlobStore, disk_error
 from .errors import internal_error
 
 ENDPOINT = "LEVITOR_WORKER_ENDPOINT"
@@ -80,7 +80,7 @@ def run_job(
     connection: ServerConnection,
     handlers: ModuleType,
     session: Any,
-    blobs: Blobs,
+    blobs: BlobStore,
     job: str,
     message: Any,
 ) -> bool:
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _exit_with_server()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {options.role}: %(message)s")
     connection = ServerConnection(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
-    blobs = Blobs(options.blobs, deferred_sync=True)
+    blobs = BlobStore(options.blobs, deferred_sync=True)
     handlers = importlib.import_module(options.handlers)
     try:
         weights = Search.here(options.weights).require

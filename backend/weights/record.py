@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backend.files.atomic import write_atomically
 from backend.weights.table import WeightSet
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,8 @@ def read_record(folder: Path) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write the record of a folder atomically."""
-    path = folder / RECORD_PATH
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(asdict(record), indent=1, sort_keys=True), "utf-8")
-    temporary.replace(path)
+    text = json.dumps(asdict(record), indent=1, sort_keys=True)
+    write_atomically(folder / RECORD_PATH, text.encode())
 
 
 def wrong_files(folder: Path, files: Mapping[str, File]) -> dict[str, str]:

@@ -58,6 +58,7 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         ShotError: it cannot be written.
     """
+    # As backend.files.atomic does, which the extension cannot import
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
 MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transformers"}
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
+ATOMIC = "backend.files.atomic"
 RESOURCES = "backend.resources"
 NETWORKS = ("backend.autograd", "backend.networks", "backend.tiles")
 PIXELS = "backend.pixels"
@@ -117,7 +118,7 @@ ZONES = (
             "backend/weights/search.py",
             "backend/weights/table.py",
         ),
-        own=(RESOURCES, "backend.config", "backend.weights.table", "protocol"),
+        own=(ATOMIC, RESOURCES, "backend.config", "backend.weights.table", "protocol"),
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
     ),
     Zone(
@@ -208,8 +209,8 @@ ZONES = (
         name="perception's cache on disk",
         files=("backend/perception/cache.py",),
         libraries=NUMPY,
-        own=("backend.perception",),
-        banned=NO_THREADS | {"socket", "subprocess"},
+        own=(ATOMIC, "backend.perception"),
+        banned=PURE,
     ),
     Zone(
         name="perception",
@@ -359,6 +360,7 @@ ZONES = (
         files=("backend/server/*",),
         libraries=NUMPY | {"zmq"},
         own=(
+            ATOMIC,
             "backend.cancelled",
             "backend.engines.base",
             "backend.engines.options",

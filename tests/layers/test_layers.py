@@ -71,7 +71,11 @@ def test_every_zone_is_lived_in():
         ("backend/control/points.py", "from ..engines import base", "backend.engines.base"),
         ("backend/engines/base.py", "import backend.server.app", "backend.server.app"),
         ("backend/cli/render.py", "from backend.server.app import Server", "backend.server.app"),
-        ("backend/session.py", "from backend.server.blobs import Blobs", "backend.server.blobs"),
+        (
+            "backend/session.py",
+            "from backend.server.blobs import BlobStore",
+            "backend.server.blobs",
+        ),
         ("backend/server/app.py", "import torch", "torch"),
         ("backend/server/app.py", "from . import handlers\nimport av", "av"),
         ("backend/server/app.py", "from backend import pipeline", "backend.pipeline"),

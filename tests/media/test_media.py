@@ -15,7 +15,6 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from backend.files.atomic import write_atomically
 from backend.files.video import encode_video, repeated
 from backend.pixels import pixels_from_image
 
@@ -114,14 +113,3 @@ def test_what_lies_in_unwritten_memory_changes_no_byte_of_a_video(tmp_path):
         for filled in ("0", "70", "140")
     }
     assert len(found) == 1
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "take.mp4"
-    write_atomically(path, b"first")
-    write_atomically(path, b"second")
-    assert path.read_bytes() == b"second"
-    with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")
-    assert path.read_bytes() == b"second"
-    assert [item.name for item in path.parent.iterdir()] == ["take.mp4"]

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from backend.server.blobs import Blobs
+from backend.server.blobs import BlobStore
 from backend.server.uploads import Uploads
 from protocol import ShotError, content, messages
 from tests.server.support import PATIENCE
@@ -166,7 +166,7 @@ def test_what_an_earlier_server_received_wrongly_is_thrown_away(make_server_here
 
 
 def test_no_more_than_64_uploads_are_open_at_once(tmp_path):
-    uploads = Uploads(Blobs(tmp_path), 1 << 20)
+    uploads = Uploads(BlobStore(tmp_path), 1 << 20)
     for number in range(64):
         uploads.offer(f"{number:064x}", 10)
     with pytest.raises(ShotError, match="64 files are on their way"):
@@ -175,7 +175,7 @@ def test_no_more_than_64_uploads_are_open_at_once(tmp_path):
 
 
 def test_a_sender_that_left_makes_place_for_another_and_may_go_on_later(tmp_path):
-    uploads = Uploads(Blobs(tmp_path), 1 << 20, idle_seconds=0.0)
+    uploads = Uploads(BlobStore(tmp_path), 1 << 20, idle_seconds=0.0)
     name = content.sha256(b"1234")
     uploads.offer(name, 4)
     uploads.add(name, 0, memoryview(b"12"))

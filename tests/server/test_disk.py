@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from backend.server.blobs import RESERVE_BYTES, Blobs
+from backend.server.blobs import RESERVE_BYTES, BlobStore
 from backend.server.spool import ResultSpool
 from backend.server.uploads import Uploads
 from blender_addon.core.jobs import TaskFinished
@@ -195,7 +195,7 @@ def test_a_result_is_kept_in_memory_where_no_file_can_be_made_either(tmp_path):
 def uploads(tmp_path):
     """Uploads to a disk with room for 1 MB beside the reserve."""
     mount(tmp_path / "disk", RESERVE_BYTES + (1 << 20))
-    yield Uploads(Blobs(tmp_path / "disk"), 1 << 30)
+    yield Uploads(BlobStore(tmp_path / "disk"), 1 << 30)
     unmount(tmp_path / "disk")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backend.server import worker
-from backend.server.blobs import Blobs
+from backend.server.blobs import BlobStore
 from protocol import ShotError, content, messages
 from tests.server.support import scripted_shot
 
@@ -38,7 +38,7 @@ def do(message, blobs, order):
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
-    do(messages.RenderRequest(shot=scripted_shot()), Blobs(tmp_path, deferred_sync=True), order)
+    do(messages.RenderRequest(shot=scripted_shot()), BlobStore(tmp_path, deferred_sync=True), order)
     assert order == ["disk"] * 4 + ["done"]  # two files, and the two folders they lie in
 
 
@@ -47,10 +47,10 @@ def test_a_click_is_told_first_and_its_files_are_there(tmp_path, order):
     click = messages.SegmentRequest(
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
-    blobs = Blobs(tmp_path, deferred_sync=True)
+    blobs = BlobStore(tmp_path, deferred_sync=True)
     do(click, blobs, order)
     assert order == ["done"] + ["disk"] * 4
-    assert Blobs(tmp_path).get(content.sha256(b"two")) == b"two"
+    assert BlobStore(tmp_path).get(content.sha256(b"two")) == b"two"
 
 
 def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monkeypatch, caplog):
@@ -62,19 +62,19 @@ def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monk
     click = messages.SegmentRequest(
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
-    do(click, Blobs(tmp_path, deferred_sync=True), order)
+    do(click, BlobStore(tmp_path, deferred_sync=True), order)
     assert order == ["done"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     do(
         messages.RenderRequest(shot=scripted_shot()),
-        Blobs(tmp_path / "new", deferred_sync=True),
+        BlobStore(tmp_path / "new", deferred_sync=True),
         order,
     )
     assert order == ["done", "failed"]
 
 
 def test_what_was_cleaned_up_meanwhile_needs_no_disk(tmp_path, order):
-    blobs = Blobs(tmp_path, deferred_sync=True)
+    blobs = BlobStore(tmp_path, deferred_sync=True)
     blobs.put(b"one")
     blobs.path(content.sha256(b"one")).unlink()
     blobs.sync()
@@ -84,7 +84,7 @@ def test_what_was_cleaned_up_meanwhile_needs_no_disk(tmp_path, order):
 
 
 def test_what_a_power_cut_left_short_is_written_again(tmp_path):
-    blobs, name = Blobs(tmp_path), content.sha256(b"twelve")
+    blobs, name = BlobStore(tmp_path), content.sha256(b"twelve")
     blobs.put(b"twelve")
     blobs.path(name).write_bytes(b"twe")
     blobs.put(b"twelve")
