@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from protocol.errors import ShotError
+
+Held = TypeVar("Held")
 
 MEMORY = ("auto", "low", "balanced", "high")
 """Memory presets of engines; ``auto`` selects one by the free memory of the device."""
@@ -86,6 +90,24 @@ def no_weights(name: str) -> Path:
     )
 
 
+class Shared:
+    """What several models of one process use together, each there for as long as one refers to it.
+
+    Whoever makes the :class:`Resources` of a process owns it. It holds nothing itself, so a model
+    gives something back by forgetting it, and takes nothing from under another that refers to it.
+    """
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+
+    def hold(self, key: Hashable, make: Callable[[], Held]) -> Held:
+        """What is held under ``key``; made where nobody refers to one."""
+        held = self._held.get(key)
+        if held is None:
+            self._held[key] = held = make()
+        return held
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What an engine or perception model is constructed with.
@@ -96,9 +118,11 @@ class Resources:
         weights: folder or file of a weight set by name; raises a ``ShotError`` that names what is
             missing and where it was searched.
         cache: folder for cached results, or ``None`` for no cache.
+        shared: what models made with these resources, or with a copy of them, use together.
     """
 
     device: str = "cpu"
     memory: str = "auto"
     weights: Callable[[str], Path] = no_weights
     cache: Path | None = None
+    shared: Shared = field(default_factory=Shared, compare=False, repr=False)

@@ -70,19 +70,22 @@ class Session:
     def engine(self, name: str, on_step: OnPhase = lambda *step: None) -> Engine:
         """The engine with that name, loaded at first use.
 
-        An engine with weights releases the others, since two large networks rarely fit. One without
-        weights does not, so that a draft between two takes does not unload anything.
+        An engine with weights releases the others, since two large networks rarely fit. They go
+        once it is made: by then it holds what it shares with them, which is not loaded again. One
+        without weights releases none, so that a draft between two takes does not unload anything.
 
         Raises:
             ShotError: there is no such engine, or its weights are missing.
         """
-        if registry.spec_of(name).needs({}):
-            for other, engine in self._engines.items():
-                if other != name:
-                    engine.release()
         if name not in self._engines:
             on_step(LOADING, 0, 1)
-            self._engines[name] = registry.load(name, self._resources)
+            made = registry.load(name, self._resources)
+            if made.spec.weights:
+                for other, engine in list(self._engines.items()):
+                    if engine.spec.weights:
+                        engine.release()
+                        del self._engines[other]
+            self._engines[name] = made
         return self._engines[name]
 
     def perception(

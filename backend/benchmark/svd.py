@@ -15,7 +15,7 @@ from backend.autograd import without_gradients
 from backend.benchmark.random_networks import make_networks
 from backend.engines.svd import images, memory
 from backend.engines.svd.edm import karras_sigmas
-from backend.engines.svd.sampler import Denoiser, SamplerSettings, sample_latents
+from backend.engines.svd.sampler import ControlInput, Denoiser, SamplerSettings, sample_latents
 from backend.engines.svd.torch_compile import Compiled, set_channels_last
 from backend.networks import move, on_device, weight_bytes
 
@@ -281,12 +281,17 @@ class Subject:
     ) -> Denoiser:
         return Denoiser(
             Timed(self._calls["unet"], "unet", clock),
-            Timed(self._calls["controlnet"], "controlnet", clock),
             embedding,
             photo,
-            self._control.to(self.trial.device, self.trial.dtype),
+            self.trial.frames,
             SamplerSettings(guidance_max=self.trial.guidance),
             plan,
+            [
+                ControlInput(
+                    network=Timed(self._calls["controlnet"], "controlnet", clock),
+                    maps=self._control.to(self.trial.device, self.trial.dtype),
+                )
+            ],
         )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.edm import preconditioning
 from backend.engines.svd.memory import plan_of
-from backend.engines.svd.sampler import Denoiser, SamplerSettings
+from backend.engines.svd.sampler import ControlInput, Denoiser, SamplerSettings
 from backend.engines.svd.tiny_weights import randomised
 from backend.engines.svd.unet import ControlledUNet
 
@@ -51,8 +51,9 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
 
         with torch.inference_mode():
             unet.batch.one_token = controlnet.batch.one_token = True
+            told = ControlInput(network=controlnet, maps=control)
             denoiser = Denoiser(
-                unet, controlnet, embedding, photo, control, settings, plan_of("balanced")
+                unet, embedding, photo, FRAMES, settings, plan_of("balanced"), [told]
             )
 
             def ours(denoiser: Denoiser = denoiser) -> Tensor:

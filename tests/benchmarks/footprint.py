@@ -23,7 +23,7 @@ from backend.benchmark.random_networks import make_networks
 from backend.engines.svd import images, memory
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import Base
-from backend.engines.svd.sampler import Denoiser, SamplerSettings
+from backend.engines.svd.sampler import ControlInput, Denoiser, SamplerSettings
 from backend.networks import weight_bytes
 
 META = torch.device("meta")
@@ -119,12 +119,17 @@ class Subject:
         def call() -> None:
             denoiser = Denoiser(
                 self.base.unet,
-                self.controlnet,
                 self.empty(1, 1, context),
                 self.empty(4, *size),
-                self.empty(self.frames, 3, self.height, self.width),
+                self.frames,
                 SamplerSettings(guidance_max=3.0 if guided else 1.0),
                 plan,
+                [
+                    ControlInput(
+                        network=self.controlnet,
+                        maps=self.empty(self.frames, 3, self.height, self.width),
+                    )
+                ],
             )
             noisy = self.empty(self.frames, 4, *size, dtype=torch.float32)
             denoiser.velocity(noisy, 1.0, 0)

@@ -118,7 +118,7 @@ def test_cancelling_stops_at_once_and_leaves_the_engine_usable(engine):
 def test_what_it_needs_is_loaded_in_a_phase_of_its_own_and_once(tiny_resources, monkeypatch):
     """Steps are expected at some pace, loading and compiling are not."""
     engine = registry.load("levitor", tiny_resources)
-    monkeypatch.setattr("backend.engines.levitor.engine.Compiled", lambda network: network)
+    monkeypatch.setattr("backend.engines.svd.pipeline.Compiled", lambda network: network)
 
     def phases(**options):
         told = []

@@ -20,6 +20,7 @@ from backend.engines.levitor.engine import LevitorEngine
 from backend.engines.levitor.signal import encode, frame_size, notes
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.images import decode_frames
+from backend.engines.svd.pipeline import SVDPipeline
 from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources, no_weights
@@ -49,6 +50,12 @@ def control_of(shot):
 
 def encoded(shot):
     return encode(control_of(shot), SPEC.completed(shot.options))
+
+
+def networks_of(engine):
+    """Its base and its ControlNet."""
+    networks = engine._pipeline.networks()
+    return networks.base, networks.controlnets["levitor"]
 
 
 def rendered(engine, shot):
@@ -230,7 +237,7 @@ def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(
     """The decoder asks for more than there is, once: a fresh one is read for the next shot."""
     engine = LevitorEngine(Resources(memory=preset, weights=tiny_resources.weights))
     first = rendered(engine, a_shot(**QUICK)).frames
-    base, controlnet = engine._loaded()
+    base, controlnet = networks_of(engine)
 
     def too_much(*_):
         raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB.")
@@ -253,8 +260,8 @@ def test_out_of_memory_frees_the_networks_and_the_next_shot_runs(
 
 
 def test_out_of_memory_as_the_release_names_no_preset_that_would_refuse_it(tiny_resources):
-    engine = LevitorEngine(tiny_resources)
-    base, _ = engine._loaded()
+    engine = LevitorEngine(Resources(weights=tiny_resources.weights))
+    base = engine._pipeline.networks().base
 
     def too_much(*_):
         raise torch.OutOfMemoryError
@@ -287,12 +294,14 @@ def test_a_photo_with_noise_in_it_is_taken_as_it_is(engine):
 def test_gradients_flow_through_the_networks_of_a_take(tiny_resources, half):
     """To latents through the frozen decoder and UNet, as an engine guided by gradients asks, and to
     the ControlNet's weights, as training does."""
-    second_cpu = replace(tiny_resources, device="cpu:1")  # going there copies, as to a GPU
+    second_cpu = Resources(
+        weights=tiny_resources.weights, device="cpu:1"
+    )  # going there copies, as to a GPU
     engine = LevitorEngine(second_cpu)
     if half:
-        engine._dtype = torch.float16
+        engine._pipeline = SVDPipeline(second_cpu, ("levitor",), torch.float16)
     rendered(engine, a_shot(**QUICK | {"channels_last": True}))
-    base, controlnet = engine._loaded()
+    base, controlnet = networks_of(engine)
     for network in (base.unet, base.vae, controlnet):
         network.float()
     controlnet.requires_grad_(True)
@@ -325,8 +334,8 @@ def test_other_weights_under_the_same_name_render_without_a_new_engine(tmp_path,
     here = Resources(weights=folders.__getitem__)
     engine = LevitorEngine(here)
     first = rendered(engine, a_shot(**QUICK)).frames
-    before = engine._loaded()
-    assert engine._loaded() is before  # no change, no reading
+    before, after = networks_of(engine), networks_of(engine)
+    assert all(one is other for one, other in zip(before, after, strict=True))  # nothing is read
     lay(1)
     second = rendered(engine, a_shot(**QUICK)).frames
     assert not torch.equal(first, second)

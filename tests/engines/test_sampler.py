@@ -26,7 +26,7 @@ from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.edm import karras_sigmas
 from backend.engines.svd.load import load_base, load_controlnet
 from backend.engines.svd.memory import plan_of
-from backend.engines.svd.sampler import Denoiser, SamplerSettings, sample_latents
+from backend.engines.svd.sampler import ControlInput, Denoiser, SamplerSettings, sample_latents
 from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources
@@ -102,19 +102,25 @@ def draws(frames=FRAMES, size=8):
     return embedding, image_latents, control, noise
 
 
-def sample(networks, plan=SEQUENTIAL, steps=STEPS, on_step=lambda step, clean: None, **settings):
-    *given, noise = draws()
+def prepared(networks, plan, control_scale=1.0, **settings):
+    """A denoiser with the ControlNet, and noise."""
+    (unet, controlnet), (embedding, image_latents, control, noise) = networks, draws()
+    told = [ControlInput(network=controlnet, maps=control, scale=control_scale)]
     with torch.inference_mode():
-        denoiser = Denoiser(*networks, *given, SamplerSettings(**settings), plan)
+        settings = SamplerSettings(**settings)
+        return Denoiser(unet, embedding, image_latents, FRAMES, settings, plan, told), noise
+
+
+def sample(networks, plan=SEQUENTIAL, steps=STEPS, on_step=lambda step, clean: None, **settings):
+    denoiser, noise = prepared(networks, plan, **settings)
+    with torch.inference_mode():
         return sample_latents(denoiser, noise, karras_sigmas(steps, 0.002, 700.0), on_step)
 
 
 def velocity(networks, plan=SEQUENTIAL, **settings):
-    *given, noise = draws()
+    denoiser, noise = prepared(networks, plan, **settings)
     with torch.inference_mode():
-        return Denoiser(*networks, *given, SamplerSettings(**settings), plan).velocity(
-            noise, 1.0, 0
-        )
+        return denoiser.velocity(noise, 1.0, 0)
 
 
 @contextmanager

@@ -53,6 +53,11 @@ def denoised(noisy: Tensor, velocity: Tensor, sigma: Sigma) -> Tensor:
     return factors.c_skip * noisy + factors.c_out * velocity
 
 
+def noised(clean: Tensor, noise: Tensor, sigma: Sigma) -> Tensor:
+    """``clean`` under noise of level ``sigma``; ``noise`` has unit variance."""
+    return clean + sigma * noise
+
+
 def velocity_target(clean: Tensor, noise: Tensor, sigma: Sigma) -> Tensor:
     """The answer of a perfect network: ``denoised(clean + sigma * noise, it, sigma)`` is clean."""
     return (noise - sigma * clean) * preconditioning(sigma).c_in

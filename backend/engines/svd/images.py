@@ -63,9 +63,7 @@ def resize_smoothly(images: Tensor, side: int) -> Tensor:
 
 
 def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:
-    """Latents of a photo, not multiplied by the scaling factor.
-
-    In single precision where the model asks for it: in half precision this encoder overflows.
+    """Latents of a photo, not multiplied by the scaling factor: the posterior's mode.
 
     Args:
         vae: the codec.
@@ -73,6 +71,15 @@ def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:
 
     Returns:
         ``(4, h, w)`` in the dtype of the codec.
+    """
+    mode, _ = _posterior(vae, image)
+    return mode.to(vae.dtype)
+
+
+def _posterior(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mode and standard deviation ``(4, h, w)`` of the latents of ``(3, H, W)`` in [-1, 1].
+
+    In single precision where the model asks for it: in half precision this encoder overflows.
     """
     dtype = vae.dtype
     upcast = dtype == torch.float16 and vae.config["force_upcast"]
@@ -82,11 +89,35 @@ def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:
             part.float()
     try:
         pixels = image[None].to(vae.device, torch.float32 if upcast else dtype)
-        return vae.encode(pixels).latent_dist.mode()[0].to(dtype)  # pyright: ignore
+        found: Any = vae.encode(pixels).latent_dist  # pyright: ignore
+        return found.mode()[0], found.std[0].float()
     finally:
         if upcast:
             for part in parts:
                 part.to(dtype)
+
+
+def encode_frames(
+    vae: AutoencoderKLTemporalDecoder, frames: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Latents of a clip as the denoiser sees them: multiplied by the scaling factor.
+
+    A frame at a time, so that a clip needs the memory of a photo.
+
+    Args:
+        vae: the codec; its encoder does not look along time.
+        frames: ``(F, 3, H, W)`` in [0, 1].
+        generator: of the CPU; what is encoded is drawn from the codec's posterior.
+
+    Returns:
+        ``(F, 4, h, w)`` float32 on the codec's device.
+    """
+    latents: list[Tensor] = []
+    for frame in frames:
+        mean, deviation = _posterior(vae, frame * 2 - 1)
+        drawn = torch.randn(mean.shape, generator=generator).to(mean.device)
+        latents.append(mean + deviation * drawn)
+    return torch.stack(latents) * vae.config["scaling_factor"]
 
 
 def decode_frames(

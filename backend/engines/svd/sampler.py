@@ -1,8 +1,8 @@
-"""The sampler: from noise to the latents of a clip, step by step, told by a control signal."""
+"""The sampler: from noise, or from noised latents, to the latents of a clip, step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backend.engines.svd.edm import denoised, euler_step, preconditioning
+from backend.engines.svd.edm import denoised, euler_step, noised, preconditioning
+from backend.engines.svd.feature_taps import feature_taps
 from backend.engines.svd.memory import Plan
+from backend.engines.svd.torch_compile import Compiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,6 @@ class SamplerSettings:
         motion_bucket: how much motion the network was told there is.
         fps: frames a second the network was told, before it takes one off.
         noise_augmentation: how much noise the photo gets.
-        control_scale: multiplies the residuals.
         legacy_cfg_context: see ``context.TemporalContext``.
         reuse: deep features are computed every so many steps; 1 computes them in each.
     """
@@ -34,7 +35,6 @@ class SamplerSettings:
     motion_bucket: float = 100.0
     fps: int = 6
     noise_augmentation: float = 0.02
-    control_scale: float = 1.0
     legacy_cfg_context: bool = False
     reuse: int = 1
 
@@ -48,10 +48,25 @@ class SamplerSettings:
         return like.new_tensor([[self.fps - 1, self.motion_bucket, self.noise_augmentation]])
 
 
-class Denoiser:
-    """Both networks with all of a shot that no step changes, computed once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlInput:
+    """A ControlNet and what it is told.
 
-    What is saved, without a change of result: the control's embedding is made once a shot; a shot
+    Attributes:
+        network: an ``SVDControlNet``, or one compiled.
+        maps: ``(F, 3, 8h, 8w)``, raw values 0..255.
+        scale: multiplies its residuals; one with 0 is not asked.
+    """
+
+    network: Any
+    maps: Tensor
+    scale: float = 1.0
+
+
+class Denoiser:
+    """UNet and ControlNets with all of a take that no step changes, computed once.
+
+    What is saved, without a change of result: a control's embedding is made once a take; a take
     whose guidance is 1 everywhere has no unconditional pass; a control scale of 0 needs no
     ControlNet; the context is added as the bias it is.
     """
@@ -59,27 +74,26 @@ class Denoiser:
     def __init__(
         self,
         unet: Any,
-        controlnet: Any,
         embedding: Tensor,
         image_latents: Tensor,
-        control: Tensor,
+        frames: int,
         settings: SamplerSettings,
         plan: Plan,
+        controls: Sequence[ControlInput] = (),
     ) -> None:
-        """Prepare a shot; everything on the networks' device and of their dtype.
+        """Prepare a take; everything on the networks' device and of their dtype.
 
         Args:
             unet: a ``ControlledUNet``, or one compiled.
-            controlnet: an ``SVDControlNet``, or one compiled.
             embedding: ``(1, 1, D)``, CLIP's of the photo.
             image_latents: ``(4, h, w)`` of the photo.
-            control: ``(F, 3, 8h, 8w)``, raw values 0..255.
+            frames: of the take.
             settings: the artist's.
             plan: whether the two passes of guidance run one after the other.
+            controls: any number; their residuals are added up.
         """
-        self._unet, self._controlnet = unet, controlnet
+        self._unet = unet
         self._settings = settings
-        frames = len(control)
         # The unconditional pass sees no photo, but the same control
         clips = [(embedding, image_latents)]
         if settings.guided:
@@ -93,18 +107,25 @@ class Denoiser:
         ]
         self._ids = [settings.added_time_ids(c).expand(len(c), -1) for c in self._contexts]
         ramp = torch.linspace(settings.guidance_min, settings.guidance_max, frames)
-        self._guidance = ramp.to(control.device)[:, None, None, None]
-        self._controlled = settings.control_scale != 0
-        self._embedded = controlnet.embed(control[None]) if self._controlled else None
+        self._guidance = ramp.to(embedding.device)[:, None, None, None]
+        # Not the maps, which are large and of no further use
+        self._controls = [
+            (control.network, control.network.embed(control.maps[None]), control.scale)
+            for control in controls
+            if control.scale != 0
+        ]
         self._kept: list[tuple[Tensor, list[Tensor] | None]] = []
 
     def velocity(self, noisy: Tensor, sigma: float, step: int) -> Tensor:
-        """What the network answers for ``(F, 4, h, w)`` float32 latents, guided; float32."""
-        factors = preconditioning(sigma)
-        scaled = (noisy * factors.c_in).to(self._contexts[0].dtype)
-        # Filled on the device: a copy would wait for it
-        c_noise = noisy.new_full((), float(factors.c_noise))
+        """What the network answers for ``(F, 4, h, w)`` float32 latents, guided; float32.
+
+        Args:
+            noisy: the latents.
+            sigma: their noise level.
+            step: counted from the first that is made.
+        """
         fresh = self._settings.reuse <= 1 or step % self._settings.reuse == 0
+        scaled, c_noise = self._scaled(noisy, sigma)
         answers: list[Tensor] = []
         for index, part in enumerate(self._passes):
             sample = torch.cat([scaled.expand(len(part), *scaled.shape), self._images[index]], 2)
@@ -114,22 +135,107 @@ class Denoiser:
         unconditional, conditional = answers
         return unconditional + self._guidance * (conditional - unconditional)
 
+    def features(
+        self,
+        noisy: Tensor,
+        sigma: float,
+        names: Sequence[str],
+        *,
+        gradient_checkpointing: bool = False,
+    ) -> Mapping[str, Tensor]:
+        """Outputs of modules of the UNet in one conditional pass, which ends when they are there.
+
+        Where gradients are on they reach ``noisy``.
+
+        Args:
+            noisy: ``(F, 4, h, w)`` float32 latents.
+            sigma: their noise level.
+            names: of modules; see :func:`~backend.engines.svd.feature_taps.feature_taps`.
+            gradient_checkpointing: compute activations again in the backward pass, for memory.
+        """
+        unet = self._unet.network if isinstance(self._unet, Compiled) else self._unet
+        scaled, c_noise = self._scaled(noisy, sigma)
+        told = (
+            torch.cat([scaled[None], self._images[-1][-1:]], 2),
+            c_noise,
+            self._contexts[-1][-1:],
+            self._ids[-1][-1:],
+        )
+        if gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+        try:
+            with feature_taps(unet, names, stop=True) as found:
+                unet(*told, *self._residuals(told))
+        finally:
+            if gradient_checkpointing:
+                unet.disable_gradient_checkpointing()
+        return found
+
+    def _scaled(self, noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """What the networks see of the latents, in their dtype, and what they are told of sigma."""
+        factors = preconditioning(sigma)
+        # Filled on the device: a copy would wait for it
+        c_noise = noisy.new_full((), float(factors.c_noise))
+        return (noisy * factors.c_in).to(self._contexts[0].dtype), c_noise
+
     def _pass(self, index: int, sample: Tensor, c_noise: Tensor, fresh: bool) -> Tensor:
         legacy = self._settings.legacy_cfg_context
         told = (sample, c_noise, self._contexts[index], self._ids[index])
         if not fresh:
             deep, residuals = self._kept[index]
             return self._unet.shallow(*told, deep, residuals, legacy)
-        down = mid = None
-        if self._controlled:
-            down, mid = self._controlnet.residuals(
-                *told, self._embedded, self._settings.control_scale, legacy
-            )
+        down, mid = self._residuals(told)
         if self._settings.reuse <= 1:
             return self._unet(*told, down, mid, legacy)
         answer, deep = self._unet.with_deep(*told, down, mid, legacy)
         self._kept[index : index + 1] = [(deep, down)]
         return answer
+
+    def _residuals(
+        self, told: tuple[Tensor, Tensor, Tensor, Tensor]
+    ) -> tuple[list[Tensor] | None, Tensor | None]:
+        """Of all ControlNets, for the UNet's skips and for its mid block."""
+        down: list[Tensor] | None = None
+        mid: Tensor | None = None
+        for network, embedded, scale in self._controls:
+            more, last = network.residuals(
+                *told, embedded, scale, self._settings.legacy_cfg_context
+            )
+            down = (
+                more if down is None else [one + own for one, own in zip(down, more, strict=True)]
+            )
+            mid = last if mid is None else mid + last
+        return down, mid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step that is about to be made, for what an engine does before it.
+
+    Attributes:
+        index: from 0, in the whole schedule.
+        sigma: noise level of the latents.
+        sigma_next: the one they are brought to.
+        noise: ``(F, 4, h, w)`` float32 of unit variance; the same in every step.
+        start_latents: what the take started from, without noise; None where from noise alone.
+        denoiser: asks the networks with all that this take tells them.
+        pulse: to be called in long work: tells that it goes on, and may raise ``Cancelled``.
+    """
+
+    index: int
+    sigma: float
+    sigma_next: float
+    noise: Tensor
+    start_latents: Tensor | None
+    denoiser: Denoiser
+    pulse: Callable[[], None]
+
+
+BeforeStep = Callable[[Tensor, Step], Tensor]
+"""Latents ``(F, 4, h, w)`` float32 and the step -> the latents that the step is made from.
+
+Called with gradients off; it turns them on (``torch.enable_grad()``) where it needs them. The
+networks ask for none, so a gradient reaches latents alone."""
 
 
 def sample_latents(
@@ -137,29 +243,73 @@ def sample_latents(
     noise: Tensor,
     sigmas: Sequence[float],
     on_step: Callable[[int, Tensor], None],
+    *,
+    start_latents: Tensor | None = None,
+    start_step: int = 0,
+    before_step: BeforeStep | None = None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Euler's steps down the noise levels.
 
     Args:
-        denoiser: a shot's.
+        denoiser: a take's.
         noise: ``(F, 4, h, w)`` float32, of unit variance.
         sigmas: falling noise levels; the last one is 0.
         on_step: called with the number of steps done and the denoised latents so far; may raise
             ``Cancelled``.
+        start_latents: ``(F, 4, h, w)`` float32, to which noise of the first step's level is added;
+            None to start from noise alone.
+        start_step: index of the first step that is made; those before are left out.
+        before_step: changes the latents before each step.
+        pulse: see :class:`Step`.
 
     Returns:
         ``(F, 4, h, w)`` float32.
+
+    Raises:
+        ValueError: the first step is none, or has nothing to start from, or ``before_step`` gives
+            latents of another shape.
     """
-    # The first level is so high that the photo under it does not show; diffusers' scheduler starts
-    # from the same spread.
-    noisy = noise * (sigmas[0] ** 2 + 1) ** 0.5
+    if not 0 <= start_step < len(sigmas) - 1 or (start_step and start_latents is None):
+        raise ValueError(
+            f"step {start_step} of {len(sigmas) - 1} starts from "
+            f"{'noise alone' if start_latents is None else 'latents'}"
+        )
+    if start_latents is None:
+        # The first level is so high that the photo under it does not show; diffusers' scheduler
+        # starts from the same spread.
+        noisy = noise * (sigmas[0] ** 2 + 1) ** 0.5
+    else:
+        noisy = noised(start_latents, noise, sigmas[start_step])
     pace = Pace(noise.device)
-    for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-        clean = denoised(noisy, denoiser.velocity(noisy, sigma, step), sigma)
+    for done, (sigma, sigma_next) in enumerate(pairwise(sigmas[start_step:])):
+        if before_step is not None:
+            step = Step(
+                index=start_step + done,
+                sigma=sigma,
+                sigma_next=sigma_next,
+                noise=noise,
+                start_latents=start_latents,
+                denoiser=denoiser,
+                pulse=pulse,
+            )
+            noisy = _changed(noisy, before_step, step)
+        clean = denoised(noisy, denoiser.velocity(noisy, sigma, done), sigma)
         noisy = euler_step(noisy, clean, sigma, sigma_next)
         pace.wait()
-        on_step(step + 1, clean)
+        on_step(done + 1, clean)
     return noisy
+
+
+def _changed(noisy: Tensor, before_step: BeforeStep, step: Step) -> Tensor:
+    with torch.no_grad():  # what it turns on is off again afterwards
+        changed = before_step(noisy, step).detach()
+    if changed.shape != noisy.shape or changed.dtype != noisy.dtype:
+        raise ValueError(
+            f"before step {step.index} the latents became {tuple(changed.shape)} "
+            f"{changed.dtype}, they are {tuple(noisy.shape)} {noisy.dtype}"
+        )
+    return changed
 
 
 class Pace:

@@ -22,11 +22,15 @@ def set_channels_last(network: nn.Module, channels_last: bool) -> None:
 class Compiled:
     """A network whose calls go through ``torch.compile``, under the same names.
 
-    What a shot does once is left as it is.
+    What a take does once is left as it is.
+
+    Attributes:
+        network: itself.
     """
 
     def __init__(self, network: Any, compiler: str = "inductor") -> None:
         """Compile each call when it is first made, with ``compiler``, torch's name of a backend."""
+        self.network = network
         self.embed = getattr(network, "embed", None)
         for call in ("residuals", "with_deep", "shallow"):
             if hasattr(network, call):
