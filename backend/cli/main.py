@@ -17,6 +17,7 @@ COMMANDS = (
     "control",
     "export",
     "data",
+    "prepare",
     "weights",
     "doctor",
     "demo",

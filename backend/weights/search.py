@@ -92,12 +92,12 @@ class Search:
     Attributes:
         options: paths of weight sets by the command line.
         config: of ``levitor.toml``.
-        environ: the environment.
+        environ: a copy of the environment, so that a search can be pickled.
     """
 
     options: Mapping[str, Path] = field(default_factory=dict[str, Path])
     config: Config = field(default_factory=Config)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @classmethod
     def here(cls, given: Iterable[str] = ()) -> Search:

@@ -22,6 +22,8 @@ ADDON_SCENE = (*ADDON_PURE, "blender_addon.prefs", "blender_addon.scene")
 ADDON_PROPS = ("blender_addon.props", "blender_addon.props_kinds", "blender_addon.props_lift")
 ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
+DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels")
+
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
 ZONES = (
     Zone(
@@ -307,25 +309,26 @@ ZONES = (
     ),
     Zone(name="scene files", files=("backend/files/scene.py",), libraries=NUMPY, banned=PURE),
     Zone(
-        name="synthetic clips",
-        files=("backend/datasets/synthetic.py", "backend/datasets/textures.py"),
-        libraries=TENSORS,
-        own=(*VALUES, "backend.compose", "backend.control_sources", "backend.datasets"),
-        banned=PURE,
-    ),
-    Zone(
-        name="shots as a dataset",
-        files=("backend/datasets/shots.py",),
-        libraries=TENSORS,
+        name="training",
+        files=("backend/training/*",),
+        libraries=TENSORS | {"PIL"},
         own=(
-            "backend.contracts",
-            "backend.convert",
-            "backend.datasets",
-            "backend.files",
-            "backend.pixels",
+            *VALUES,
+            RESOURCES,
             "backend.control_sources",
+            "backend.datasets",
+            "backend.files.atomic",
+            "backend.perception",
+            "backend.training",
             "protocol",
         ),
+        banned=frozenset({"asyncio", "threading", "http", "socket", "subprocess", "urllib"}),
+    ),
+    Zone(
+        name="datasets that are drawn",
+        files=tuple(f"backend/datasets/{name}.py" for name in ("shots", "synthetic", "textures")),
+        libraries=TENSORS,
+        own=(*VALUES, *(f"backend.{name}" for name in DRAWING), "protocol"),
         banned=PURE,
     ),
     Zone(
