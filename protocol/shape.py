@@ -1,6 +1,6 @@
 """Flat fronts and thick bodies along the rays of the photo's camera, which sees no difference.
 
-Both sides flatten with this. Engines make bodies in ``backend/geometry/shape.py``, since their
+Both sides flatten with this. Engines make bodies in ``backend/geometry/body.py``, since their
 points lie on a GPU already; a test holds the two side by side.
 """
 

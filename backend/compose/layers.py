@@ -10,9 +10,9 @@ from torch import Tensor
 from backend.compose.filters import dilate, erode, pull_push
 from backend.compose.matting import alpha_matte
 from backend.contracts import Camera, Shot
+from backend.geometry.body import relative_thickness
 from backend.geometry.camera import unproject
 from backend.geometry.motion import camera_from_rest, is_identity
-from backend.geometry.shape import relative_thickness
 
 ALPHA_MARGIN = 3
 """Pixels around a mask that belong to its layer with alpha 0, so that the edge fades inside it."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from backend.contracts import Boxes, MaskSequence, Shot
+from backend.geometry.body import cloud_from_shot
 from backend.geometry.camera import project
 from backend.geometry.motion import camera_from_rest, move_points
-from backend.geometry.shape import cloud_from_shot
 
 
 def shot_boxes(shot: Shot, masks: MaskSequence) -> Boxes:

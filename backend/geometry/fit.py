@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backend.contracts import Camera, Lift, Motion, Shot
+from backend.geometry.body import add_bodies, cloud_from_shot
 from backend.geometry.lift import cloud_from_lift
-from backend.geometry.shape import add_bodies, cloud_from_shot
 from backend.geometry.splat import render_motion
 
 Size = tuple[int, int]

@@ -4,7 +4,7 @@ Masks are selected at the network's low resolution, in batches of prompts; only 
 are upsampled to the photo's size.
 
 Source: the automatic generator of Kirillov et al., "Segment Anything" (2023), with its defaults;
-merged by `backend.control.merge`.
+merged by `backend.control.merge_masks`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backend.control.merge import merge_masks
+from backend.control.merge_masks import merge_masks
 
 Array = npt.NDArray[Any]
 Decode = Callable[[Array], tuple[Tensor, Tensor]]

@@ -80,7 +80,7 @@ def splat_rows() -> list[tuple[str, float, str, str]]:
     from backend.geometry.lift import cloud_from_lift
     from backend.geometry.motion import camera_from_rest, move_cloud
     from backend.geometry.splat import render_masks
-    from tests.benchmarks.plain_splat import plain_splat
+    from tests.benchmarks.reference_splat import reference_splat
     from tests.benchmarks.scene import shot
 
     subject = shot()
@@ -89,7 +89,7 @@ def splat_rows() -> list[tuple[str, float, str, str]]:
     points = move_cloud(cloud, camera_from_rest(subject.motion, camera)[8])
     fast = seconds(lambda: render_masks(points[None], cloud.instance, camera, 1.44))
     start = time.perf_counter()
-    plain = plain_splat(points.numpy(), cloud.instance.numpy(), camera, 1.44)
+    plain = reference_splat(points.numpy(), cloud.instance.numpy(), camera, 1.44)
     slow = time.perf_counter() - start
     same = (
         plain == render_masks(points[None], cloud.instance, camera, 1.44).instance[0].numpy()

@@ -21,7 +21,7 @@ from backend.control_sources import shot_masks
 from backend.geometry.lift import cloud_from_lift
 from backend.geometry.motion import camera_from_rest, magnification, move_cloud
 from backend.geometry.splat import REST_RADIUS, render_masks
-from tests.benchmarks.plain_splat import plain_splat
+from tests.benchmarks.reference_splat import reference_splat
 from tests.benchmarks.scene import HEIGHT, WIDTH, shot, with_segments
 
 MOVING, NEAR, FAR = 4, 2.0, 20.0
@@ -132,7 +132,7 @@ def plain_way(points, instance, camera, radius):
         ids = np.zeros((HEIGHT, WIDTH), np.int32)
         for item in range(1, 17):
             own = instance == item
-            alone = plain_splat(frame[own], instance[own], camera, float(radius[f, own].max()))
+            alone = reference_splat(frame[own], instance[own], camera, float(radius[f, own].max()))
             for row in range(HEIGHT):
                 for column in range(WIDTH):
                     if alone[row, column] > 0:

@@ -8,7 +8,7 @@ import torch
 from backend.contracts import MaskSequence
 
 
-def blobs(seed, frames=4, height=40, width=56, count=4):
+def moving_discs(seed, frames=4, height=40, width=56, count=4):
     """Discs that wander and change size, over each other; (F, H, W) ids and depth D."""
     rng = np.random.default_rng(seed)
     ids = np.zeros((frames, height, width), np.int64)

@@ -23,8 +23,8 @@ from backend.control.levitor import (
 from backend.control_sources import shot_masks
 from tests.benchmarks.control import inertia_ratio
 from tests.benchmarks.scene import shot, with_segments
-from tests.control.plain_levitor import plain_points
-from tests.control.scenes import blobs, masks_of, square, visible_moving
+from tests.control.reference_levitor import reference_points
+from tests.control.scenes import masks_of, moving_discs, square, visible_moving
 from tests.randomness import examples
 
 GOLDEN = np.load(
@@ -35,13 +35,13 @@ GOLDEN = np.load(
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0, 1.7, 6.0]))
 @examples(25)
 def test_the_points_are_those_of_the_plain_rule(seed, ratio):
-    ids, depth = blobs(seed)
+    ids, depth = moving_discs(seed)
     moving = visible_moving(ids)
-    assert cluster_points(ids, depth, moving, ratio) == plain_points(ids, depth, moving, ratio)
+    assert cluster_points(ids, depth, moving, ratio) == reference_points(ids, depth, moving, ratio)
 
 
 def test_tensors_and_arrays_give_the_same_points():
-    ids, depth = blobs(1)
+    ids, depth = moving_discs(1)
     moving = visible_moving(ids)
     tensors = cluster_points(torch.from_numpy(ids).int(), torch.from_numpy(depth), moving)
     assert tensors == cluster_points(ids, depth, moving)
@@ -243,7 +243,7 @@ def inertia(ids, points, item):
 def test_the_fast_points_are_nearly_as_good_as_ten_full_starts(seed):
     from sklearn.cluster import KMeans
 
-    ids, _ = blobs(seed, frames=6, height=96, width=128, count=3)
+    ids, _ = moving_discs(seed, frames=6, height=96, width=128, count=3)
     fast = cluster_points(ids, np.full(ids.shape, 0.5), 0, exact=False)
     best = []
     for frame, found in zip(ids, fast, strict=True):
@@ -293,7 +293,7 @@ def test_the_pixels_below_any_rank_lie_evenly_in_rows_and_columns():
 
 
 def test_fast_points_keep_their_identity_over_wandering_blobs():
-    ids, _ = blobs(8, frames=8, height=96, width=128, count=1)
+    ids, _ = moving_discs(8, frames=8, height=96, width=128, count=1)
     fast = cluster_points(ids, np.full(ids.shape, 0.5), 1, exact=False)
     steps = [
         np.abs(np.array(b)[:, :2] - np.array(a)[:, :2]).max()

@@ -13,7 +13,7 @@ from backend.control.clusters import STRIDE, instance_pixels
 from backend.control.levitor import ExactClusters, cluster_points, points_from_masks, stamp_points
 from backend.geometry.camera import intrinsics_from_focal, unproject
 from backend.geometry.splat import render_masks
-from tests.control.scenes import blobs, masks_of, visible_moving
+from tests.control.scenes import masks_of, moving_discs, visible_moving
 from tests.randomness import examples
 
 HEIGHT, WIDTH = 64, 96
@@ -99,7 +99,7 @@ def test_swapping_two_instances_swaps_their_ids_in_the_signal_and_nothing_else(e
 @given(seed=st.integers(0, 10_000), ratio=st.sampled_from([0.4, 1.0, 3.0]))
 @examples(15)
 def test_points_never_leave_the_image(exact, seed, ratio):
-    ids, depth = blobs(seed)
+    ids, depth = moving_discs(seed)
     for frame in cluster_points(ids, depth, visible_moving(ids), ratio, exact=exact):
         assert all(0 <= row < 40 and 0 <= column < 56 for row, column, _, _ in frame)
 

@@ -38,7 +38,7 @@ def moved(*path, kind="ground", view=None, box=BOX):
 
 
 def by_hand(shot, frame):
-    """The rule again, point by point, at one frame: the twin of the quick way."""
+    """The occluded share of one frame, point by point."""
     lift = shot.lift
     cx, cy = float(lift.camera.intrinsics[0, 2]), float(lift.camera.intrinsics[1, 2])
     f = float(lift.camera.intrinsics[0, 0])

@@ -19,10 +19,10 @@ from backend.control.boxes import shot_boxes
 from backend.control.levitor import cluster_points, points_from_masks
 from backend.control.preview import control_frames
 from backend.control.tracks import shot_tracks
+from backend.geometry.body import add_bodies
 from backend.geometry.camera import project, scaled_intrinsics, unproject
 from backend.geometry.lift import cloud_from_lift, depth_from_disparity, disparity_from_depth
 from backend.geometry.motion import camera_from_rest, is_identity, move_cloud
-from backend.geometry.shape import add_bodies
 from backend.geometry.splat import render_masks, render_motion
 from backend.geometry.splat_pytorch3d import ids_and_depth, ndc_points
 from tests.geometry.scenes import motion, shot_of, translation, two_instances

@@ -24,7 +24,7 @@ def splat(points, ids, radius=0.75, camera=FLAT):
     return masks.instance[0], masks.depth[0]
 
 
-def slow_twin(points, instance, camera, radius):
+def reference_splat(points, instance, camera, radius):
     """The rule, pixel by pixel and point by point."""
     ids = torch.full((camera.height, camera.width), -1, dtype=torch.int32)
     depth = torch.full((camera.height, camera.width), torch.inf)
@@ -166,7 +166,7 @@ def test_the_fast_splatter_equals_its_slow_twin(seed):
     instance = torch.randint(0, 4, (count,), generator=generator, dtype=torch.int32)
     radius = torch.rand(count, generator=generator) * 2.5 + 0.2
     masks = render_masks(points[None], instance, camera, radius)
-    ids, depth = slow_twin(points, instance, camera, radius)
+    ids, depth = reference_splat(points, instance, camera, radius)
     torch.testing.assert_close(masks.instance[0], ids, rtol=0, atol=0)
     torch.testing.assert_close(masks.depth[0], depth, rtol=0, atol=0)
 
@@ -186,7 +186,7 @@ def test_many_points_at_a_time_show_what_few_do_also_exactly_at_their_radius(see
     many = render_masks(points.repeat(100, 1)[None], instance.repeat(100), FLAT, radius.repeat(100))
     assert bool((few.instance == many.instance).all())
     assert bool((few.depth == many.depth).all())
-    ids, _ = slow_twin(points, instance, FLAT, radius)
+    ids, _ = reference_splat(points, instance, FLAT, radius)
     assert bool((few.instance[0] == ids).all())
 
 

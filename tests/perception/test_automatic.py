@@ -35,7 +35,7 @@ def test_boxes_end_after_the_last_pixel():
     assert automatic.mask_box(logits).tolist() == [2, 1, 7, 4]
 
 
-def slow_distinct(boxes, scores, most):
+def reference_non_maximum_suppression(boxes, scores, most):
     """The same rule, one pair after the other."""
     kept = []
     for index in sorted(range(len(boxes)), key=lambda n: (-scores[n], n)):
@@ -61,7 +61,7 @@ def test_what_overlaps_a_better_one_goes_as_the_plain_rule_says(seed):
     found = automatic.non_maximum_suppression(
         torch.from_numpy(boxes), torch.from_numpy(scores), 0.5
     )
-    assert found.tolist() == slow_distinct(boxes.tolist(), scores.tolist(), 0.5)
+    assert found.tolist() == reference_non_maximum_suppression(boxes.tolist(), scores.tolist(), 0.5)
 
 
 def test_only_sure_stable_and_distinct_masks_stay_best_first():

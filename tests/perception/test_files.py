@@ -45,7 +45,7 @@ def original(request, weights, tmp_path):
     return lambda: load(name, path), path
 
 
-def refused(load, path, says):
+def assert_refused(load, path, says):
     with pytest.raises(ShotError, match=says) as caught:
         load()
     assert caught.value.code == "broken_weights"
@@ -57,27 +57,27 @@ def refused(load, path, says):
 def test_a_folder_without_config(broken):
     load, folder = broken
     (folder / "config.json").unlink()
-    refused(load, folder, "holds no config.json")
+    assert_refused(load, folder, "holds no config.json")
 
 
 def test_a_config_that_is_no_json(broken):
     load, folder = broken
     (folder / "config.json").write_text("{")
-    refused(load, folder, "cannot be used: Expecting")
+    assert_refused(load, folder, "cannot be used: Expecting")
 
 
 def test_a_folder_with_another_kind_of_model(broken):
     load, folder = broken
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
-    refused(load, folder, "holds a 'bert' model, not '(depth_anything|sam|sam2)'")
+    assert_refused(load, folder, "holds a 'bert' model, not '(depth_anything|sam|sam2)'")
 
 
 def test_a_folder_without_weights(broken):
     load, folder = broken
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"a pickle, perhaps")
-    refused(load, folder, "holds no .safetensors file")
+    assert_refused(load, folder, "holds no .safetensors file")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 5000, 100_000])
@@ -85,7 +85,7 @@ def test_a_truncated_safetensors(broken, kept):
     load, folder = broken
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    refused(load, folder, "cannot be used")
+    assert_refused(load, folder, "cannot be used")
 
 
 def test_a_folder_from_which_tensors_are_missing(broken):
@@ -96,7 +96,7 @@ def test_a_folder_from_which_tensors_are_missing(broken):
     tensors = load_file(path)
     gone = [name for name in sorted(tensors) if "neck" in name][:2]
     save_file({k: v for k, v in tensors.items() if k not in gone}, path, {"format": "pt"})
-    refused(load, folder, f"'{gone[0]}', '{gone[1]}' are missing")
+    assert_refused(load, folder, f"'{gone[0]}', '{gone[1]}' are missing")
 
 
 def test_a_metric_depth_model_is_no_disparity(weights, tmp_path):
@@ -104,7 +104,7 @@ def test_a_metric_depth_model_is_no_disparity(weights, tmp_path):
     config = json.loads((tmp_path / "metric" / "config.json").read_text())
     config |= {"depth_estimation_type": "metric", "max_depth": 20}
     (tmp_path / "metric" / "config.json").write_text(json.dumps(config))
-    refused(
+    assert_refused(
         lambda: depth_anything.load("depth-anything-v2-small", tmp_path / "metric"),
         tmp_path / "metric",
         "it is a metric model",
@@ -115,19 +115,19 @@ def test_a_metric_depth_model_is_no_disparity(weights, tmp_path):
 def test_a_truncated_pth(original, kept):
     load, path = original
     path.write_bytes(path.read_bytes()[:kept])
-    refused(load, path, f"the file of {kept} bytes is damaged")
+    assert_refused(load, path, f"the file of {kept} bytes is damaged")
 
 
 def test_a_text_that_is_called_pth(original):
     load, path = original
     path.write_text("hello")
-    refused(load, path, "the file of 5 bytes is damaged, or holds more than tensors")
+    assert_refused(load, path, "the file of 5 bytes is damaged, or holds more than tensors")
 
 
 def test_a_pth_with_code_in_it_never_runs(original):
     load, path = original
     torch.save({"weights": Trap()}, path)
-    refused(load, path, "or holds more than tensors")
+    assert_refused(load, path, "or holds more than tensors")
     assert not Trap.sprung
 
 
@@ -144,7 +144,7 @@ def test_a_pth_with_code_in_it_never_runs(original):
 def test_a_pth_with_other_content(original, content, says):
     load, path = original
     torch.save(content, path)
-    refused(load, path, says)
+    assert_refused(load, path, says)
 
 
 def test_a_pth_with_a_tensor_missing_left_over_or_of_another_shape(original):
@@ -152,11 +152,11 @@ def test_a_pth_with_a_tensor_missing_left_over_or_of_another_shape(original):
     whole = torch.load(path, weights_only=True)
     victim = next(name for name in sorted(whole) if name.endswith(".bias"))
     torch.save({k: v for k, v in whole.items() if k != victim}, path)
-    refused(load, path, "missing")
+    assert_refused(load, path, "missing")
     torch.save(whole | {"something.else": torch.zeros(1)}, path)
-    refused(load, path, "'something.else' is no tensor of")
+    assert_refused(load, path, "'something.else' is no tensor of")
     torch.save(whole | {victim: torch.zeros(3, 5)}, path)
-    refused(load, path, r"\(3, 5\)")
+    assert_refused(load, path, r"\(3, 5\)")
 
 
 def test_a_pth_inside_a_training_checkpoint_is_found(original):
@@ -166,12 +166,12 @@ def test_a_pth_inside_a_training_checkpoint_is_found(original):
 
 
 def test_one_networks_file_given_for_the_other(weights):
-    refused(
+    assert_refused(
         lambda: depth_anything.load("depth-anything-v2-small", weights / "sam.pth"),
         weights / "sam.pth",
         "of 174 tensors none is called 'pretrained.pos_embed'",
     )
-    refused(
+    assert_refused(
         lambda: segment_anything.load("sam-vit-base", weights / "depth.pth"),
         weights / "depth.pth",
         "none is called 'image_encoder.pos_embed'",
@@ -179,7 +179,7 @@ def test_one_networks_file_given_for_the_other(weights):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    refused(
+    assert_refused(
         lambda: depth_anything.load("depth-anything-v2-small", tmp_path / "no.pth"),
         tmp_path / "no.pth",
         "No such file",

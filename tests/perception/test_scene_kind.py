@@ -47,7 +47,7 @@ def photo(package, name):
         return np.asarray(image.convert("RGB"))
 
 
-def right(change=lambda pixels: pixels):
+def correctly_classified(change=lambda pixels: pixels):
     """Which of the table are taken for what they are, after a ``change``."""
     return {
         name
@@ -57,7 +57,7 @@ def right(change=lambda pixels: pixels):
 
 
 def test_auto_is_right_on_at_least_nine_of_twelve_photos():
-    assert len(right()) >= RIGHT, right()
+    assert len(correctly_classified()) >= RIGHT, correctly_classified()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_auto_is_right_on_at_least_nine_of_twelve_photos():
     ],
 )
 def test_auto_stays_right_where_the_same_scene_is_photographed_otherwise(change):
-    assert len(right(lambda pixels: np.ascontiguousarray(change(pixels)))) >= RIGHT
+    assert len(correctly_classified(lambda pixels: np.ascontiguousarray(change(pixels)))) >= RIGHT
 
 
 @pytest.mark.parametrize("name", ["grass.png", "gravel.png"])

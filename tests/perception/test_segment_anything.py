@@ -25,7 +25,7 @@ def clicks(*points):
 
 
 class Discs(nn.Module):
-    """Stands where a network would, and answers with geometry that is known.
+    """Takes the place of a network, with known geometry as output.
 
     Three discs of 20, 40 and 30 of the network's pixels around the first click (or the box's
     middle), each logit being the distance left to its edge. What is looked at is 1024 wide.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.server.support import HERE, Artist, Peer, ServerHere, ServerProcess
+from tests.server.support import HERE, Extension, Peer, ServerHere, ServerProcess
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def connect():
 
 
 @pytest.fixture
-def artist():
+def extension():
     """Makes clients of the extension that are closed after the test."""
     made = []
 
     def make(server, **parameters):
         endpoint = server if isinstance(server, str) else server.endpoint
-        made.append(Artist(endpoint, **parameters))
+        made.append(Extension(endpoint, **parameters))
         return made[-1]
 
     yield make

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def settings(arguments=None):
-    """What a server is told by a command line."""
+    """The settings of a command line."""
     from backend.server.settings import ServerSettings
     from protocol.errors import ShotError
     from protocol.messages import EngineInfo, EngineOption, Limits

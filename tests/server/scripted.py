@@ -31,7 +31,7 @@ PACE = 0.005
 
 
 class OutOfMemoryError(RuntimeError):
-    """Stands for the one of torch, which is told by its name."""
+    """Stands for that of torch, which is recognised by its name."""
 
 
 LOST = {

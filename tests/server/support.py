@@ -1,4 +1,4 @@
-"""Real servers on real sockets, whose workers are scripted, and peers that speak to them."""
+"""Real servers on real sockets, whose workers are scripted, and peers that connect to them."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ PATIENCE = 240.0  # seconds after which nothing will come any more, however busy
 
 
 def wait_for(found, what, seconds=PATIENCE):
-    """The first true value of ``found()``; looks often and fails by name."""
+    """Poll ``found()`` until it is true; fails with ``what`` after a timeout."""
     end = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
@@ -158,7 +158,7 @@ class Peer:
         return envelope.message
 
     def ask_until_answered(self, message, silence=1.0):
-        """As clients do that may have lost an answer: ask again after a silence."""
+        """Send the request again after a timeout, as clients do that may have lost a reply."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             request = uuid.uuid4().hex
@@ -209,8 +209,8 @@ class Peer:
         self.context.destroy(linger=0)
 
 
-class Artist:
-    """The extension's client with its events kept, as the panel keeps them."""
+class Extension:
+    """The extension's client, which records its events as the panel does."""
 
     def __init__(self, endpoint, client_id="artist", **parameters):
         self.client = Client(endpoint, client_id, **parameters)

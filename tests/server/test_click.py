@@ -12,7 +12,7 @@ import pytest
 from backend.perception import tiny
 from blender_addon.core.jobs import TaskFailed, TaskFinished
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Artist
+from tests.server.support import PATIENCE, ROOT, Extension
 from tests.server.test_whole import photo
 
 CELLS = tiny.SAM_SIDE // 4
@@ -41,8 +41,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def artist(server):
-    one = Artist(server.endpoint)
+def extension(server):
+    one = Extension(server.endpoint)
     yield one
     one.client.close()
 
@@ -50,7 +50,7 @@ def artist(server):
 @pytest.fixture(scope="module")
 def lifted(server):
     """The end of a lift; automatic segments by colour, since they are of no interest here."""
-    one, data = Artist(server.endpoint), photo()
+    one, data = Extension(server.endpoint), photo()
     image = content.blob_of(data, "image/png")
     ask = messages.LiftRequest(image=image, depth_model="offline", segment_model="offline")
     task = one.client.start(ask, {image.sha256: data})
@@ -59,7 +59,7 @@ def lifted(server):
     return one.of(task, TaskFinished)[-1]
 
 
-def click(artist, lifted, *points, previous=None, **more):
+def click(extension, lifted, *points, previous=None, **more):
     """The end of a click's task; ``previous`` is logits."""
     blobs = dict(lifted.blobs)
     ref = None
@@ -74,7 +74,7 @@ def click(artist, lifted, *points, previous=None, **more):
         previous=ref,
         **more,
     )
-    return artist.until_end(artist.client.start(pick, blobs))
+    return extension.until_end(extension.client.start(pick, blobs))
 
 
 def arrays(end, refs):
@@ -82,8 +82,8 @@ def arrays(end, refs):
 
 
 @pytest.mark.parametrize("upright", [True, False])
-def test_all_candidates_come_with_the_reply_best_first(artist, lifted, upright):
-    end = click(artist, lifted, upright=upright)
+def test_all_candidates_come_with_the_reply_best_first(extension, lifted, upright):
+    end = click(extension, lifted, upright=upright)
     assert isinstance(end, TaskFinished)
     reply = end.result
     assert reply.segment_model == "sam-vit-base"
@@ -97,10 +97,10 @@ def test_all_candidates_come_with_the_reply_best_first(artist, lifted, upright):
     assert {one.shape for one in arrays(end, reply.logits)} == {(CELLS, CELLS)}
 
 
-def test_a_click_that_brings_logits_back_refines_exactly_that_mask(artist, lifted):
-    first = click(artist, lifted)
+def test_a_click_that_brings_logits_back_refines_exactly_that_mask(extension, lifted):
+    first = click(extension, lifted)
     ends = [
-        click(artist, lifted, (48.0, 36.0), (52.0, 30.0), previous=one)
+        click(extension, lifted, (48.0, 36.0), (52.0, 30.0), previous=one)
         for one in arrays(first, first.result.logits)[:2]
     ]
     assert [len(end.result.candidates) for end in ends] == [1, 1]
@@ -108,23 +108,23 @@ def test_a_click_that_brings_logits_back_refines_exactly_that_mask(artist, lifte
 
 
 def test_weights_that_are_replaced_under_a_running_server_answer_the_next_click(
-    server, artist, lifted, tmp_path
+    server, extension, lifted, tmp_path
 ):
     """The same photo, the same click, the same names and sizes of files."""
     ours, other = server.weights / "model.safetensors", tmp_path / "ours.safetensors"
-    before = click(artist, lifted).result.logits
+    before = click(extension, lifted).result.logits
     shutil.copy(ours, other)
     try:
         os.replace(tiny.make_tiny_sam(tmp_path / "other", seed=1) / ours.name, ours)
-        replaced = click(artist, lifted).result.logits
+        replaced = click(extension, lifted).result.logits
     finally:
         shutil.copy(other, ours)  # written over in place, as a copying program does
     assert set(replaced).isdisjoint(before)
-    assert click(artist, lifted).result.logits == before
+    assert click(extension, lifted).result.logits == before
 
 
-def test_what_goes_by_colour_may_be_asked_for_by_name_and_has_one_candidate(artist, lifted):
-    end = click(artist, lifted, segment_model="offline")
+def test_what_goes_by_colour_may_be_asked_for_by_name_and_has_one_candidate(extension, lifted):
+    end = click(extension, lifted, segment_model="offline")
     reply = end.result
     assert reply.segment_model == "GrabCut"
     assert (reply.candidates, reply.scores, reply.logits) == ((reply.mask,), (1.0,), ())
@@ -171,14 +171,14 @@ def test_what_goes_by_colour_may_be_asked_for_by_name_and_has_one_candidate(arti
     ],
     ids=["another size", "float64", "three axes", "huge", "lying size", "infinite"],
 )
-def test_a_mask_to_refine_that_cannot_be_is_one_sentence(artist, lifted, logits, said, sentence):
-    end = click(artist, lifted, previous=logits, said=said)
+def test_a_mask_to_refine_that_cannot_be_is_one_sentence(extension, lifted, logits, said, sentence):
+    end = click(extension, lifted, previous=logits, said=said)
     assert isinstance(end, TaskFailed)
     assert (end.code, end.sentence) == ("previous", sentence)
     assert end.fix.startswith("Pick anew instead of extending")
 
 
-def test_a_model_that_is_not_here_is_refused_by_name(artist, lifted):
-    end = click(artist, lifted, segment_model="sam-vit-huge")
+def test_a_model_that_is_not_here_is_refused_by_name(extension, lifted):
+    end = click(extension, lifted, segment_model="sam-vit-huge")
     assert isinstance(end, TaskFailed)
     assert "sam-vit-huge" in end.sentence

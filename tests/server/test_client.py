@@ -18,27 +18,27 @@ from blender_addon.core.jobs import (
     TaskState,
 )
 from protocol import content, messages
-from tests.server.support import SHOT, SHOT_BLOBS, Artist, scripted_shot
+from tests.server.support import SHOT, SHOT_BLOBS, Extension, scripted_shot
 
 
 @pytest.fixture
-def nobody():
+def unused_endpoint():
     """An address at which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         yield f"tcp://127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_it_connects_and_knows_the_engines_and_the_round_trip(shared_server, artist):
-    one = artist(shared_server, heartbeat_seconds=0.05)
+def test_it_connects_and_knows_the_engines_and_the_round_trip(shared_server, extension):
+    one = extension(shared_server, heartbeat_seconds=0.05)
     one.until_phase("connected")
     assert [engine.name for engine in one.client.welcome.engines] == ["scripted"]
     one.until(lambda: one.client.status.round_trip_seconds is not None, "a round trip")
     assert 0 < one.client.status.round_trip_seconds < 5
 
 
-def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, artist):
-    one = artist(shared_server)
+def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, extension):
+    one = extension(shared_server)
     task = one.render(steps=5)
     end = one.until_end(task)
     assert isinstance(end, TaskFinished)
@@ -50,15 +50,15 @@ def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, artist):
     assert phases == {"upload", "step", "download"}
 
 
-def test_an_unchanged_photo_is_not_sent_again(shared_server, artist):
-    one = artist(shared_server)
+def test_an_unchanged_photo_is_not_sent_again(shared_server, extension):
+    one = extension(shared_server)
     assert isinstance(one.until_end(one.render()), TaskFinished)
     task = one.client.start(messages.RenderRequest(shot=scripted_shot()), {})
     assert isinstance(one.until_end(task), TaskFinished)
 
 
-def test_a_blob_larger_than_the_credit_arrives_whole(shared_server, artist):
-    one = artist(shared_server)
+def test_a_blob_larger_than_the_credit_arrives_whole(shared_server, extension):
+    one = extension(shared_server)
     data = b'{"steps": 1, "ran": ""' + b" " * 1_000_000 + b"}"  # 16 chunks of 64 KiB, 4 at a time
     image = content.blob_of(data, "application/json")
     task = one.client.start(messages.LiftRequest(image=image), {image.sha256: data})
@@ -71,8 +71,8 @@ def test_a_blob_larger_than_the_credit_arrives_whole(shared_server, artist):
     }
 
 
-def test_a_failure_arrives_as_a_sentence_and_a_fix(shared_server, artist):
-    one = artist(shared_server)
+def test_a_failure_arrives_as_a_sentence_and_a_fix(shared_server, extension):
+    one = extension(shared_server)
     end = one.until_end(one.lift(end="shot_error"))
     assert (end.code, end.sentence, end.fix) == (
         "too_dark",
@@ -81,43 +81,43 @@ def test_a_failure_arrives_as_a_sentence_and_a_fix(shared_server, artist):
     )
 
 
-def test_bytes_that_are_nowhere_fail_the_task_with_what_to_do(make_server, artist):
-    one = artist(make_server())
+def test_bytes_that_are_nowhere_fail_the_task_with_what_to_do(make_server, extension):
+    one = extension(make_server())
     end = one.until_end(one.client.start(messages.RenderRequest(shot=scripted_shot()), {}))
     assert (end.code, end.fix) == ("missing_blobs", "Lift the photo again.")
 
 
-def test_no_server_is_said_with_its_address_and_what_to_do(nobody, artist):
-    one = artist(nobody, heartbeat_seconds=0.05, wait_seconds=0.3)
+def test_no_server_is_said_with_its_address_and_what_to_do(unused_endpoint, extension):
+    one = extension(unused_endpoint, heartbeat_seconds=0.05, wait_seconds=0.3)
     task = one.render()
     one.until_phase("lost")
-    assert one.client.status.reason == f"No backend answers at {nobody}."
+    assert one.client.status.reason == f"No backend answers at {unused_endpoint}."
     assert "levitor serve" in one.client.status.fix
     end = one.until_end(task)
-    assert (end.code, end.sentence) == ("no_server", f"No backend answers at {nobody}.")
+    assert (end.code, end.sentence) == ("no_server", f"No backend answers at {unused_endpoint}.")
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://", "somewhere", "tcp://127.0.0.1:nine"])
-def test_what_is_no_address_is_said_so(artist, endpoint):
-    one = artist(endpoint)
+def test_what_is_no_address_is_said_so(extension, endpoint):
+    one = extension(endpoint)
     assert one.client.status.phase == "refused"
     assert "is not an address" in one.client.status.reason
     assert isinstance(one.until_end(one.render()), TaskFailed)
 
 
-def test_a_task_started_before_the_server_runs_once_it_is_there(make_server, artist):
+def test_a_task_started_before_the_server_runs_once_it_is_there(make_server, extension):
     server = make_server()
     server.end()
-    one = artist(server, heartbeat_seconds=0.1, wait_seconds=60)
+    one = extension(server, heartbeat_seconds=0.1, wait_seconds=60)
     task = one.render()
     one.until_phase("lost")
     server.again()
     assert isinstance(one.until_end(task), TaskFinished)
 
 
-def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, artist):
+def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, extension):
     server = make_server()
-    one = artist(server, heartbeat_seconds=0.1)
+    one = extension(server, heartbeat_seconds=0.1)
     task = one.render(steps=0)
     one.until_event(task, TaskProgress)
     one.until(lambda: one.of(task, TaskState), "the job to run")
@@ -131,10 +131,10 @@ def test_a_server_killed_and_restarted_under_it_is_found_again(make_server, arti
 
 
 def test_rows_read_lost_while_the_server_is_gone_and_then_what_became_of_their_jobs(
-    make_server, artist, tmp_path
+    make_server, extension, tmp_path
 ):
     server, gate = make_server(), tmp_path / "gate"
-    one = artist(server, heartbeat_seconds=0.1)
+    one = extension(server, heartbeat_seconds=0.1)
     done = one.render(until=str(gate))
     one.until(lambda: one.rows.get(done).phase == "step", "a step")
     queued = one.render()
@@ -165,10 +165,10 @@ def test_rows_read_lost_while_the_server_is_gone_and_then_what_became_of_their_j
 
 
 def test_a_job_that_went_on_while_nobody_answered_is_told_to_run_though_nothing_has_changed(
-    make_server, artist
+    make_server, extension
 ):
     server = make_server()
-    one = artist(server, heartbeat_seconds=0.1)
+    one = extension(server, heartbeat_seconds=0.1)
     task = one.lift(end="hang")  # no step comes that would say so by itself
     one.rows.add(JobRow(task=task, kind="lift", label="photo"))
     one.until(lambda: one.rows.get(task).phase == "step", "a step")
@@ -180,13 +180,15 @@ def test_a_job_that_went_on_while_nobody_answered_is_told_to_run_though_nothing_
     assert one.rows.get(task).state == "running"
 
 
-def test_a_server_that_left_two_pings_unanswered_is_lost_after_three_intervals_of_silence(artist):
+def test_a_server_that_left_two_pings_unanswered_is_lost_after_three_intervals_of_silence(
+    extension,
+):
     welcome = messages.Welcome(
         product="mute", limits=messages.Limits(), engines=(), perception=(), device="cpu"
     )
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        one = artist(f"tcp://127.0.0.1:{port}", heartbeat_seconds=0.3)
+        one = extension(f"tcp://127.0.0.1:{port}", heartbeat_seconds=0.3)
         peer, _hello = router.recv_multipart()
         router.send_multipart([peer, *protocol.encode(welcome)])
         one.until_phase("connected")
@@ -198,9 +200,9 @@ def test_a_server_that_left_two_pings_unanswered_is_lost_after_three_intervals_o
         assert 1 <= pings <= 2
 
 
-def test_a_queued_job_is_finished_by_the_next_server(make_server, artist, tmp_path):
+def test_a_queued_job_is_finished_by_the_next_server(make_server, extension, tmp_path):
     server = make_server()
-    one = artist(server, heartbeat_seconds=0.1)
+    one = extension(server, heartbeat_seconds=0.1)
     first = one.render(steps=0)
     one.until_event(first, TaskState)
     second = one.render()
@@ -210,9 +212,9 @@ def test_a_queued_job_is_finished_by_the_next_server(make_server, artist, tmp_pa
     assert isinstance(one.until_end(second), TaskFinished)
 
 
-def test_a_server_that_forgot_the_connection_is_greeted_again(make_server, artist):
+def test_a_server_that_forgot_the_connection_is_greeted_again(make_server, extension):
     server = make_server()
-    one = artist(server, heartbeat_seconds=0.2, missed_heartbeats=1000)
+    one = extension(server, heartbeat_seconds=0.2, missed_heartbeats=1000)
     one.until_phase("connected")
     server.end()
     server.again()  # so quickly that the client never notices a silence
@@ -220,8 +222,8 @@ def test_a_server_that_forgot_the_connection_is_greeted_again(make_server, artis
     assert one.client.status.phase == "connected"
 
 
-def test_a_running_task_is_cancelled(shared_server, artist):
-    one = artist(shared_server)
+def test_a_running_task_is_cancelled(shared_server, extension):
+    one = extension(shared_server)
     task = one.render(steps=0)
     one.until(lambda: any(e.phase == "step" for e in one.of(task, TaskProgress)), "a step")
     one.client.cancel(task)
@@ -229,8 +231,10 @@ def test_a_running_task_is_cancelled(shared_server, artist):
     one.until_event(task, TaskCancelled)
 
 
-def test_a_task_cancelled_before_its_job_has_a_name_does_not_run_on(shared_server, artist, connect):
-    one = artist(shared_server, client_id="early")
+def test_a_task_cancelled_before_its_job_has_a_name_does_not_run_on(
+    shared_server, extension, connect
+):
+    one = extension(shared_server, client_id="early")
     one.until_phase("connected")
     assert isinstance(one.until_end(one.render()), TaskFinished)  # all its blobs are there now
     task = one.client.start(messages.RenderRequest(shot=scripted_shot(steps=0)), {})
@@ -240,18 +244,18 @@ def test_a_task_cancelled_before_its_job_has_a_name_does_not_run_on(shared_serve
     assert isinstance(one.until_end(one.render()), TaskFinished)  # the render worker is free
 
 
-def test_a_task_that_was_never_sent_is_dropped(nobody, artist):
-    one = artist(nobody)
+def test_a_task_that_was_never_sent_is_dropped(unused_endpoint, extension):
+    one = extension(unused_endpoint)
     task = one.render()
     one.client.cancel(task)
     one.poll()
     assert one.of(task, TaskCancelled)
 
 
-def test_a_server_of_another_major_is_refused_and_no_task_waits_for_it(artist):
+def test_a_server_of_another_major_is_refused_and_no_task_waits_for_it(extension):
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        one = artist(f"tcp://127.0.0.1:{port}")
+        one = extension(f"tcp://127.0.0.1:{port}")
         peer, hello = router.recv_multipart()
         assert b'"hello"' in hello
         refusal = messages.Refusal(code="version", sentence="Versions 2.0 and 1.0.", fix="Update.")
@@ -262,13 +266,13 @@ def test_a_server_of_another_major_is_refused_and_no_task_waits_for_it(artist):
         assert isinstance(one.until_end(one.render()), TaskFailed)
 
 
-def test_a_server_that_knows_no_previews_is_told_to_be_too_old_and_gets_none(artist):
+def test_a_server_that_knows_no_previews_is_told_to_be_too_old_and_gets_none(extension):
     welcome = messages.Welcome(
         product="old", limits=messages.Limits(), engines=(), perception=(), device="cpu"
     )
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        one = artist(f"tcp://127.0.0.1:{port}")
+        one = extension(f"tcp://127.0.0.1:{port}")
         preview = one.client.start(messages.PreviewRequest(shot=scripted_shot()), SHOT_BLOBS)
         peer, hello = router.recv_multipart()
         assert b'"hello"' in hello
@@ -288,7 +292,7 @@ def test_a_server_that_knows_no_previews_is_told_to_be_too_old_and_gets_none(art
         assert not one.of(render, TaskFailed)
 
 
-def test_whatever_a_server_sends_poll_does_not_raise(artist):
+def test_whatever_a_server_sends_poll_does_not_raise(extension):
     blob = content.blob_of(b"x", "video/mp4")
     shot, _ = scripted_shot(), SHOT_BLOBS
     odd = [
@@ -304,7 +308,7 @@ def test_whatever_a_server_sends_poll_does_not_raise(artist):
     ]
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        one = artist(f"tcp://127.0.0.1:{port}")
+        one = extension(f"tcp://127.0.0.1:{port}")
         peer, _hello = router.recv_multipart()
         welcome = messages.Welcome(
             product="odd",
@@ -329,8 +333,8 @@ def test_whatever_a_server_sends_poll_does_not_raise(artist):
         one.poll()
 
 
-def test_poll_and_start_never_wait(nobody, artist):
-    one = artist(nobody, heartbeat_seconds=3600.0, wait_seconds=3600.0)
+def test_poll_and_start_never_wait(unused_endpoint, extension):
+    one = extension(unused_endpoint, heartbeat_seconds=3600.0, wait_seconds=3600.0)
     tasks = [one.render()]
     for _ in range(500):
         one.poll()  # a wait for anything would be an hour here: nobody answers
@@ -339,8 +343,8 @@ def test_poll_and_start_never_wait(nobody, artist):
     assert [one.of(task, TaskFailed, TaskFinished) for task in tasks] == [[], []]
 
 
-def test_close_leaves_at_once_and_may_be_followed_by_poll(nobody):
-    one = Artist(nobody)
+def test_close_leaves_at_once_and_may_be_followed_by_poll(unused_endpoint):
+    one = Extension(unused_endpoint)
     one.render()
     one.client.close()
     one.client.close()

@@ -84,7 +84,7 @@ def disk(request, tmp_path):
 
 
 @pytest.fixture
-def waiting(disk, make_server, connect, tmp_path):
+def spooled_job(disk, make_server, connect, tmp_path):
     """A server whose store cannot be written, a peer, and its job whose result waits for that."""
     server, gate = make_server(*RETRY), tmp_path / "gate"
     peer = connect(server)
@@ -106,8 +106,8 @@ def video_of(peer, job):
     return peer.ask(part).data.tobytes()
 
 
-def test_a_result_that_cannot_be_stored_waits_and_is_handed_over_when_it_can(waiting, disk):
-    _, peer, job = waiting
+def test_a_result_that_cannot_be_stored_waits_and_is_handed_over_when_it_can(spooled_job, disk):
+    _, peer, job = spooled_job
     told = peer.ask(messages.GetState(job=job))
     assert (told.state, told.code) == ("running", disk.code)
     assert "The result is ready and waits for the disk." in told.sentence
@@ -121,8 +121,8 @@ def test_a_result_that_cannot_be_stored_waits_and_is_handed_over_when_it_can(wai
     assert video_of(peer, job) == b"video"
 
 
-def test_new_jobs_are_refused_with_the_reason_until_the_store_is_back(waiting, disk):
-    _, peer, _ = waiting
+def test_new_jobs_are_refused_with_the_reason_until_the_store_is_back(spooled_job, disk):
+    _, peer, _ = spooled_job
     refused = peer.ask(messages.RenderRequest(shot=scripted_shot()), "refused")
     assert (refused.code, bool(refused.fix)) == (disk.code, True)
     assert peer.ask(messages.Ping()) == messages.Pong()
@@ -149,8 +149,8 @@ def test_a_job_accepted_before_waits_in_the_queue_with_the_reason(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_result_that_waits_outlasts_the_server(waiting, disk, connect, number):
-    server, _, job = waiting
+def test_a_result_that_waits_outlasts_the_server(spooled_job, disk, connect, number):
+    server, _, job = spooled_job
     server.end(number)
     disk.end()
     peer = connect(server.again())
@@ -159,8 +159,8 @@ def test_a_result_that_waits_outlasts_the_server(waiting, disk, connect, number)
     assert list((server.state / "blobs" / "results").iterdir()) == []
 
 
-def test_a_result_that_waits_and_is_not_wanted_any_more_is_dropped(waiting, disk, connect):
-    server, peer, job = waiting
+def test_a_result_that_waits_and_is_not_wanted_any_more_is_dropped(spooled_job, disk, connect):
+    server, peer, job = spooled_job
     assert peer.ask(messages.Cancel(job=job)).state == "cancelled"
     disk.end()
     peer.until_state(peer.submit().job, "done")
@@ -168,9 +168,11 @@ def test_a_result_that_waits_and_is_not_wanted_any_more_is_dropped(waiting, disk
     assert connect(server.again()).ask(messages.GetState(job=job)).state == "cancelled"
 
 
-def test_the_artist_reads_in_the_row_what_her_result_waits_for(disk, make_server, artist, tmp_path):
+def test_the_artist_reads_in_the_row_what_her_result_waits_for(
+    disk, make_server, extension, tmp_path
+):
     server, gate = make_server(*RETRY), tmp_path / "gate"
-    one = artist(server, ask_seconds=0.2)
+    one = extension(server, ask_seconds=0.2)
     task = one.render(until=str(gate))
     one.until(lambda: one.rows.get(task).phase == "step", "a step")
     disk.begin()

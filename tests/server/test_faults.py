@@ -66,7 +66,7 @@ def test_a_bug_is_logged_once_with_the_name_that_the_client_is_told(make_server,
 
 @pytest.mark.parametrize("phase", sorted(QUIET_PHASES))
 def test_a_job_that_loads_or_compiles_is_quiet_for_longer_than_a_step_may_take(
-    make_server, connect, artist, tmp_path, phase
+    make_server, connect, extension, tmp_path, phase
 ):
     server, gate = make_server("--stall-seconds", "1"), tmp_path / "gate"
     peer = connect(server)
@@ -74,7 +74,7 @@ def test_a_job_that_loads_or_compiles_is_quiet_for_longer_than_a_step_may_take(
     peer.until_running(quiet)
     assert peer.ask(messages.GetState(job=quiet)).phase == phase
     # One that began later, in the other worker, is found to hang; the quiet one is not
-    one = artist(server)
+    one = extension(server)
     failed = one.until_end(one.lift(phase="depth", silent=str(gate)))
     assert (failed.code, failed.sentence) == ("stalled", "No step was made for 1 s (depth).")
     assert "--stall-seconds" in failed.fix

@@ -10,7 +10,7 @@ import pytest
 from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Artist, workers_of
+from tests.server.support import PATIENCE, ROOT, Extension, workers_of
 
 FRAMES = 4
 QUICK = {"width": 64, "height": 64, "steps": 2}
@@ -54,8 +54,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def artist(server):
-    one = Artist(server.endpoint)
+def extension(server):
+    one = Extension(server.endpoint)
     yield one
     one.client.close()
 
@@ -88,46 +88,46 @@ def a_shot(frames=FRAMES, **options):
     return shot, {ref.sha256: data for ref, data in parts}
 
 
-def start(artist, **told):
+def start(extension, **told):
     shot, blobs = a_shot(**told)
-    return shot, artist.client.start(messages.RenderRequest(shot=shot), blobs)
+    return shot, extension.client.start(messages.RenderRequest(shot=shot), blobs)
 
 
-def steps_of(artist, task):
-    return [(e.done, e.total) for e in artist.of(task, TaskProgress) if e.phase == "levitor"]
+def steps_of(extension, task):
+    return [(e.done, e.total) for e in extension.of(task, TaskProgress) if e.phase == "levitor"]
 
 
-def test_a_shot_becomes_a_video_and_every_step_of_it_is_told(artist):
+def test_a_shot_becomes_a_video_and_every_step_of_it_is_told(extension):
     """2 steps, then 4 frames decoded at once: 3."""
-    shot, task = start(artist)
-    take = artist.until_end(task)
+    shot, task = start(extension)
+    take = extension.until_end(task)
     assert isinstance(take, TaskFinished), take
     assert (take.result.frames, take.result.height, take.result.width) == (FRAMES, 64, 64)
     assert take.result.shot == content.shot_hash(shot)
     assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
-    assert steps_of(artist, task)[-1] == (3, 3)
-    assert steps_of(artist, task) == sorted(set(steps_of(artist, task)))
+    assert steps_of(extension, task)[-1] == (3, 3)
+    assert steps_of(extension, task) == sorted(set(steps_of(extension, task)))
 
 
-def test_a_picture_of_the_take_in_the_making_comes_with_its_progress(artist):
+def test_a_picture_of_the_take_in_the_making_comes_with_its_progress(extension):
     """Four frames in a square, a pixel a latent: 2 x 8 pixels each way."""
-    _, task = start(artist)
-    assert isinstance(artist.until_end(task), TaskFinished)
-    pictures = [e.picture for e in artist.of(task, TaskProgress) if e.picture is not None]
+    _, task = start(extension)
+    assert isinstance(extension.until_end(task), TaskFinished)
+    pictures = [e.picture for e in extension.of(task, TaskProgress) if e.picture is not None]
     assert [(picture.shape, picture.dtype) for picture in pictures[:1]] == [((16, 16, 3), "uint8")]
     assert pictures[0].std() > 0
 
 
-def test_a_take_is_cancelled_in_its_middle_and_the_same_worker_renders_the_next(server, artist):
-    _, task = start(artist, steps=200)
-    artist.until(lambda: steps_of(artist, task), "a denoising step")
+def test_a_take_is_cancelled_in_its_middle_and_the_same_worker_renders_the_next(server, extension):
+    _, task = start(extension, steps=200)
+    extension.until(lambda: steps_of(extension, task), "a denoising step")
     workers = workers_of(server)
-    artist.client.cancel(task)
-    assert isinstance(artist.until_end(task), TaskCancelled)
-    done, total = steps_of(artist, task)[-1]
+    extension.client.cancel(task)
+    assert isinstance(extension.until_end(task), TaskCancelled)
+    done, total = steps_of(extension, task)[-1]
     assert (done < 200, total) == (True, 201)
-    _, task = start(artist)
-    assert isinstance(artist.until_end(task), TaskFinished)
+    _, task = start(extension)
+    assert isinstance(extension.until_end(task), TaskFinished)
     assert workers_of(server) == workers
 
 
@@ -140,9 +140,9 @@ def test_a_take_is_cancelled_in_its_middle_and_the_same_worker_renders_the_next(
         ({"frames": 65}, "The engine 'levitor' makes 2 to 64 frames, the shot has 65."),
     ],
 )
-def test_what_it_cannot_render_is_refused_in_a_sentence(artist, told, sentence):
-    _, task = start(artist, **told)
-    end = artist.until_end(task)
+def test_what_it_cannot_render_is_refused_in_a_sentence(extension, told, sentence):
+    _, task = start(extension, **told)
+    end = extension.until_end(task)
     assert isinstance(end, TaskFailed)
     assert sentence in end.sentence
     assert end.fix
@@ -150,15 +150,15 @@ def test_what_it_cannot_render_is_refused_in_a_sentence(artist, told, sentence):
 
 def test_without_weights_it_is_listed_with_why_and_refused(tmp_path):
     process = serve(tmp_path / "state")
-    artist = Artist(process.endpoint)
+    extension = Extension(process.endpoint)
     try:
-        _, task = start(artist)
-        failed = artist.until_end(task)
+        _, task = start(extension)
+        failed = extension.until_end(task)
         assert isinstance(failed, TaskFailed)
         assert failed.code == "weights"
         assert "'svd-xt'" in failed.sentence
         assert "are not on this computer; looked in " in failed.sentence
         assert "`levitor weights fetch svd-xt`" in failed.fix
     finally:
-        artist.client.close()
+        extension.client.close()
         end(process)

@@ -33,7 +33,7 @@ def supervisor(tmp_path):
 
 
 @pytest.fixture
-def stranger(supervisor):
+def unknown_peer(supervisor):
     """A peer on the supervisor's socket that is not one of its workers."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
@@ -53,21 +53,21 @@ def test_workers_that_cannot_be_started_are_given_up_and_tried_again_when_wanted
     assert not supervisor.is_idle("render")
 
 
-def test_300_messages_take_three_calls_so_that_the_clients_get_their_turn(supervisor, stranger):
+def test_300_messages_take_three_calls_so_that_the_clients_get_their_turn(supervisor, unknown_peer):
     for _ in range(300):
-        stranger.send(b"no token")
+        unknown_peer.send(b"no token")
     for _ in range(3):
         assert supervisor.socket.poll(MILLISECONDS)
         assert supervisor.poll_events() == []
 
 
-def test_a_frame_of_a_byte_too_many_costs_its_sender_the_connection(supervisor, stranger):
-    with stranger.get_monitor_socket(zmq.EVENT_DISCONNECTED) as watch:
-        stranger.send(bytes(1001))
+def test_a_frame_of_a_byte_too_many_costs_its_sender_the_connection(supervisor, unknown_peer):
+    with unknown_peer.get_monitor_socket(zmq.EVENT_DISCONNECTED) as watch:
+        unknown_peer.send(bytes(1001))
         assert watch.poll(MILLISECONDS)
         assert recv_monitor_message(watch)["event"] == zmq.EVENT_DISCONNECTED
         assert not supervisor.socket.poll(0)
-        stranger.disable_monitor()
+        unknown_peer.disable_monitor()
 
 
 def exited(supervisor, code):
@@ -82,13 +82,13 @@ def exited(supervisor, code):
 
 
 def test_what_a_worker_said_of_its_failed_device_is_heard_though_it_comes_after_its_exit(
-    supervisor, stranger
+    supervisor, unknown_peer
 ):
     exited(supervisor, EXIT_DEVICE_FAILED)
     assert supervisor.poll_events() == []
     state = StateMessage(job="j", seq=0, state="failed", code="device", sentence="It failed.")
     for message in (Refusal(code="device", sentence="It failed."), state):
-        stranger.send_multipart([b"secret", *protocol.encode(message)])
+        unknown_peer.send_multipart([b"secret", *protocol.encode(message)])
     found = []
     while not found:  # the two messages may arrive one after the other
         assert supervisor.socket.poll(MILLISECONDS)

@@ -21,7 +21,7 @@ def order(monkeypatch):
     return seen
 
 
-def do(message, blobs, order):
+def run_job(message, blobs, order):
     """Run a job that puts two files, as a worker does."""
 
     def run(session, message, *, job, blobs, on_step):
@@ -38,7 +38,9 @@ def do(message, blobs, order):
 
 
 def test_a_take_is_told_when_its_files_are_on_the_disk(tmp_path, order):
-    do(messages.RenderRequest(shot=scripted_shot()), BlobStore(tmp_path, deferred_sync=True), order)
+    run_job(
+        messages.RenderRequest(shot=scripted_shot()), BlobStore(tmp_path, deferred_sync=True), order
+    )
     assert order == ["disk"] * 4 + ["done"]  # two files, and the two folders they lie in
 
 
@@ -48,7 +50,7 @@ def test_a_click_is_told_first_and_its_files_are_there(tmp_path, order):
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
     blobs = BlobStore(tmp_path, deferred_sync=True)
-    do(click, blobs, order)
+    run_job(click, blobs, order)
     assert order == ["done"] + ["disk"] * 4
     assert BlobStore(tmp_path).get(content.sha256(b"two")) == b"two"
 
@@ -62,10 +64,10 @@ def test_a_click_whose_files_do_not_reach_the_disk_is_logged_once(tmp_path, monk
     click = messages.SegmentRequest(
         scene=scene, points=np.ones((1, 2)), positive=np.ones(1, np.uint8)
     )
-    do(click, BlobStore(tmp_path, deferred_sync=True), order)
+    run_job(click, BlobStore(tmp_path, deferred_sync=True), order)
     assert order == ["done"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    do(
+    run_job(
         messages.RenderRequest(shot=scripted_shot()),
         BlobStore(tmp_path / "new", deferred_sync=True),
         order,

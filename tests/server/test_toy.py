@@ -11,7 +11,7 @@ import pytest
 from blender_addon.core.jobs import TaskFailed, TaskFinished
 from protocol import content, messages
 from protocol.frames import FrameRule, rule_of
-from tests.server.support import PATIENCE, ROOT, Artist
+from tests.server.support import PATIENCE, ROOT, Extension
 from tests.toy.spec import SPEC
 
 HEIGHT, WIDTH = 32, 48
@@ -39,8 +39,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def artist(server):
-    one = Artist(server.endpoint)
+def extension(server):
+    one = Extension(server.endpoint)
     yield one
     one.client.close()
 
@@ -74,13 +74,13 @@ def toy_shot(frames=5, **options):
     return shot, {image.sha256: pixels, depth.sha256: planes, ids.sha256: labels}
 
 
-def render(artist, frames=5, **options):
+def render(extension, frames=5, **options):
     shot, blobs = toy_shot(frames, **options)
-    return artist.until_end(artist.client.start(messages.RenderRequest(shot=shot), blobs))
+    return extension.until_end(extension.client.start(messages.RenderRequest(shot=shot), blobs))
 
 
-def refused(artist, frames=5, **options):
-    end = render(artist, frames, **options)
+def refused(extension, frames=5, **options):
+    end = render(extension, frames, **options)
     assert isinstance(end, TaskFailed), end
     return f"{end.sentence} {end.fix}"
 
@@ -95,19 +95,19 @@ def first_frame(end):
         return next(film.decode(video=0)).to_ndarray(format="rgb24").astype(int)
 
 
-def test_the_welcome_says_all_that_the_specification_says(artist):
-    artist.until_phase("connected")
-    toy = artist.client.welcome.engines[0]
+def test_the_welcome_says_all_that_the_specification_says(extension):
+    extension.until_phase("connected")
+    toy = extension.client.welcome.engines[0]
     assert toy.options == SPEC.options
     assert rule_of(toy) == FrameRule(min=1, max=81, step=4)
     assert toy.requires == ("boxes", "prompt")
     assert toy.missing == ""  # its default options need no weights
-    levitor = next(e for e in artist.client.welcome.engines if e.name == "levitor")
+    levitor = next(e for e in extension.client.welcome.engines if e.name == "levitor")
     assert (levitor.num_frames, levitor.least_frames, levitor.most_frames) == (16, 2, 64)
 
 
-def test_a_text_of_lines_and_a_choice_of_instances_reach_the_engine(artist):
-    end = render(artist, prompt="red,\nvery red", which="2", tint=0.5)
+def test_a_text_of_lines_and_a_choice_of_instances_reach_the_engine(extension):
+    end = render(extension, prompt="red,\nvery red", which="2", tint=0.5)
     assert isinstance(end, TaskFinished), end
     assert end.result.frames == 5
     assert "Prompt: 'red,\\nvery red'." in end.result.notes
@@ -118,8 +118,8 @@ def test_a_text_of_lines_and_a_choice_of_instances_reach_the_engine(artist):
     assert tinted[:27].max() < 30
 
 
-def test_without_a_choice_all_instances_are_meant(artist):
-    pixels = first_frame(render(artist, tint=0.5))
+def test_without_a_choice_all_instances_are_meant(extension):
+    pixels = first_frame(render(extension, tint=0.5))
     tinted = pixels[16, :, 0] - pixels[16, :, 1]
     assert tinted[7:13].min() > 60
     assert tinted[33:39].min() > 60
@@ -143,18 +143,18 @@ def test_without_a_choice_all_instances_are_meant(artist):
         pytest.param({"mode": "fine"}, "There is no toy. Make it.", id="weights of these options"),
     ],
 )
-def test_what_cannot_be_is_refused_before_a_job_is_queued(artist, given, sentence):
-    assert refused(artist, **given).startswith(sentence)
+def test_what_cannot_be_is_refused_before_a_job_is_queued(extension, given, sentence):
+    assert refused(extension, **given).startswith(sentence)
 
 
-def test_a_submit_is_judged_with_the_weights_that_its_own_options_need(server, artist):
+def test_a_submit_is_judged_with_the_weights_that_its_own_options_need(server, extension):
     (server.weights / "toy").touch()
-    assert refused(artist, mode="fine") == "There is no toy-fine. Make it."
+    assert refused(extension, mode="fine") == "There is no toy-fine. Make it."
     (server.weights / "toy-fine").touch()
-    assert isinstance(render(artist, mode="fine"), TaskFinished)
+    assert isinstance(render(extension, mode="fine"), TaskFinished)
 
 
-def test_boxes_of_instances_that_move_are_asked_for_where_none_does(artist):
+def test_boxes_of_instances_that_move_are_asked_for_where_none_does(extension):
     shot, blobs = toy_shot()
     view = np.tile(np.eye(4), (5, 1, 1))
     view[:, 0, 3] = np.linspace(0, 0.1, 5)
@@ -164,5 +164,5 @@ def test_boxes_of_instances_that_move_are_asked_for_where_none_does(artist):
         moved_from_rest=np.zeros((5, 0, 4, 4)),
         camera_from_world=view,
     )
-    end = artist.until_end(artist.client.start(messages.RenderRequest(shot=still), blobs))
+    end = extension.until_end(extension.client.start(messages.RenderRequest(shot=still), blobs))
     assert end.sentence.startswith("The engine 'toy' follows instances that move")

@@ -11,7 +11,7 @@ import pytest
 
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Artist, workers_of
+from tests.server.support import PATIENCE, ROOT, Extension, workers_of
 
 FRAMES = 8
 
@@ -34,8 +34,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def artist(server):
-    one = Artist(server.endpoint)
+def extension(server):
+    one = Extension(server.endpoint)
     yield one
     one.client.close()
 
@@ -50,10 +50,10 @@ def photo():
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def lift(artist, data):
+def lift(extension, data):
     image = content.blob_of(data, "image/png")
-    task = artist.client.start(messages.LiftRequest(image=image), {image.sha256: data})
-    return artist.until_end(task)
+    task = extension.client.start(messages.LiftRequest(image=image), {image.sha256: data})
+    return extension.until_end(task)
 
 
 def shot_of(lifted, frames=FRAMES):
@@ -79,8 +79,8 @@ def shot_of(lifted, frames=FRAMES):
     return shot, {**lifted.blobs, ids.sha256: data}
 
 
-def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
-    lifted = lift(artist, photo())
+def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(extension):
+    lifted = lift(extension, photo())
     assert isinstance(lifted, TaskFinished)
     assert lifted.result.scene.depth.shape == (64, 96)
 
@@ -90,59 +90,61 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(artist):
         positive=np.array([1], np.uint8),
         upright=lifted.result.upright,
     )
-    picked = artist.until_end(artist.client.start(pick, lifted.blobs))
+    picked = extension.until_end(extension.client.start(pick, lifted.blobs))
     mask = content.array_of(picked.result.mask, picked.blobs[picked.result.mask.sha256])
     assert mask[36, 48] == 1
     assert mask[4, 4] == 0
 
     shot, blobs = shot_of(lifted)
-    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
-    take = artist.until_end(task)
+    task = extension.client.start(messages.RenderRequest(shot=shot), blobs)
+    take = extension.until_end(task)
     assert isinstance(take, TaskFinished)
     assert (take.result.frames, take.result.height, take.result.width) == (FRAMES, 64, 96)
     assert take.result.shot == content.shot_hash(shot)
     assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
 
 
-def test_a_draft_is_cancelled_and_the_next_one_works(server, artist):
-    lifted = lift(artist, photo())
+def test_a_draft_is_cancelled_and_the_next_one_works(server, extension):
+    lifted = lift(extension, photo())
     shot, blobs = shot_of(lifted, frames=200)
-    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
-    artist.until(
-        lambda: any(e.phase not in ("upload", "download") for e in artist.of(task, TaskProgress)),
+    task = extension.client.start(messages.RenderRequest(shot=shot), blobs)
+    extension.until(
+        lambda: any(
+            e.phase not in ("upload", "download") for e in extension.of(task, TaskProgress)
+        ),
         "a step",
     )
     workers = workers_of(server)
     assert set(workers) == {"interactive", "render"}
-    artist.client.cancel(task)
-    assert isinstance(artist.until_end(task), TaskCancelled)
+    extension.client.cancel(task)
+    assert isinstance(extension.until_end(task), TaskCancelled)
     assert workers_of(server) == workers  # the draft stopped by itself: nobody was ended for it
     shot, blobs = shot_of(lifted, frames=2)
-    task = artist.client.start(messages.RenderRequest(shot=shot), blobs)
-    assert isinstance(artist.until_end(task), TaskFinished)
+    task = extension.client.start(messages.RenderRequest(shot=shot), blobs)
+    assert isinstance(extension.until_end(task), TaskFinished)
 
 
-def test_a_file_that_is_no_photo_fails_with_a_sentence(artist):
-    end = lift(artist, b"GIF89a, or not even that")
+def test_a_file_that_is_no_photo_fails_with_a_sentence(extension):
+    end = lift(extension, b"GIF89a, or not even that")
     assert isinstance(end, TaskFailed)
     assert end.sentence
     assert end.fix
 
 
-def test_an_engine_option_out_of_range_is_refused_by_name(artist):
-    shot, blobs = shot_of(lift(artist, photo()))
+def test_an_engine_option_out_of_range_is_refused_by_name(extension):
+    shot, blobs = shot_of(lift(extension, photo()))
     shot = dataclasses.replace(shot, options={"softness": 1e9})
-    end = artist.until_end(artist.client.start(messages.RenderRequest(shot=shot), blobs))
+    end = extension.until_end(extension.client.start(messages.RenderRequest(shot=shot), blobs))
     assert (end.code, "softness" in end.sentence) == ("option", True)
 
 
-def test_a_preview_has_the_very_bytes_that_the_command_line_writes(artist, tmp_path):
-    shot, blobs = shot_of(lift(artist, photo()))
+def test_a_preview_has_the_very_bytes_that_the_command_line_writes(extension, tmp_path):
+    shot, blobs = shot_of(lift(extension, photo()))
     options = {"width": 96, "height": 64}
     shot = dataclasses.replace(shot, engine="levitor", options=options)
     for over in ("draft", "photo"):
-        task = artist.client.start(messages.PreviewRequest(shot=shot, over=over), blobs)
-        end = artist.until_end(task)
+        task = extension.client.start(messages.PreviewRequest(shot=shot, over=over), blobs)
+        end = extension.until_end(task)
         assert isinstance(end, TaskFinished)
         result = end.result
         assert (result.frames, result.height, result.width) == (FRAMES, 64, 192)
@@ -157,39 +159,40 @@ def test_a_preview_has_the_very_bytes_that_the_command_line_writes(artist, tmp_p
             stdout=subprocess.DEVNULL,
         )
         assert (tmp_path / "a.mp4").read_bytes() == end.blobs[result.video.sha256]
-        phases = {event.phase for event in artist.of(task, TaskProgress)}
+        phases = {event.phase for event in extension.of(task, TaskProgress)}
         assert {"control", "video"} <= phases
         assert ("draft" in phases) == (over == "draft")
 
 
-def test_a_preview_comes_while_long_drafts_are_being_rendered(artist):
+def test_a_preview_comes_while_long_drafts_are_being_rendered(extension):
     """Behind the drafts it would come when the last of them is done."""
-    lifted = lift(artist, photo())
+    lifted = lift(extension, photo())
     shot, blobs = shot_of(lifted, frames=512)
-    renders = [artist.client.start(messages.RenderRequest(shot=shot), blobs) for _ in range(8)]
-    artist.until(
-        lambda: any(e.phase == "draft" for e in artist.of(renders[0], TaskProgress)),
+    renders = [extension.client.start(messages.RenderRequest(shot=shot), blobs) for _ in range(8)]
+    extension.until(
+        lambda: any(e.phase == "draft" for e in extension.of(renders[0], TaskProgress)),
         "a drafted frame",
     )
     shot, blobs = shot_of(lifted, frames=2)
-    shown = artist.until_end(artist.client.start(messages.PreviewRequest(shot=shot), blobs))
+    shown = extension.until_end(extension.client.start(messages.PreviewRequest(shot=shot), blobs))
     assert isinstance(shown, TaskFinished)
-    assert not artist.of(renders[-1], TaskFinished, TaskFailed)
+    assert not extension.of(renders[-1], TaskFinished, TaskFailed)
     for render in reversed(renders):
-        artist.client.cancel(render)
+        extension.client.cancel(render)
     for render in renders:
-        artist.until_end(render)
+        extension.until_end(render)
 
 
-def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, artist):
-    shot, blobs = shot_of(lift(artist, photo()), frames=400)
+def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, extension):
+    shot, blobs = shot_of(lift(extension, photo()), frames=400)
     workers = workers_of(server)
-    task = artist.client.start(messages.PreviewRequest(shot=shot, over="photo"), blobs)
-    artist.until(
-        lambda: any(e.phase == "control" for e in artist.of(task, TaskProgress)), "a splatted frame"
+    task = extension.client.start(messages.PreviewRequest(shot=shot, over="photo"), blobs)
+    extension.until(
+        lambda: any(e.phase == "control" for e in extension.of(task, TaskProgress)),
+        "a splatted frame",
     )
-    artist.client.cancel(task)
-    assert isinstance(artist.until_end(task), TaskCancelled)
+    extension.client.cancel(task)
+    assert isinstance(extension.until_end(task), TaskCancelled)
     assert workers_of(server) == workers
 
 
@@ -223,7 +226,7 @@ def test_the_limit_of_silence_reaches_the_server(tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
-        one = Artist(process.stdout.readline().split()[-1])
+        one = Extension(process.stdout.readline().split()[-1])
         try:
             shot, blobs = shot_of(lift(one, photo()), frames=400)
             task = one.client.start(messages.RenderRequest(shot=shot), blobs)

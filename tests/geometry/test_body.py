@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.contracts import Lift
-from backend.geometry.camera import project
-from backend.geometry.fit import fit_photo, render_fitted
-from backend.geometry.lift import cloud_from_lift
-from backend.geometry.shape import (
+from backend.geometry.body import (
     MAX_SHEETS,
     cloud_from_shot,
     outline,
     sheet_scales,
 )
+from backend.geometry.camera import project
+from backend.geometry.fit import fit_photo, render_fitted
+from backend.geometry.lift import cloud_from_lift
 from protocol import shape
 from protocol.messages import Instance
 from tests.geometry.scenes import (

@@ -13,7 +13,7 @@ from backend.contracts import Camera
 Array = npt.NDArray[Any]
 
 
-def plain_splat(points: Array, instance: Array, camera: Camera, radius: float) -> Array:
+def reference_splat(points: Array, instance: Array, camera: Camera, radius: float) -> Array:
     """(H, W) ids, -1 where nothing landed."""
     height, width = camera.height, camera.width
     k = camera.intrinsics.numpy()

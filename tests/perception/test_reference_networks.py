@@ -10,7 +10,7 @@ import torch
 
 from backend.perception import convert_depth_anything, depth_anything, segment_anything
 from protocol.errors import ShotError
-from tests.perception import authors
+from tests.perception import reference_networks
 
 
 def random_state(shapes, seed=0):
@@ -165,7 +165,7 @@ def test_a_file_of_depth_anything_means_what_the_paper_says(tmp_path, shapes, he
     network = convert_depth_anything.load(tmp_path / "any name.ckpt.pth", heads)
     for size in ((70, 98), (126, 84)):
         pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
-        wanted = authors.depth(state, pixels, heads or 6, read)
+        wanted = reference_networks.depth(state, pixels, heads or 6, read)
         close(network(pixel_values=pixels).predicted_depth, wanted)
 
 
@@ -207,7 +207,7 @@ def test_a_file_of_segment_anything_means_what_the_paper_says(tmp_path, shapes, 
     side = shapes.get("side", 64)
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     embedding = model.encode(pixels)
-    wanted = authors.embedded(state, model._preprocessed(pixels))
+    wanted = reference_networks.embedded(state, model._preprocessed(pixels))
     close(embedding.features, wanted)
     clicks, on = np.array([[30.0, 50.0], [100.0, 12.0]]), np.array([1, 0])
     scaled = torch.from_numpy(clicks * side / 120).float()
@@ -220,7 +220,7 @@ def test_a_file_of_segment_anything_means_what_the_paper_says(tmp_path, shapes, 
         ({"box": scaled_box}, model.segment(embedding, clicks, on, box)),
         ({"before": before}, model.segment(embedding, clicks, on, None, first.logits[0])),
     ):
-        logits, scores = authors.masks(
+        logits, scores = reference_networks.masks(
             state, wanted, side, heads, scaled, torch.from_numpy(on), **given
         )
         order = scores.argsort(descending=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.control.merge import merge_masks
+from backend.control.merge_masks import merge_masks
 from tests.randomness import examples
 
 SIZE = (100, 100)
@@ -142,8 +142,8 @@ def test_three_masks_meet_by_the_rule(masks, picks, left):
     assert merged_of_three(*masks, picks=picks) == left
 
 
-def plain_merge(masks, picks):
-    """The rule as it is told, with whole maps."""
+def reference_merge(masks, picks):
+    """The documented rule, with whole maps."""
     merged = np.zeros(SIZE, int)
     for q, mask in enumerate(masks, 1):
         m = mask.copy()
@@ -174,7 +174,7 @@ def test_any_masks_meet_by_the_rule_as_it_is_told(seed, picks):
         height, width = rng.integers(1, 50, 2)
         masks.append(box(top, left, top + height, left + width) & (rng.random(SIZE) < 0.9))
     merged = merge_masks(masks[:picks], masks[picks:][::-1], SIZE)
-    assert (merged == plain_merge(masks, picks)).all()
+    assert (merged == reference_merge(masks, picks)).all()
     assert merged.dtype == np.int32
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 
-def plain_points(ids, depth, moving, ratio=1.0, alpha=50, k_max=8):
-    """The rule of the reference, id by id, with loops; see ``cluster_points`` for the arguments."""
+def reference_points(ids, depth, moving, ratio=1.0, alpha=50, k_max=8):
+    """The reference implementation's rule with loops; see ``cluster_points`` for the arguments."""
     frames, height, width = ids.shape
     top = int(ids.max())
     areas = {i: [int((ids[f] == i).sum()) for f in range(frames)] for i in range(1, top + 1)}
