@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.contracts import Camera, Lift
-from backend.geometry import shape as backend
+from backend.geometry import body as backend
 from backend.geometry.lift import cloud_from_lift
 from protocol import shape
 from tests.randomness import examples
