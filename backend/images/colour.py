@@ -87,7 +87,7 @@ def to_srgb(raster: Raster, notes: list[str]) -> Array:
 
 def _source_profile(raster: Raster, notes: list[str]) -> Profile | None:
     """The source profile; None if the colours are sRGB or unknown."""
-    import imagecodecs  # pyright: ignore[reportMissingImports]
+    import imagecodecs
 
     if raster.space == "lab":  # device independent
         return Profile(data=imagecodecs.cms_profile("lab4"), name="Lab")
@@ -119,7 +119,7 @@ def _source_profile(raster: Raster, notes: list[str]) -> Profile | None:
 
 def _profile_of(raster: Raster) -> Profile | None:
     """The profile of a file: from cICP, the ICC profile, gAMA and cHRM, then EXIF data."""
-    import imagecodecs  # pyright: ignore[reportMissingImports]
+    import imagecodecs
 
     info = raster.info
     if info.get("cicp") and (coded := _profile_from_cicp(*info["cicp"])) is not None:
@@ -182,7 +182,7 @@ def _profile_from_chromaticity(gamma: float | None, chromaticity: Any) -> Profil
 
 
 def _matrix_profile(white: Any, colours: Any, curve: Array) -> bytes:
-    import imagecodecs  # pyright: ignore[reportMissingImports]
+    import imagecodecs
 
     return imagecodecs.cms_profile(
         "rgb",
@@ -226,7 +226,7 @@ def _is_srgb(profile: bytes) -> bool:
 
 def _converted(values: Array, profile: bytes, space: str) -> Array:
     """uint8 (H, W, 3) sRGB; perceptual intent, as in image editors."""
-    import imagecodecs  # pyright: ignore[reportMissingImports]
+    import imagecodecs
 
     return imagecodecs.cms_transform(
         np.ascontiguousarray(values),

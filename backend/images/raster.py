@@ -176,7 +176,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 def _high_bit_depth_pixels(image: Image.Image, data: bytes, bits: int) -> dict[str, Any]:
     """Fields of a PNG or AVIF with more than 8 bits per channel."""
-    import imagecodecs  # pyright: ignore[reportMissingImports]
+    import imagecodecs
 
     decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.avif_decode
     return {**split_alpha(np.asarray(decode(data))), "top": 2.0**bits - 1, "bits": bits}
