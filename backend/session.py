@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +51,8 @@ class Session:
         resources = resources or Resources()
         self._resources = replace(resources, device=device.choose(resources.device))
         self._engines: dict[str, Engine] = {}
+        self._weights: dict[str, frozenset[str]] = {}
+        """By engine, the weights that its jobs have needed since it was made."""
         self._models = models.LoadedModels()
 
     @property
@@ -60,33 +63,47 @@ class Session:
     def warm_up(self) -> None:
         """Load the engines that need no weights, so that the first job does not wait for it."""
         for spec in registry.specs():
-            if not spec.needs({}):
+            if not spec.needs({}):  # with every option at its default
                 self.engine(spec.name)
 
     def is_usable(self) -> bool:
         """Whether this process can run another job; called after a failure."""
         return device.is_usable(self._resources.device)
 
-    def engine(self, name: str, on_step: OnPhase = lambda *step: None) -> Engine:
+    def engine(
+        self,
+        name: str,
+        options: Mapping[str, messages.Scalar] | None = None,
+        on_step: OnPhase = lambda *step: None,
+    ) -> Engine:
         """The engine with that name, loaded at first use.
 
-        An engine with weights releases the others, since two large networks rarely fit. They go
-        once it is made: by then it holds what it shares with them, which is not loaded again. One
-        without weights releases none, so that a draft between two takes does not unload anything.
+        A job that needs weights releases the other engines that hold some, since two large networks
+        rarely fit. They go once its engine is made: by then it holds what it shares with them,
+        which is not loaded again. A job without weights releases none, so that a draft between two
+        takes does not unload anything.
+
+        Args:
+            name: of the engine.
+            options: of the job, which weights may depend on; without them all are at their default.
+            on_step: called when the engine, or weights it did not need before, are loaded.
 
         Raises:
-            ShotError: there is no such engine, or its weights are missing.
+            ShotError: there is no such engine, its weights are missing, or they depend on the
+                options and one of these cannot be.
         """
-        if name not in self._engines:
+        needs = frozenset(registry.spec_of(name).needs(options or {}))
+        engine, held = self._engines.get(name), self._weights.get(name, frozenset())
+        if engine is None or not needs <= held:
             on_step(LOADING, 0, 1)
-            made = registry.load(name, self._resources)
-            if made.spec.weights:
-                for other, engine in list(self._engines.items()):
-                    if engine.spec.weights:
-                        engine.release()
-                        del self._engines[other]
-            self._engines[name] = made
-        return self._engines[name]
+        if engine is None:
+            engine = registry.load(name, self._resources)
+        if needs:
+            for other in [key for key, weights in self._weights.items() if weights and key != name]:
+                self._engines.pop(other).release()
+                del self._weights[other]
+        self._engines[name], self._weights[name] = engine, held | needs
+        return engine
 
     def perception(
         self,
@@ -219,7 +236,8 @@ class Session:
         """
         if found := problems(shot):
             raise found[0]
-        engine, ours = self.engine(shot.engine, on_step), convert.shot_from_message(shot, get)
+        engine = self.engine(shot.engine, shot.options, on_step)
+        ours = convert.shot_from_message(shot, get)
         notes = _occlusion_notes(shot, ours)
         take = pipeline.render(ours, engine, on_step, on_preview)
         video = encode_video(

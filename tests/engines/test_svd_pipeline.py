@@ -125,13 +125,13 @@ def test_switching_engines_reads_no_base_twice_and_gives_back_what_is_the_others
     row = (TOY, "tests.engines.toy_svd", "tests.engines.toy_svd:ToyEngine")
     monkeypatch.setitem(registry._ENGINES, "toy", row)
     session, told = Session(resources), []
-    levitor = session.engine("levitor", lambda *step: told.append("levitor"))
+    levitor = session.engine("levitor", on_step=lambda *step: told.append("levitor"))
     first = levitors_take(levitor)
     controlnet = weakref.ref(levitor._pipeline.networks().controlnets["levitor"])
-    session.engine("draft", lambda *step: told.append("draft"))
+    session.engine("draft", on_step=lambda *step: told.append("draft"))
     assert session.engine("levitor") is levitor  # one without weights takes nothing from it
     del levitor
-    toy = session.engine("toy", lambda *step: told.append("toy"))
+    toy = session.engine("toy", on_step=lambda *step: told.append("toy"))
     gc.collect()
     assert controlnet() is None
     take(toy)
@@ -141,15 +141,18 @@ def test_switching_engines_reads_no_base_twice_and_gives_back_what_is_the_others
     assert len(loads) == 1
 
 
-def test_an_engine_whose_weights_are_missing_leaves_the_one_before_as_it_was(tiny_resources):
+def test_an_engine_whose_weights_are_missing_leaves_the_one_before_as_it_was(
+    tiny_resources, monkeypatch
+):
     def svd_alone(name):
         if name == "levitor":
             raise ShotError("weights", "Not here.", "Fetch them.")
         return tiny_resources.weights(name)
 
-    toy = ToyEngine(Resources(weights=svd_alone))
+    row = (TOY, "tests.engines.toy_svd", "tests.engines.toy_svd:ToyEngine")
+    monkeypatch.setitem(registry._ENGINES, "toy", row)
     session = Session(Resources(weights=svd_alone))
-    session._engines["toy"] = toy
+    toy = session.engine("toy")
     base = base_of(toy)
     with pytest.raises(ShotError):
         session.engine("levitor")

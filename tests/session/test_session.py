@@ -10,6 +10,7 @@ from backend.engines import registry
 from backend.resources import Resources, no_weights
 from backend.session import Session
 from protocol.errors import ShotError
+from tests.toy.spec import SPEC as TOY
 
 
 class Recorded:
@@ -25,18 +26,21 @@ class Recorded:
 
 @pytest.fixture
 def session(monkeypatch):
-    """A session with two engines on weights, ``levitor`` and ``other``."""
+    """A session with two engines on weights, ``levitor`` and ``other``, and the toy.
+
+    The toy needs weights in its fine mode alone.
+    """
     levitor, known = registry.spec_of("levitor"), registry.spec_of
-    other = replace(levitor, name="other")
-    monkeypatch.setattr(registry, "spec_of", lambda name: other if name == "other" else known(name))
+    more = {"other": replace(levitor, name="other"), "toy": TOY}
+    monkeypatch.setattr(registry, "spec_of", lambda name: more.get(name) or known(name))
     monkeypatch.setattr(registry, "load", lambda name, resources: Recorded(name))
     return Session()
 
 
 def test_an_engine_is_made_once_and_loading_is_told(session):
     told = []
-    first = session.engine("levitor", lambda *step: told.append(step))
-    assert session.engine("levitor", lambda *step: told.append(step)) is first
+    first = session.engine("levitor", on_step=lambda *step: told.append(step))
+    assert session.engine("levitor", on_step=lambda *step: told.append(step)) is first
     assert told == [("loading weights", 0, 1)]
 
 
@@ -52,6 +56,44 @@ def test_a_draft_between_two_takes_costs_nobody_the_loading_again(session):
     levitor = session.engine("levitor")
     session.engine("draft")
     session.engine("levitor")
+    assert levitor.held
+
+
+def test_options_that_need_no_weights_cost_nobody_the_loading_again(session):
+    levitor = session.engine("levitor")
+    session.engine("toy", {"mode": "quick"})
+    assert levitor.held
+    assert session.engine("levitor") is levitor
+
+
+def test_loading_is_told_when_options_need_weights_that_those_before_did_not(session):
+    told = []
+
+    def steps(mode):
+        told.clear()
+        session.engine("toy", {"mode": mode}, lambda *step: told.append(step))
+        return list(told)
+
+    session.engine("toy")
+    assert steps("quick") == []
+    assert steps("fine") == [("loading weights", 0, 1)]
+    assert steps("quick") == steps("fine") == []
+
+
+def test_options_that_need_weights_get_the_room_of_the_engine_before(session):
+    quick, levitor = session.engine("toy"), session.engine("levitor")
+    assert quick.held  # it had no weights to give back
+    assert session.engine("toy", {"mode": "fine"}) is quick
+    assert (levitor.held, quick.held) == (False, True)
+    session.engine("toy", {"mode": "quick"})
+    session.engine("levitor")
+    assert not quick.held  # it kept the weights of its fine mode until then
+
+
+def test_an_option_that_cannot_be_makes_no_room(session):
+    levitor = session.engine("levitor")
+    with pytest.raises(ShotError, match="'mode' is 'slow'"):
+        session.engine("toy", {"mode": "slow"})
     assert levitor.held
 
 
