@@ -14,7 +14,7 @@ from backend.contracts import Frames, Lift, Shot, Take
 from backend.control.preview import Look
 from backend.control_sources import ShotControl
 from backend.engines import registry
-from backend.engines.base import Engine, EngineSpec, Scalar, whole_notes
+from backend.engines.base import Engine, whole_notes
 from backend.perception import model_names, pick
 from backend.perception.lift import GIVEN, LiftedPhoto, LiftOptions, photo_depth
 from backend.perception.perceive import Perception
@@ -122,7 +122,7 @@ def render(
 ) -> Take:
     """Shot -> control -> control signal -> frames of the take."""
     signals = registry.signals(engine.spec.name)
-    options = _judged(engine.spec, shot)
+    options = engine.spec.options_of(shot)
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
     # Before sampling, so that nothing can fail after it
@@ -151,7 +151,7 @@ def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
         ShotError: the engine cannot encode the shot.
     """
     signals = registry.signals(shot.engine)
-    options = _judged(registry.spec_of(shot.engine), shot)
+    options = registry.spec_of(shot.engine).options_of(shot)
     control = ShotControl(shot, lambda done, total: on_phase("control", done, total))
     signal = signals.encode(control, options)
     under = shot.lift.image
@@ -163,15 +163,3 @@ def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:
             on_phase("draft", index + 1, len(draft))
         under = torch.stack(frames)
     return signals.show(control, signal, replace(look, under=under))
-
-
-def _judged(spec: EngineSpec, shot: Shot) -> dict[str, Scalar]:
-    """All options of the shot's engine; a server asks the same before a shot gets here.
-
-    Raises:
-        ShotError: it does not make so many frames, or an option cannot be.
-    """
-    if (wrong := spec.frames.refusal(spec.name, shot.motion.num_frames)) is not None:
-        raise wrong
-    moving = shot.motion.moved_from_rest.shape[1]
-    return spec.completed(shot.options, {*range(1, moving + 1), *shot.static})

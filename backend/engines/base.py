@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a specification is read by the server's loop, which has no 
     from torch import Generator, Tensor
     from torch.nn import Parameter
 
-    from backend.contracts import AnnotatedClip, Control, Frames, OnStep
+    from backend.contracts import AnnotatedClip, Control, Frames, OnStep, Shot
     from backend.control.preview import Look
 
 LOADING, COMPILING = "loading weights", "compiling"
@@ -94,6 +94,17 @@ class EngineSpec:
     ) -> dict[str, Scalar]:
         """All options, with defaults where none was given; see :func:`options.completed`."""
         return rules.completed(self.name, self.options, given, instances)
+
+    def options_of(self, shot: Shot) -> dict[str, Scalar]:
+        """All options of a shot; a server asks the same before a shot gets here.
+
+        Raises:
+            ShotError: the engine does not make so many frames, or an option cannot be.
+        """
+        if (wrong := self.frames.refusal(self.name, shot.motion.num_frames)) is not None:
+            raise wrong
+        moving = shot.motion.moved_from_rest.shape[1]
+        return self.completed(shot.options, {*range(1, moving + 1), *shot.static})
 
 
 Described = TypeVar("Described", EngineSpec, EngineInfo)
