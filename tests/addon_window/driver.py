@@ -127,14 +127,14 @@ class Blender:
 
         wait_until(found_below, 120, f"a button that calls {command}")
 
-    def press_pick(self) -> None:
-        """Click Pick until picking is on: a busy machine now and then loses a click."""
-        running = "[w.modal_operators.keys() for w in bpy.context.window_manager.windows][0]"
+    def press_pick(self, on: bool = True) -> None:
+        """Click Pick until picking is on, or off: a busy machine now and then loses a click."""
+        running = "any(w.modal_operators.keys() for w in bpy.context.window_manager.windows)"
         for left in (2, 1, 0):
             self.point_at_button("bpy.ops.levitor.pick(", self.open_tab("LeviTor"))
             subprocess.run(["xdotool", "click", "1"], check=True)
             try:
-                self.wait(running)
+                self.wait(f"{running} is {on}", limit=15)
                 return
             except RuntimeError:
                 if not left:

@@ -40,18 +40,12 @@ class Hand:
     def key(self, name: str) -> None:
         subprocess.run(["xdotool", "key", name], check=True)
 
-    def press_pick(self) -> None:
-        sidebar = self.blender.open_tab("LeviTor")
-        self.blender.point_at_button("bpy.ops.levitor.pick(", sidebar)
-        subprocess.run(["xdotool", "click", "1"], check=True)
-
 
 def take_clicks_back(blender: Blender, folder: Path, facts: dict) -> None:
     """Two clicks, undo, another click; then the button again, which ends picking."""
     hand, told = Hand(blender, facts["frame"]), facts.setdefault("clicks", [])
     blender.run("bpy.context.scene.levitor.click_model = 'offline'")
-    hand.press_pick()
-    blender.wait(RUNNING)
+    blender.press_pick()
     for place in ((0.45, 0.45), (0.6, 0.6)):
         before = blender.value(f"{LIFT}.pick")
         hand.click(*place)
@@ -65,8 +59,7 @@ def take_clicks_back(blender: Blender, folder: Path, facts: dict) -> None:
     blender.wait(f"{LIFT}.pick != {before!r}", limit=60)
     told.append(blender.value(CLICKS))
     facts["running"] = [blender.value(RUNNING)]
-    hand.press_pick()
-    blender.wait(f"not {RUNNING}")
+    blender.press_pick(on=False)
     facts["running"].append(blender.value(RUNNING))
 
 
