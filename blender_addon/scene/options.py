@@ -73,18 +73,22 @@ def of_engine(scene: Scene, engine: str) -> list[Any]:
 
 
 def changed(scene: Scene, engine: str) -> dict[str, messages.Scalar]:
-    """The options of ``engine`` that are not at their default."""
-    found = {}
-    for item in of_engine(scene, engine):
-        option, value = pure.unpacked(item.option), _value(item)
-        if value != option.default:
-            found[option.name] = value
-    return found
+    """The options of ``engine`` that are drawn and not at their default: what it is told.
+
+    One that is not drawn keeps its value in its field, for when it is drawn again.
+    """
+    known, values = _known(scene, engine)
+    return {
+        option.name: values[option.name]
+        for option in rules.visible(known, values)
+        if values[option.name] != option.default
+    }
 
 
 def reset(scene: Scene, engine: str) -> int:
-    """Set every option of ``engine`` to its default; returns how many were not."""
-    count = len(changed(scene, engine))
+    """Set every option of ``engine`` to its default, drawn or not; returns how many were not."""
+    known, values = _known(scene, engine)
+    count = sum(values[option.name] != option.default for option in known)
     for item in of_engine(scene, engine):
         option = pure.unpacked(item.option)
         _fill(item, option, option.default)
@@ -94,13 +98,7 @@ def reset(scene: Scene, engine: str) -> int:
 
 def groups(scene: Scene, engine: str) -> tuple[pure.Group, ...]:
     """The fields of ``engine`` that are of use, by heading."""
-    values = {}
-    known = []
-    for item in of_engine(scene, engine):
-        option = pure.unpacked(item.option)
-        known.append(option)
-        values[option.name] = _value(item)
-    return pure.groups(known, values)
+    return pure.groups(*_known(scene, engine))
 
 
 def toggles(scene: Scene, engine: str) -> dict[str, tuple[tuple[str, bool], ...]]:
@@ -139,6 +137,15 @@ def toggle(scene: Scene, field: str, instance: str) -> bool:
     on = handle not in chosen
     _choose(item, [*chosen, handle] if on else [one for one in chosen if one != handle])
     return on
+
+
+def _known(
+    scene: Scene, engine: str
+) -> tuple[list[messages.EngineOption], dict[str, messages.Scalar]]:
+    """The options of ``engine`` that have a field, in its order, and their values by name."""
+    items = of_engine(scene, engine)
+    known = [pure.unpacked(item.option) for item in items]
+    return known, {option.name: _value(item) for option, item in zip(known, items, strict=True)}
 
 
 def _chosen(item: Any) -> list[Object]:

@@ -113,6 +113,22 @@ def test_an_option_is_drawn_where_another_has_one_of_its_values(toy, addon):
     assert said.split() == ["Mirror", "Note", "Randomness", "Seeds"]
 
 
+def test_an_option_that_is_not_drawn_is_not_sent_and_keeps_its_value(toy, addon, tmp_path):
+    field("mode")["value"], field("softness")["value"] = 1, 0.75
+    field("mirror")["value"], field("seeds")["value"] = True, 4
+    assert sent(addon, tmp_path) == {"mode": "soft", "softness": 0.75, "mirror": True, "seeds": 4}
+    field("mode")["value"], field("mirror")["value"] = 0, False
+    assert sent(addon, tmp_path) == {}
+    field("mode")["value"] = 2
+    assert sent(addon, tmp_path) == {"mode": "fine", "softness": 0.75}
+
+
+def test_a_reset_sets_back_what_is_not_drawn_too(toy, addon):
+    field("softness")["value"] = 0.75  # drawn in another mode
+    assert bpy.ops.levitor.reset_options() == {"FINISHED"}
+    assert field("softness")["value"] == 0.5
+
+
 def test_a_choice_follows_its_instances_through_names_and_places(toy, addon, tmp_path):
     choose("Ball")
     assert "Instances: Box [Ball]" in fields(addon)
