@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
 
     if args.json:
-        check_outputs([args.json], [])
+        check_outputs([args.json], [], (".json",))
     trial, presets = trial_of(args)
     found = measure(trial, presets, args.tiny, args.peak_tflops, print)
     if args.json:

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from protocol.messages import PreviewRequest
 
     told = resource_options.parse_resource_options(args)
-    check_outputs([args.out], [args.shot])
+    check_outputs([args.out], [args.shot], (".mp4",))
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
         shot = replace(shot, engine=args.engine, options={})

@@ -117,13 +117,15 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from backend.cli.contact_sheet import contact_sheet
-    from backend.cli.outputs import check_outputs
+    from backend.cli.outputs import check_folder, check_outputs
     from backend.engines import registry
     from backend.files.atomic import write_atomically
     from backend.session import Session
     from protocol.errors import ShotError
 
     registry.spec_of(args.engine)
+    if args.out is not None:
+        check_folder(args.out)
     named = f"demo-{args.engine}{'-tiny' if args.tiny else ''}"
     out = args.out or ROOT / "build" / ("demo" if args.engine == "draft" else named)
     out, blender = out.resolve(), args.blender_python
@@ -133,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
             f"The demo needs a checkout with Blender's Python at {blender}.",
             "Run `make demo` in the checkout.",
         )
-    check_outputs([out / "contact_sheet.png"], [])
+    check_outputs([out / "contact_sheet.png"], [], (".png",))
     out.mkdir(parents=True, exist_ok=True)
     # Takes of earlier runs would pile up: each has a name of its own
     shutil.rmtree(out / "levitor_takes", ignore_errors=True)

@@ -42,11 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder atomically."""
+    from backend.cli.outputs import check_folder
     from backend.cli.progress import progress_bar
     from backend.files.shot import read_shot
     from protocol.errors import ShotError
     from protocol.rules import problems
 
+    check_folder(args.out)
     if args.out.exists():
         raise ShotError("output", f"{args.out} exists already.", "Name a new folder.")
     if args.points < 1 or args.anchors < 0:

@@ -13,7 +13,7 @@ from protocol import flat_scene
 if TYPE_CHECKING:
     from backend.perception.lift import LiftedPhoto
 
-SUFFIXES = (".ply", ".npz")
+ENDINGS = (".ply", ".npz")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,18 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from backend.geometry.camera import unproject
     from backend.session import Session
     from protocol import content, messages
-    from protocol.errors import ShotError
 
     told = resource_options.parse_resource_options(args)
-    for path in args.out:
-        if path.suffix.lower() not in SUFFIXES:
-            raise ShotError(
-                "output",
-                f"{path} is neither a {' nor a '.join(SUFFIXES)} file.",
-                "Give the name one of these endings.",
-            )
     inputs = [args.photo] if args.depth_map is None else [args.photo, args.depth_map]
-    check_outputs(args.out, inputs)
+    check_outputs(args.out, inputs, ENDINGS)
     files = [path.read_bytes() for path in inputs]
     blobs = [content.blob_of(each, "application/octet-stream") for each in files]
     data = {blob.sha256: each for blob, each in zip(blobs, files, strict=True)}

@@ -51,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from backend import device
+    from backend.cli.outputs import check_folder
     from backend.cli.progress import progress_bar
     from backend.training.prepare import PrepareOptions, prepare
 
+    check_folder(args.out)
     width, height = _size(args.size)
     options = PrepareOptions(
         split=args.split,

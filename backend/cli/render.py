@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     told = resource_options.parse_resource_options(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
-    check_outputs(outputs, [args.shot])
+    check_outputs(outputs, [args.shot], (".mp4",))
     shot, blobs = read_shot(args.shot)
     if args.engine is not None:
         shot = replace(shot, engine=args.engine, options={})

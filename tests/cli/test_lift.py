@@ -205,9 +205,13 @@ def test_what_cannot_be_lifted_is_one_sentence_and_writes_nothing(
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        (["a.obj"], "neither a .ply nor a .npz"),
+        (
+            ["a.obj"],
+            "ends in .obj; this command writes .ply or .npz files. Name it a.ply or a.npz.",
+        ),
         (["a.ply", "a.ply"], "written twice"),
-        (["photo.png"], "neither a .ply"),
+        (["photo.png"], "photo.png is read by this command"),
+        (["cloud"], "cloud has no ending; this command writes .ply or .npz files"),
     ],
 )
 def test_outputs_are_judged_before_any_work(photo, capsys, out, says):
