@@ -13,7 +13,7 @@ from bpy.props import CollectionProperty, PointerProperty
 from bpy.types import Context, PropertyGroup
 
 from .link import pump
-from .link.wire import messages
+from .link.wire import messages, photo_formats
 from .props_kinds import (
     BoolProperty,
     EnumProperty,
@@ -137,7 +137,7 @@ class LEVITOR_PG_scene(PropertyGroup):
     )
     depth_path: StringProperty(
         name="Depth Map",
-        description="Depth map to use instead of the backend's: 8 or 16-bit PNG, EXR or .npy",
+        description=f"Depth map to use instead of the backend's: {photo_formats.DEPTH_MAP_WORDS}",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=relative_paths.stamp,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cli import resource_options
-from protocol import flat_scene
+from protocol import flat_scene, photo_formats
 
 if TYPE_CHECKING:
     from backend.perception.lift import LiftedPhoto
@@ -19,9 +19,7 @@ ENDINGS = (".ply", ".npz")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("lift", help="make a point cloud of a photo")
-    parser.add_argument(
-        "photo", type=Path, help="PNG, JPEG, WebP, TIFF, BMP, AVIF, or HEIC with its extra"
-    )
+    parser.add_argument("photo", type=Path, help=photo_formats.PHOTO_WORDS)
     parser.add_argument(
         "-o",
         "--out",
@@ -31,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a .ply (coloured points) or a .npz (image, depth, segments, camera) to write; "
         "may be given twice",
     )
-    parser.add_argument("--depth-map", type=Path, help="a grey PNG or TIFF, an EXR, .npy or .npz")
+    parser.add_argument("--depth-map", type=Path, help=photo_formats.DEPTH_MAP_WORDS)
     parser.add_argument(
         "--farther-is-larger", action="store_true", help="of the depth map's values"
     )

@@ -15,12 +15,13 @@ from PIL import Image, UnidentifiedImageError
 
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
+from protocol.photo_formats import PHOTO
 
 # Every size is checked here before a pixel is decoded. Pillow's own limit, 179 million pixels,
 # would refuse photos of 200 megapixels, which are scaled while they are decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+FORMATS = tuple(name.upper() for name in PHOTO)  # as Pillow calls them
 HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx mif1 msf1 miaf".split())
 AVIF_BRANDS = frozenset((b"avif", b"avis"))
 
@@ -88,7 +89,7 @@ def open_image(data: bytes, what: str) -> Image.Image:
             f"The file of the {what} is {kind}, whatever its name ends in, and cannot be read."
             if kind
             else f"The {what} ({len(data)} bytes) is not an image that can be read.",
-            fix or f"Use one of {', '.join(FORMATS)}.",
+            fix or f"Use one of {', '.join(PHOTO)}.",
         ) from error
 
 

@@ -16,7 +16,7 @@ from ..core import photo_cloud
 from ..core.shot import LiftedPhoto
 from ..link import pump
 from ..link.pump import ResultHandler
-from ..link.wire import ShotError, content, flat_scene, messages
+from ..link.wire import ShotError, content, flat_scene, messages, photo_formats
 from ..scene import files, ground_backdrop, horizon_line, lifts, viewport
 from ..scene.lifts import Asked
 from .common import Outcome, connect_lazily, fill_from_scene, reported
@@ -84,7 +84,7 @@ class LEVITOR_OT_lift(Operator):
     )
     depth_path: StringProperty(
         name="Depth Map",
-        description="Depth map to use instead of the backend's",
+        description=f"Depth map to use instead of the backend's: {photo_formats.DEPTH_MAP_WORDS}",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"},
     )
@@ -131,7 +131,7 @@ class LEVITOR_OT_lift(Operator):
         options={"HIDDEN", "SKIP_SAVE"},  # for scripts
     )
 
-    filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_glob: StringProperty(default=photo_formats.PHOTO_GLOB, options={"HIDDEN", "SKIP_SAVE"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Context, event: Event) -> Outcome:

@@ -220,6 +220,15 @@ def test_a_blender_without_the_view_standard_lifts_all_the_same(stage, addon, mo
     assert lift.notes == "This Blender has no view 'Standard', so colours are not the photo's own."
 
 
+def test_the_file_browser_shows_what_a_backend_reads(stage, addon):
+    formats = module(addon, "link.wire").photo_formats
+    operator = bpy.ops.levitor.lift.get_rna_type().properties
+    assert operator["filter_glob"].default == formats.PHOTO_GLOB
+    assert "filter_image" not in operator  # Blender's own list lacks AVIF, GIF, HEIC
+    for field in (operator, bpy.context.scene.levitor.bl_rna.properties):
+        assert formats.DEPTH_MAP_WORDS in field["depth_path"].description
+
+
 def test_settings_offer_what_the_backend_takes_and_the_operators_default(stage, addon):
     messages = module(addon, "link.wire").messages
     lift = messages.LiftRequest(image=messages.Blob(sha256="", size=0, media=""))
