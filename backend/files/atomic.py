@@ -6,10 +6,13 @@ The extension and ``build_addon.py`` cannot import the backend, and have their o
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
 from typing import IO
+
+log = logging.getLogger(__name__)
 
 PUBLIC, PRIVATE = 0o644, 0o600
 """Permissions of a file that others may read, and of one for this user alone."""
@@ -32,7 +35,8 @@ def write_atomically(
         path: of the file; its folder is made.
         data: all of it.
         mode: permissions, whatever the umask.
-        sync: whether the file also outlasts a power failure once this returns.
+        sync: whether the file also outlasts a power failure once this returns, where the folder's
+            filesystem can promise that.
         temporaries: a folder on the same filesystem for the temporary file; else beside ``path``.
 
     Raises:
@@ -71,10 +75,21 @@ def sync_file(file: IO[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder outlast a power failure; Windows has no such handle."""
-    if os.name == "posix":
+    """Make renames in a folder outlast a power failure; Windows has no such handle.
+
+    A folder that cannot be synced is logged: its files are in their places already.
+    """
+    if os.name != "posix":
+        return
+    try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:  # network and FUSE mounts refuse it
+        log.warning(
+            "What was written to %s may not outlast a power failure: it cannot be synced (%s)",
+            folder,
+            error.strerror,
+        )

@@ -63,6 +63,28 @@ def test_a_disk_that_fails_at_the_end_leaves_what_was_there(path, monkeypatch):
     assert only(path)
 
 
+@pytest.mark.parametrize("refused", [errno.EINVAL, errno.EACCES])
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_is_logged_and_the_file_is_new(
+    path, monkeypatch, caplog, call, refused
+):
+    """As on network and FUSE mounts."""
+    real = getattr(os, call)
+
+    def refuse(what, *rest):
+        if os.path.isdir(what):
+            raise OSError(refused, os.strerror(refused))
+        return real(what, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert only(path)
+    assert f"{path.parent} may not outlast a power failure" in caplog.text
+    assert os.strerror(refused) in caplog.text
+
+
 def test_a_folder_in_the_place_of_the_file_stays_and_nothing_is_left_beside_it(tmp_path):
     folder = tmp_path / "new" / "folder"
     folder.mkdir(parents=True)
