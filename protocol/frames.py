@@ -10,6 +10,8 @@ from .errors import ShotError
 if TYPE_CHECKING:
     from .messages import EngineInfo
 
+LEAST = 2
+"""Frames of a shot: with fewer it is no video, whatever an engine makes."""
 NO_LIMIT = 2**31 - 1
 """What a client before 1.3 is told where a rule has no greatest number."""
 
@@ -49,7 +51,7 @@ class FrameRule:
         return frames >= self.min and not above and (frames - self.min) % self.step == 0
 
     def nearest(self, frames: int, limit: int | None = None) -> int:
-        """The allowed number nearest to ``frames``, the smaller of two.
+        """The allowed number from ``LEAST`` on that is nearest to ``frames``, the smaller of two.
 
         Args:
             frames: any number.
@@ -64,7 +66,7 @@ class FrameRule:
             wanted: one a Blender frame.
             limit: likewise.
         """
-        return self.nearest(wanted, limit) if self.default is None else self.default
+        return self.nearest(wanted, limit) if self.default is None else self.nearest(self.default)
 
     def refusal(self, engine: str, frames: int) -> ShotError | None:
         """Why the engine called ``engine`` does not make so many, and what to do; None if it does.
@@ -98,19 +100,27 @@ class FrameRule:
             return f"{', '.join(map(str, first))} or {last}"
         return f"{', '.join(map(str, first))} ... {last}"
 
+    @property
+    def _first(self) -> int:
+        """The fewest that a shot may have, or ``min`` where no allowed number is enough."""
+        above = self.min + self.step
+        if self.min >= LEAST or (self.max is not None and above > self.max):
+            return self.min
+        return above
+
     def _last(self, top: int | None) -> int | None:
         """The greatest allowed number up to ``top``."""
         return None if top is None else top - (top - self.min) % self.step
 
     def _around(self, frames: int, limit: int | None = None) -> list[int]:
-        """The allowed numbers right below and above ``frames``: one or two, or ``frames``."""
-        tops = [max(top, self.min) for top in (self.max, limit) if top is not None]
+        """The allowed numbers next to ``frames``, from ``LEAST`` on: itself, or one or two."""
+        tops = [max(top, self._first) for top in (self.max, limit) if top is not None]
         last = self._last(min(tops, default=None))
-        if frames <= self.min:
-            return [self.min]
+        if frames <= self._first:
+            return [self._first]
         if last is not None and frames >= last:
             return [last]
-        below = frames - (frames - self.min) % self.step
+        below = frames - (frames - self._first) % self.step
         return [below] if below == frames else [below, below + self.step]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .arrays import Array
 from .errors import ShotError
+from .frames import LEAST
 from .messages import Instance, Limits, ShotMessage
 
 MIN_SIDE = 2
@@ -55,10 +56,10 @@ def untold(shot: ShotMessage, requires: Collection[str]) -> ShotError | None:
 
 def _shape_rules(shot: ShotMessage, limits: Limits) -> Iterator[ShotError]:
     frames, moving = shot.moved_from_rest.shape[:2]
-    if frames < 2:
+    if frames < LEAST:
         yield ShotError(
             "frames",
-            f"The shot has {frames} frame; a video needs at least 2.",
+            f"The shot has {frames} frame; a video needs at least {LEAST}.",
             "Set the scene's end frame later than its start frame.",
         )
     if frames > limits.frames:

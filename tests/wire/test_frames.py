@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import ProtocolError, decode, encode
-from protocol.frames import ANY_NUMBER, NO_LIMIT, FrameRule, integers_of, rule_of
+from protocol.frames import ANY_NUMBER, LEAST, NO_LIMIT, FrameRule, integers_of, rule_of
 from protocol.messages import EngineInfo
 from tests.wire.samples import SAMPLES
 
@@ -41,7 +41,11 @@ def test_the_allowed_numbers_go_from_the_least_in_steps(rule, allowed, refused):
         pytest.param(WAN, 16, None, 17, id="above"),
         pytest.param(WAN, 15, None, 13, id="the smaller of two"),
         pytest.param(WAN, 13, None, 13, id="itself"),
-        pytest.param(WAN, 0, None, 1, id="the least"),
+        pytest.param(WAN, 0, None, 5, id="the least of a video"),
+        pytest.param(WAN, 2, None, 5, id="not 1, which is no video"),
+        pytest.param(WAN, 1, None, 5, id="nor where 1 is asked for"),
+        pytest.param(FrameRule(min=3), 0, None, 3, id="the least"),
+        pytest.param(FrameRule(max=1), 9, None, 1, id="an engine that makes no video"),
         pytest.param(WAN, 200, None, 81, id="the most"),
         pytest.param(WAN, 200, 40, 37, id="the most that the server takes"),
         pytest.param(WAN, 39, 40, 37, id="not above what the server takes"),
@@ -59,7 +63,8 @@ def test_the_nearest_number_is_allowed_and_within_the_limit(rule, frames, limit,
         pytest.param(ANY_NUMBER, 24, 24, id="one a Blender frame"),
         pytest.param(replace(WAN, default=None), 24, 25, id="the nearest to it"),
         pytest.param(WAN, 24, 49, id="the default"),
-        pytest.param(ANY_NUMBER, 0, 1, id="never none"),
+        pytest.param(ANY_NUMBER, 0, 2, id="never less than a video"),
+        pytest.param(FrameRule(default=1), 24, 2, id="whatever the default"),
     ],
 )
 def test_without_a_wish_the_default_counts_and_then_the_blender_frames(rule, wanted, count):
@@ -70,6 +75,7 @@ def test_without_a_wish_the_default_counts_and_then_the_blender_frames(rule, wan
     ("rule", "frames", "sentence", "fix"),
     [
         pytest.param(WAN, 14, "makes 1, 5, 9 ... 81 frames, the shot has 14", "13 or 17", id="4k"),
+        pytest.param(WAN, 3, "makes 1, 5, 9 ... 81 frames, the shot has 3", "5", id="not 1"),
         pytest.param(WAN, 99, "makes 1, 5, 9 ... 81 frames, the shot has 99", "81", id="over"),
         pytest.param(LEVITOR, 65, "makes 2 to 64 frames, the shot has 65", "64", id="range"),
         pytest.param(FrameRule(min=3), 2, "makes 3 or more frames, the shot has 2", "3", id="more"),
@@ -121,7 +127,8 @@ def rules(draw):
 def test_a_rule_is_what_its_list_of_numbers_says(made, frames, limit):
     rule, allowed = made
     assert rule.allows(frames) == (frames in allowed)
-    taken = [n for n in allowed if limit is None or n <= limit] or allowed[:1]
+    videos = [n for n in allowed if n >= LEAST] or allowed[:1]
+    taken = [n for n in videos if limit is None or n <= limit] or videos[:1]
     if frames <= 250:  # the list of a rule without an end stops there
         assert rule.nearest(frames, limit) == min(taken, key=lambda n: (abs(n - frames), n))
     error = rule.refusal("one", frames)
