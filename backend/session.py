@@ -11,7 +11,7 @@ from backend import contracts, convert, device, pipeline
 from backend.control import scene_occlusion
 from backend.control.preview import Look, mean_points_per_frame
 from backend.convert import GetBlob
-from backend.engines import registry
+from backend.engines import base, registry
 from backend.engines.base import LOADING, Engine, whole_notes
 from backend.files.video import encode_video
 from backend.geometry.camera import DEFAULT_FOV
@@ -234,8 +234,7 @@ class Session:
         Raises:
             ShotError: the shot is invalid, or its engine failed.
         """
-        if found := problems(shot):
-            raise found[0]
+        check_shot(shot)
         engine = self.engine(shot.engine, shot.options, on_step)
         ours = convert.shot_from_message(shot, get)
         notes = _occlusion_notes(shot, ours)
@@ -254,8 +253,7 @@ class Session:
             ShotError: the shot is invalid, or its engine cannot encode it.
         """
         shot = message.shot
-        if found := problems(shot):
-            raise found[0]
+        check_shot(shot)
         look = Look(masks=message.masks, points=message.points, depth=message.depth)
         ours = convert.shot_from_message(shot, get)
         notes = _occlusion_notes(shot, ours)
@@ -267,6 +265,17 @@ class Session:
             frames, shot.fps, video_length(shot), lambda *step: on_step("video", *step)
         )
         return video, frames, notes
+
+
+def check_shot(shot: messages.ShotMessage) -> None:
+    """Refuse what cannot be rendered, as a server does before it queues; needs no blobs or weights.
+
+    Raises:
+        ShotError: the shot breaks a rule, there is no such engine, or it cannot be told that.
+    """
+    if found := problems(shot):
+        raise found[0]
+    base.check_shot(shot, registry.spec_of(shot.engine).info())
 
 
 def video_length(shot: messages.ShotMessage) -> int:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
-    from backend.session import Session, video_length
+    from backend.session import Session, check_shot, video_length
 
     told = resource_options.parse_resource_options(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         shot = replace(shot, engine=args.engine, options={})
     if args.seed is not None:
         shot = replace(shot, seed=args.seed)
+    check_shot(shot)  # before weights are asked for
     if (lack := told.search.lack(spec_of(shot.engine).needs(shot.options))) is not None:
         raise lack
     session = Session(told.resources)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from backend.cancelled import Cancelled
 from backend.engines import options as rules
 from protocol.errors import ShotError
-from protocol.frames import ANY_NUMBER, FrameRule, integers_of
-from protocol.messages import EngineInfo, EngineOption, Scalar
+from protocol.frames import ANY_NUMBER, FrameRule, integers_of, rule_of
+from protocol.messages import EngineInfo, EngineOption, Scalar, ShotMessage
+from protocol.rules import untold
 
 if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
     from torch import Generator, Tensor
@@ -124,6 +125,21 @@ def find(name: str, engines: Sequence[Described]) -> Described:
         f"There is no engine '{name:.40}' here.",
         f"Choose one of: {', '.join(engine.name for engine in engines) or 'none'}.",
     )
+
+
+def check_shot(shot: ShotMessage, engine: EngineInfo) -> None:
+    """Refuse a shot that keeps to the rules, but is none for this engine; needs no blobs.
+
+    Raises:
+        ShotError: it does not make so many frames, the shot has nothing it could follow, or an
+            option cannot be.
+    """
+    wrong = rule_of(engine).refusal(engine.name, len(shot.camera_from_world)) or untold(
+        shot, engine.requires
+    )
+    if wrong is not None:
+        raise wrong
+    rules.completed(engine.name, engine.options, shot.options, {item.id for item in shot.instances})
 
 
 def whole_notes(make: Callable[[], tuple[str, ...]], what: str) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from backend.engines import base, options
-from protocol import ProtocolError, ShotError, arrays, content, frames, messages, rules
+from backend.engines import base
+from protocol import ProtocolError, ShotError, arrays, content, messages, rules
 from protocol.messages import ArrayBlob, Blob, EngineInfo, Limits, Scalar
 
 from .blobs import BlobStore
@@ -127,14 +127,7 @@ def _check_shot(shot: messages.ShotMessage, engines: Sequence[EngineInfo], limit
         raise problem
     _check_scene(shot.scene, limits)
     _check_array(shot.instance_map, "int32", "the instance map")
-    engine = base.find(shot.engine, engines)
-    wrong = frames.rule_of(engine).refusal(engine.name, len(shot.camera_from_world))
-    if wrong is not None:
-        raise wrong
-    if (nothing := rules.untold(shot, engine.requires)) is not None:
-        raise nothing
-    ids = {item.id for item in shot.instances}
-    options.completed(engine.name, engine.options, shot.options, ids)
+    base.check_shot(shot, base.find(shot.engine, engines))
 
 
 def _check_clicks(pick: messages.SegmentRequest) -> None:

@@ -215,6 +215,28 @@ def test_a_shot_that_cannot_be_rendered_is_one_sentence(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("command", ["render", "control"])
+def test_a_shot_in_which_an_engine_has_nothing_to_follow_is_refused_before_weights_are_asked_for(
+    shot_file, tmp_path, capsys, command
+):
+    shot, _ = a_shot()
+    camera = shot.camera_from_world.copy()
+    camera[:, 0, 3] = np.linspace(0, 0.5, FRAMES)
+    path = shot_file(
+        instances=(replace(shot.instances[0], moving=False),),
+        moved_from_rest=np.zeros((FRAMES, 0, 4, 4)),
+        camera_from_world=camera,
+        anchors=False,
+        **POINTED,
+    )
+    out = tmp_path / "out.mp4"
+    assert main([command, str(path), "-o", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "'levitor' follows instances that move, and the shot has 0 of them" in said
+    assert "switch Static Anchors on" in said
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("content_of_file", "says"),
     [
