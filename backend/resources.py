@@ -100,6 +100,10 @@ class Shared:
     def __init__(self) -> None:
         self._held: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
 
+    def __reduce__(self) -> tuple[type[Shared], tuple[()]]:
+        """Another process shares nothing with this one: it gets an empty one."""
+        return Shared, ()
+
     def hold(self, key: Hashable, make: Callable[[], Held]) -> Held:
         """What is held under ``key``; made where nobody refers to one."""
         held = self._held.get(key)

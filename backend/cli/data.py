@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.cli.console import counted
+
 if TYPE_CHECKING:
     from backend.datasets.base import Dataset
 
@@ -101,13 +103,16 @@ def _lines(path: Path, found: dict[str, Any]) -> list[str]:
     rows = found["videos"]
     frames = sum(row["frames"] for row in rows)
     decoded = [row["objects"] for row in rows if "objects" in row]
-    objects = f", {sum(decoded)} objects" if decoded else ""
+    objects = f", {counted(sum(decoded), 'object')}" if decoded else ""
     lines = [
-        f"{path}: {found['format']}, {len(rows)} videos, {frames} annotated frames{objects}, "
-        f"{found['clips']} clips of {found['length']} frames."
+        f"{path}: {found['format']}, {counted(len(rows), 'video')}, {frames} annotated "
+        f"frames{objects}, {counted(found['clips'], 'clip')} of {found['length']} frames."
     ]
     if short := sum(row["clips"] == 0 for row in rows):
-        lines.append(f"{short} videos have fewer than {found['length']} frames and give no clip.")
+        lines.append(
+            f"Of fewer than {found['length']} frames, and so without a clip: "
+            f"{counted(short, 'video')}."
+        )
     lines += [f"note: {note}" for note in found["notes"]]
     lines += [f"broken: {problem}" for problem in found["broken"]]
     return lines

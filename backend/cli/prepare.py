@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.cli import resource_options
+from backend.cli.console import counted
 
 if TYPE_CHECKING:
     from backend.training.shards import Manifest
@@ -54,9 +55,15 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.outputs import check_folder
     from backend.cli.progress import progress_bar
     from backend.training.prepare import PrepareOptions, prepare
+    from protocol.errors import ShotError
 
     check_folder(args.out)
     width, height = _size(args.size)
+    for name in ("frames", "step", "workers", "clips_per_shard"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise ShotError(
+                "option", f"--{name.replace('_', '-')} is {value}.", "Give a number from 1 on."
+            )
     options = PrepareOptions(
         split=args.split,
         length=args.frames,
@@ -88,8 +95,8 @@ def _lines(out: Path, manifest: Manifest) -> list[str]:
     shards = manifest.shards.values()
     failed = [failure for shard in shards for failure in shard.failures]
     lines = [
-        f"{out}: {sum(shard.clips for shard in shards)} of {manifest.total} clips of "
-        f"{manifest.format} in {len(shards)} shards, depth: {manifest.depth_model}."
+        f"{out}: {sum(shard.clips for shard in shards)} of {counted(manifest.total, 'clip')} of "
+        f"{manifest.format} in {counted(len(shards), 'shard')}, depth: {manifest.depth_model}."
     ]
     lines += [f"left out: {problem}" for problem in (*manifest.problems, *failed)]
     return lines

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class FrameFolders:
         self.problems: list[str] = []
         for name in sorted(marked - shown):
             self.problems.append(f"{labels / name}: there are no frames of it in {frames.name}.")
+        for name in sorted(shown - marked) if only is None else ():
+            self.problems.append(f"{frames / name}: there are no maps of it in {labels.name}.")
         for name in sorted(set(only or ()) - (marked & shown)):
             self.problems.append(f"{name}: the split names it, and it is not there.")
         kept = marked & shown if only is None else marked & shown & set(only)
@@ -97,7 +100,25 @@ class FrameFolders:
             )
         if not marked:
             raise broken(self._labels / video, "the folder has no map of objects.", FETCH_AGAIN)
+        self._check_gaps(video, sorted(shown), marked)
         return marked
+
+    def _check_gaps(self, video: str, shown: Sequence[str], marked: Sequence[str]) -> None:
+        """Every frame has a map, or every n-th: a clip across a gap would jump."""
+        at = [index for index, stem in enumerate(shown) if stem in set(marked)]
+        steps = [later - earlier for earlier, later in pairwise(at)]
+        if len(set(steps)) > 1:
+            usual = min(steps)
+            gap = next(index for index, step in enumerate(steps) if step != usual)
+            raise broken(
+                self._labels / video,
+                f"there is no map between {marked[gap]}.png and {marked[gap + 1]}.png, where every "
+                f"{usual}. frame has one."
+                if usual > 1
+                else f"there is no map of frame {shown[at[gap] + 1]}, and the frames around it "
+                "have one.",
+                FETCH_AGAIN,
+            )
 
     def _frame(self, video: str, stem: str) -> Path:
         folder = self._frames / video
@@ -120,6 +141,13 @@ class PaletteFolders(FrameFolders):
                 )
         notes: tuple[str, ...] = ()
         palettes = [palette_of(path) for path in paths]
+        kinds = [palette is None for palette in palettes]
+        if any(kinds) and not all(kinds):
+            raise broken(
+                paths[kinds.index(not kinds[0])],
+                f"it has {'no' if not kinds[0] else 'a'} palette, unlike the maps before it.",
+                "Use the dataset's own PNGs.",
+            )
         if _differ(values, palettes):
             values = np.stack(
                 [_coloured(value, one) for value, one in zip(values, palettes, strict=True)]
@@ -141,7 +169,13 @@ class Davis(PaletteFolders):
     format = "DAVIS"
 
     def __init__(self, root: Path, split: str = "") -> None:
-        sizes = [path.name for path in sorted((root / "JPEGImages").iterdir()) if path.is_dir()]
+        sizes = sorted(_folders(root / "JPEGImages") & _folders(root / "Annotations"))
+        if not sizes:
+            raise broken(
+                root,
+                "JPEGImages and Annotations have no folder of the same name, as 480p.",
+                FETCH_AGAIN,
+            )
         size = "480p" if "480p" in sizes else sizes[0]
         super().__init__(
             root / "JPEGImages" / size, root / "Annotations" / size, _split_of(root, split)

@@ -95,6 +95,8 @@ def _check(clip: AnnotatedClip) -> None:
             raise ValueError(
                 f"{name} {tuple(value.shape)} do not go with frames {tuple(clip.frames.shape)}"
             )
+    if not clip.frames.is_floating_point():
+        raise ValueError(f"frames must be float in [0, 1], got {clip.frames.dtype}")
     if not bool((clip.depth > 0).all()):
         raise ValueError(f"a depth must be positive, the least is {float(clip.depth.min()):g}")
     if not 0 < clip.near < clip.far:

@@ -101,8 +101,9 @@ def prepare(
 ) -> Manifest:
     """Prepare all clips of a dataset; what is there already and undamaged stays.
 
-    Shards are numbered and each is made by one process, so any number of workers gives the same
-    files. A clip that cannot be prepared is listed with the reason, and the others go on.
+    Shards are numbered and each is made by one process on one thread, so any number of workers
+    gives the same files. A clip that cannot be prepared is listed with the reason, and the others
+    go on; its shard is made again the next time.
 
     Args:
         source: the dataset's folder.
@@ -116,7 +117,16 @@ def prepare(
     Raises:
         ShotError: nothing is recognised, no depth network is there, or ``out`` holds clips that
             were prepared differently.
+        ValueError: a number is below 1.
     """
+    for name, value in (
+        ("frames", options.length),
+        ("step", options.step),
+        ("clips a shard", clips_per_shard),
+        ("workers", workers),
+    ):
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more, got {value}")
     dataset = open_dataset(source, options.split)
     places, problems = clips_of(dataset, options)
     if not places:
@@ -202,7 +212,8 @@ def _predicted(frames: Array, depth: DepthModel | None) -> tuple[Array, float, f
         raise ShotError(
             "weights",
             "the depth of these videos is not known, and no depth network is here.",
-            "levitor weights fetch depth-anything-v2-small",
+            "Run `levitor weights fetch depth-anything-v2-small`, or say where they lie with "
+            "--weights depth-anything-v2-small=PATH.",
         )
     disparity = np.stack([depth.disparity(frame) for frame in frames])
     z = depth_from_disparity(torch.from_numpy(disparity), NEAR, FAR)
@@ -229,7 +240,7 @@ def _undamaged(out: Path, before: Manifest) -> dict[str, Shard]:
     return {
         name: shard
         for name, shard in before.shards.items()
-        if digest(out / name) == shard.sha256 or (not shard.clips and not (out / name).exists())
+        if not shard.failures and digest(out / name) == shard.sha256
     }
 
 
@@ -239,9 +250,14 @@ def _made(
     resources: Resources,
     workers: int,
 ) -> Iterable[Shard]:
-    if workers <= 1:
-        for name, part in parts.items():
-            yield make(name, part, resources)
+    if workers == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as in a worker: more threads sum in another order
+        try:
+            for name, part in parts.items():
+                yield make(name, part, resources)
+        finally:
+            torch.set_num_threads(threads)
         return
     # Spawned: a forked process would share CUDA and OpenMP, which neither survives
     context = multiprocessing.get_context("spawn")

@@ -23,8 +23,8 @@ def test_a_check_counts_objects_and_says_which_of_them_leave(tmp_path, capsys):
     assert main(["data", "check", str(tmp_path), "--frames", "6"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said == [
-        f"{tmp_path}: SA-V (validation, test), 1 videos, 6 annotated frames, 2 objects, "
-        "1 clips of 6 frames.",
+        f"{tmp_path}: SA-V (validation, test), 1 video, 6 annotated frames, 2 objects, "
+        "1 clip of 6 frames.",
         "note: sav_000002: 1 of 2 objects are out of sight for a time: 001.",
     ]
 
@@ -47,7 +47,7 @@ def test_videos_that_are_too_short_for_a_clip_are_counted(tmp_path, capsys):
     tiny.youtube_vos(tmp_path)
     assert main(["data", "list", str(tmp_path / "train")]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "1 videos have fewer than 16 frames and give no clip."
+    assert said[-1] == "Of fewer than 16 frames, and so without a clip: 1 video."
 
 
 def test_a_folder_that_is_no_dataset_is_one_sentence(tmp_path, capsys):

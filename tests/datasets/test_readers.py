@@ -268,11 +268,49 @@ class TestWhatIsBroken:
         path.write_bytes(path.read_bytes()[:60])
         self.refused(root, "bear", "the picture cannot be read")
 
-    def test_a_map_that_was_smoothed(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("make", "gone", "match"),
+        [
+            (tiny.davis, "00003", r"no map of frame 00003, and the frames around it have one"),
+            (
+                tiny.youtube_vos,
+                "00010",
+                r"no map between 00005\.png and 00015\.png, where every 5\. frame has one",
+            ),
+        ],
+    )
+    def test_a_map_is_missing_between_others(self, tmp_path, make, gone, match):
+        root = make(tmp_path)
+        video = open_dataset(root).videos[0]
+        next(root.rglob(f"{video}/{gone}.png")).unlink()
+        self.refused(root, video, match)
+
+    def test_frames_without_any_map_and_maps_without_a_frame(self, tmp_path):
+        root = tiny.davis(tmp_path, videos=("bear",))
+        for name in ("JPEGImages/480p/camel", "Annotations/480p/dog"):
+            (root / name).mkdir()
+        assert open_dataset(root).problems == [
+            f"{root}/Annotations/480p/dog: there are no frames of it in 480p.",
+            f"{root}/JPEGImages/480p/camel: there are no maps of it in 480p.",
+        ]
+
+    def test_folders_of_different_sizes(self, tmp_path):
+        root = tiny.davis(tmp_path, videos=("bear",))
+        (root / "JPEGImages" / "480p").rename(root / "JPEGImages" / "1080p")
+        with pytest.raises(ShotError, match="no folder of the same name, as 480p"):
+            open_dataset(root)
+
+    def test_one_map_without_a_palette_among_others(self, tmp_path):
         root = tiny.davis(tmp_path)
         path = root / "Annotations" / "480p" / "bear" / "00003.png"
+        Image.open(path).convert("RGB").save(path)
+        self.refused(root, "bear", r"00003\.png: it has no palette, unlike the maps before it")
+
+    def test_a_map_that_was_smoothed(self, tmp_path):
+        root = tiny.davis(tmp_path)
         noise = np.random.default_rng(0).integers(0, 255, (tiny.HEIGHT, tiny.WIDTH, 3), np.uint8)
-        Image.fromarray(noise).save(path)
+        for path in (root / "Annotations" / "480p" / "bear").glob("*.png"):
+            Image.fromarray(noise).save(path)
         self.refused(root, "bear", r"\d+ different colours, which are no objects")
 
     def test_a_folder_of_nothing(self, tmp_path):

@@ -57,7 +57,7 @@ def test_every_clip_gets_its_points_and_says_where_it_is_from(prepare, tmp_path)
     source = tiny.davis(tmp_path / "davis")
     status, said, found = prepare(source, "out", "--maps", "--copy-frames")
     assert status == 0
-    assert said[0].startswith(f"{tmp_path / 'out'}: 8 of 8 clips of DAVIS in 1 shards, depth: ")
+    assert said[0].startswith(f"{tmp_path / 'out'}: 8 of 8 clips of DAVIS in 1 shard, depth: ")
     assert [(one["json"]["video"], one["json"]["start"]) for _, one in found] == [
         (video, start) for video in ("bear", "camel") for start in (0, 4, 8, 12)
     ]
@@ -151,6 +151,19 @@ def test_broken_clips_are_listed_and_the_others_are_prepared(prepare, tmp_path):
     assert "camel, frame 0: no object is large enough in it." in left_out[1]
 
 
+def test_clips_that_failed_are_tried_again_the_next_time(prepare, tmp_path):
+    source, out = tiny.davis(tmp_path / "davis"), tmp_path / "out"
+    path = source / "Annotations" / "480p" / "bear" / "00005.png"
+    whole = path.read_bytes()
+    path.write_bytes(b"not a picture")
+    prepare(source, "out", "--clips-per-shard", "2")
+    kept = (out / "000002.tar").stat().st_mtime_ns
+    path.write_bytes(whole)
+    status, said, found = prepare(source, "out", "--clips-per-shard", "2")
+    assert (status, len(found), len(said)) == (0, 8, 1)
+    assert (out / "000002.tar").stat().st_mtime_ns == kept
+
+
 def test_exact_depth_needs_no_network(tmp_path, capsys):
     import shutil
 
@@ -160,7 +173,7 @@ def test_exact_depth_needs_no_network(tmp_path, capsys):
     frames = str(open_dataset(tmp_path / "shots").num_frames("one.shot"))
     command = ["prepare", str(tmp_path / "shots"), "-o", str(tmp_path / "out"), "--frames", frames]
     assert main([*command, "--size", "64x64", "--device", "cpu"]) == 0
-    assert "1 of 1 clips of LeviTor shots in 1 shards, depth: the dataset's own." in (
+    assert "1 of 1 clip of LeviTor shots in 1 shard, depth: the dataset's own." in (
         capsys.readouterr().out
     )
 
@@ -173,7 +186,7 @@ class TestRefusals:
         monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
         source = tiny.davis(tmp_path / "davis")
         assert main(["prepare", str(source), "-o", str(tmp_path / "out"), *SIZE]) == 1
-        assert "no depth network is here. levitor weights fetch" in capsys.readouterr().err
+        assert "no depth network is here. Run `levitor weights fetch" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
     def test_other_options_in_the_same_folder(self, prepare, tmp_path):
@@ -196,6 +209,11 @@ class TestRefusals:
         for size in ("100x100", "big", "32x32", "x"):
             status, said, _ = prepare(source, "out", "--size", size)
             assert (status, "is no size of a clip" in said[0]) == (1, True)
+
+    @pytest.mark.parametrize("option", ["--frames", "--step", "--workers", "--clips-per-shard"])
+    def test_a_number_below_one(self, prepare, tmp_path, option):
+        status, said, _ = prepare(tiny.davis(tmp_path / "davis"), "out", option, "0")
+        assert (status, said) == (1, [f"levitor: {option} is 0. Give a number from 1 on."])
 
     def test_a_manifest_of_another_version(self, prepare, tmp_path):
         source = tiny.davis(tmp_path / "davis")
