@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from backend.contracts import Cancelled
 from backend.engines import registry
@@ -333,3 +335,49 @@ def test_two_controlnets_add_up_and_none_is_the_base_alone(tiny_resources):
     assert float((whole - none).abs().max()) > 1e-3
     toy = ToyEngine(Resources(weights=folders.__getitem__))
     assert torch.equal(take(toy), none)
+
+
+def test_a_replaced_controlnet_is_read_anew_and_the_others_are_kept(
+    tiny_resources, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "backend.engines.svd.pipeline.Compiled", lambda network: SimpleNamespace(network=network)
+    )
+    folders = {name: tiny_resources.weights(name) for name in ("svd-xt", "levitor")}
+    for name in ("second", "third"):
+        folders[name] = tmp_path / name
+        shutil.copytree(folders["levitor"], folders[name])
+    own = ("levitor", "second", "third")
+    pipeline = SVDPipeline(Resources(weights=folders.__getitem__), own)
+    before, compiling = pipeline.networks(), replace(a_request(a_photo()), compile=True)
+    compiled = pipeline._form(before.controlnets["levitor"], "levitor", compiling)
+    pipeline._form(before.controlnets["second"], "second", compiling)
+    (weights,) = folders["second"].rglob("*.safetensors")
+    state = load_file(weights)
+    save_file({key: value * 0 for key, value in state.items()}, weights)
+    loads = []
+    after = pipeline.networks(lambda: loads.append("load"))
+    assert loads == ["load"]
+    assert after.base is before.base
+    for name in ("levitor", "third"):
+        assert after.controlnets[name] is before.controlnets[name]
+    assert not any(bool(value.any()) for value in after.controlnets["second"].parameters())
+    again = pipeline._form(after.controlnets["second"], "second", compiling)
+    assert again.network is after.controlnets["second"]
+    assert pipeline._compiled["levitor"] is compiled
+
+
+def test_the_room_of_a_controlnet_that_a_take_does_not_use_is_not_free_to_it(
+    tiny_resources, monkeypatch
+):
+    folders = {name: tiny_resources.weights(name) for name in ("svd-xt", "levitor")}
+    folders["second"] = folders["levitor"]
+    pipeline = SVDPipeline(Resources(weights=folders.__getitem__), ("levitor", "second"))
+    networks, counted = pipeline.networks(), []
+    monkeypatch.setattr(
+        "backend.engines.svd.memory.free_bytes", lambda device, *own: counted.extend(own)
+    )
+    controls = {"second": ControlMaps(maps=some_maps())}
+    pipeline._plan(networks, replace(a_request(a_photo()), controls=controls))
+    base, second = networks.base, networks.controlnets["second"]
+    assert counted == [base.image_encoder, base.vae, base.unet, second]

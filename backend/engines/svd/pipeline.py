@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -149,13 +150,9 @@ class SVDPipeline:
         if mark != self._base_fingerprint:
             self._forget()
             self._base_fingerprint = mark
-        for name in self._names:
-            place = controlnet_place(folders[name])
-            known = self._controlnets.get(name)
-            if known is not None and known[1] != fingerprint(place):
-                log.info("the weights at %s were replaced", place)
-                del known
-                self._forget()
+        places = {name: controlnet_place(folders[name]) for name in self._names}
+        self._drop_replaced(places)
+        for name, place in places.items():
             if name not in self._controlnets:
                 before_load()
                 self._controlnets[name] = read_unchanged(
@@ -175,6 +172,20 @@ class SVDPipeline:
         if self._device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # too full even for that
                 torch.cuda.empty_cache()
+
+    def _drop_replaced(self, places: Mapping[str, Path]) -> None:
+        """Let go of the ControlNets whose files have changed, before anything new is read."""
+        replaced = [
+            name
+            for name, (_, mark) in self._controlnets.items()
+            if mark != fingerprint(places[name])
+        ]
+        for name in replaced:
+            log.info("the weights at %s were replaced", places[name])
+            del self._controlnets[name]
+            self._compiled.pop(name, None)
+        if replaced:
+            gc.collect()
 
     def _forget(self) -> None:
         """Let go of what is this engine's alone."""
@@ -268,12 +279,8 @@ class SVDPipeline:
     def _plan(self, networks: Networks, request: Request) -> memory.Plan:
         height, width = request.fit.frame
         settings = request.settings
-        used = {"unet", *request.controls}
-        denoisers = {
-            name: weight_bytes(network)
-            for name, network in networks.denoisers.items()
-            if name in used
-        }
+        used = {name: networks.denoisers[name] for name in ("unet", *request.controls)}
+        denoisers = {name: weight_bytes(network) for name, network in used.items()}
         stages = memory.svd_stages(
             {name: weight_bytes(network) for name, network in networks.codecs.items()},
             denoisers,
@@ -289,9 +296,8 @@ class SVDPipeline:
             )
         plan = memory.choose_plan(
             self._resources.memory,
-            memory.free_bytes(
-                self._device, *networks.codecs.values(), *networks.denoisers.values()
-            ),
+            # Without the ControlNets that this take does not use: they stay where they are
+            memory.free_bytes(self._device, *networks.codecs.values(), *used.values()),
             stages,
             together=settings.legacy_cfg_context,
         )
