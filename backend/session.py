@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -30,6 +31,8 @@ from protocol import content, flat_scene, messages
 from protocol.arrays import Array
 from protocol.errors import ShotError
 from protocol.rules import problems
+
+log = logging.getLogger(__name__)
 
 MAX_SIDE = messages.Limits().max_side
 
@@ -99,11 +102,21 @@ class Session:
         if engine is None:
             engine = registry.load(name, self._resources)
         if needs:
-            for other in [key for key, weights in self._weights.items() if weights and key != name]:
-                self._engines.pop(other).release()
-                del self._weights[other]
+            self._release_all_but(name)
         self._engines[name], self._weights[name] = engine, held | needs
         return engine
+
+    def _release_all_but(self, name: str) -> None:
+        """Let go of the engines that hold weights, other than ``name``."""
+        others = [key for key, weights in self._weights.items() if weights and key != name]
+        released = {key: self._engines.pop(key) for key in others}
+        for key in others:
+            del self._weights[key]
+        for key, engine in released.items():
+            try:
+                engine.release()
+            except Exception:  # it is forgotten all the same; the job that comes needs the room
+                log.exception("engine '%s' failed to release its memory", key)
 
     def perception(
         self,

@@ -104,6 +104,23 @@ def test_an_engine_that_nobody_knows_makes_no_room(session):
     assert levitor.held
 
 
+def test_an_engine_whose_release_fails_is_forgotten_and_said_in_the_log(session, caplog):
+    """A worker lives for many jobs: the next one finds an engine as if nothing had been there."""
+    levitor = session.engine("levitor")
+
+    def broken():
+        raise RuntimeError("scripted")
+
+    levitor.release = broken
+    other = session.engine("other")
+    assert session.engine("other") is other
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+    assert "engine 'levitor' failed to release" in caplog.text
+    again = session.engine("levitor")
+    assert again is not levitor
+    assert not other.held
+
+
 def test_two_sessions_share_nothing():
     one, other = Session(), Session()
     assert one.engine("draft") is not other.engine("draft")
