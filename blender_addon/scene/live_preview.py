@@ -8,7 +8,7 @@ import bpy
 from bpy.types import Scene
 
 from ..link import pump
-from . import blender_state, edit_counter
+from . import blender_state, edit_counter, options
 
 QUIET_SECONDS = 0.3
 """Pause after an edit: reading a shot takes a moment, which is not to come between two edits."""
@@ -72,4 +72,6 @@ def _settings_of(scene: Scene) -> Any:
         (scene.session_uid, scene.frame_start, scene.frame_end, render.fps, render.fps_base),
         (own.engine, own.frames, own.anchors, own.preview_over, frozenset(own.preview_show)),
         [(item.moving, item.thickness) for item in own.lift.levitor.instances],
+        options.changed(scene, own.engine),
+        sorted(options.lost_choices(scene, own.engine)),
     )

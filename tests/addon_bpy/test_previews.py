@@ -241,6 +241,10 @@ def test_a_live_preview_comes_once_for_each_change_of_the_shot(follow, animated,
     assert len(follow()) == 1
     instance.thickness = 0.2
     assert len(follow()) == 1
+    animated.levitor.engine_options["draft.softness"]["value"] = 2.0
+    assert len(follow()) == 1
+    bpy.ops.levitor.reset_options()
+    assert len(follow()) == 1
     # What is no part of the shot changes nothing
     bpy.ops.mesh.primitive_cube_add()
     bpy.context.view_layer.update()
