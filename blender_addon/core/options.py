@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..link.wire import content, messages
-from ..link.wire import options as rules
+from ..link.wire import options as option_rules
 
 KINDS = {
     "switch": "BOOL",
@@ -45,7 +45,7 @@ class Group:
 
 def kind_of(option: messages.EngineOption) -> str:
     """Kind of field: one of the values of ``KINDS``; empty for one that a newer backend has."""
-    return KINDS.get(rules.kind_of(option), "")
+    return KINDS.get(option_rules.kind_of(option), "")
 
 
 def fits(option: messages.EngineOption) -> bool:
@@ -61,7 +61,7 @@ def groups(
 ) -> tuple[Group, ...]:
     """The options that are of use, by heading in order of their first one; advanced ones apart."""
     found: dict[tuple[str, bool], list[messages.EngineOption]] = {}
-    for option in rules.visible(options, values):
+    for option in option_rules.visible(options, values):
         found.setdefault((option.group, option.advanced), []).append(option)
     return tuple(
         Group(heading=heading, advanced=advanced, options=tuple(members))

@@ -1,7 +1,7 @@
 """Operators, one verb a file: each gathers, calls and reports."""
 
 from .cancel import LEVITOR_OT_cancel
-from .choose_instance import LEVITOR_OT_choose_instance
+from .choose_instance import LEVITOR_OT_choose_instance, LEVITOR_OT_clear_choice
 from .choose_lift import LEVITOR_OT_choose_lift, LEVITOR_OT_make_lift_local
 from .connect import LEVITOR_OT_connect, LEVITOR_OT_disconnect
 from .cycle_mask import LEVITOR_OT_cycle_mask
@@ -42,6 +42,7 @@ OPERATORS = (
     LEVITOR_OT_reset_camera,
     LEVITOR_OT_reset_options,
     LEVITOR_OT_choose_instance,
+    LEVITOR_OT_clear_choice,
     LEVITOR_OT_set_end,
     LEVITOR_OT_use_photo_size,
     LEVITOR_OT_render,

@@ -82,6 +82,8 @@ class ShotSettings(NeedsLift):
         if (wrong := rule.refusal(self.engine, count)) is not None:
             raise wrong
         given = self.properties.is_property_set("options")
+        if not given and (lost := options.lost_choices(scene, self.engine)):
+            raise next(iter(lost.values()))
         take = core_shot.RenderSettings(
             frame_start=start,
             frame_end=end,

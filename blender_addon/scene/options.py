@@ -16,7 +16,7 @@ from bpy.types import Object, Scene
 from ..core import options as pure
 from ..core import shot
 from ..link.wire import ShotError, messages
-from ..link.wire import options as rules
+from ..link.wire import options as option_rules
 
 VALUE = "value"
 PATH = f'["{VALUE}"]'
@@ -40,7 +40,7 @@ def sync(scene: Scene, engines: Sequence[messages.EngineInfo], signature: str) -
         return False
     items = settings.engine_options
     old = {item.name: (pure.unpacked(item.option), _value(item)) for item in items}
-    chosen = {item.name: _chosen(item) for item in items}
+    chosen = {item.name: [one.handle for one in item.chosen] for item in items}
     here = {engine.name for engine in engines}
     for index in reversed(range(len(items))):
         if items[index].engine in here:
@@ -80,7 +80,7 @@ def changed(scene: Scene, engine: str) -> dict[str, messages.Scalar]:
     known, values = _known(scene, engine)
     return {
         option.name: values[option.name]
-        for option in rules.visible(known, values)
+        for option in option_rules.visible(known, values)
         if values[option.name] != option.default
     }
 
@@ -88,7 +88,8 @@ def changed(scene: Scene, engine: str) -> dict[str, messages.Scalar]:
 def reset(scene: Scene, engine: str) -> int:
     """Set every option of ``engine`` to its default, drawn or not; returns how many were not."""
     known, values = _known(scene, engine)
-    count = sum(values[option.name] != option.default for option in known)
+    lost = lost_choices(scene, engine)
+    count = sum(values[one.name] != one.default or one.name in lost for one in known)
     for item in of_engine(scene, engine):
         option = pure.unpacked(item.option)
         _fill(item, option, option.default)
@@ -104,13 +105,33 @@ def groups(scene: Scene, engine: str) -> tuple[pure.Group, ...]:
 def toggles(scene: Scene, engine: str) -> dict[str, tuple[tuple[str, bool], ...]]:
     """Of each ``instances`` option, the moving instances by name, and whether it names them."""
     found = {}
-    lift = scene.levitor.lift
-    moving = [] if lift is None else [item for item in lift.levitor.instances if item.moving]
     for item in of_engine(scene, engine):
         option = pure.unpacked(item.option)
         if pure.kind_of(option) == "INSTANCES":
             chosen = _chosen(item)
-            found[option.name] = tuple((one.name, one.handle in chosen) for one in moving)
+            found[option.name] = tuple(
+                (one.name, one.handle in chosen) for _, one in _moving(scene)
+            )
+    return found
+
+
+def lost_choices(scene: Scene, engine: str) -> dict[str, ShotError]:
+    """Of each ``instances`` option of use that names nothing of this lift, what to say of it.
+
+    A shot would name no instance then, which means all of them: what nobody chose.
+    """
+    lift, found = scene.levitor.lift, {}
+    if lift is None:
+        return found
+    here = {one.handle for _, one in _moving(scene)}
+    for option in option_rules.visible(*_known(scene, engine)):
+        item = scene.levitor.engine_options[f"{engine}.{option.name}"]
+        if item.chosen and not here.intersection(_chosen(item)):
+            found[option.name] = ShotError(
+                "choice",
+                f"Of the instances chosen for '{item.label}', none is in '{lift.name}' and moves.",
+                "Choose one that moves, or use Clear Choice, which stands for all that move.",
+            )
     return found
 
 
@@ -125,9 +146,7 @@ def toggle(scene: Scene, field: str, instance: str) -> bool:
     Raises:
         ShotError: there is no such option or instance.
     """
-    item = scene.levitor.engine_options.get(field)
-    if item is None or pure.kind_of(pure.unpacked(item.option)) != "INSTANCES":
-        raise ShotError("option", f"There is no choice of instances '{field}'.", "Choose another.")
+    item = _choice(scene, field)
     lift = scene.levitor.lift
     known = {} if lift is None else {one.name: one.handle for one in lift.levitor.instances}
     if known.get(instance) is None:
@@ -139,6 +158,27 @@ def toggle(scene: Scene, field: str, instance: str) -> bool:
     return on
 
 
+def clear(scene: Scene, field: str) -> None:
+    """Let an option name no instance, which stands for all that move.
+
+    Args:
+        scene: whose option.
+        field: engine and option, as in ``toy.which``.
+
+    Raises:
+        ShotError: there is no such option.
+    """
+    _choose(_choice(scene, field), [])
+
+
+def _choice(scene: Scene, field: str) -> Any:
+    """The ``instances`` option called ``field``; raises :class:`ShotError` where there is none."""
+    item = scene.levitor.engine_options.get(field)
+    if item is None or pure.kind_of(pure.unpacked(item.option)) != "INSTANCES":
+        raise ShotError("option", f"There is no choice of instances '{field}'.", "Choose another.")
+    return item
+
+
 def _known(
     scene: Scene, engine: str
 ) -> tuple[list[messages.EngineOption], dict[str, messages.Scalar]]:
@@ -148,26 +188,32 @@ def _known(
     return known, {option.name: _value(item) for option, item in zip(known, items, strict=True)}
 
 
+def _moving(scene: Scene) -> list[tuple[int, Any]]:
+    """Id in a shot, and item, of each moving instance of the lift that is worked on."""
+    lift = scene.levitor.lift
+    instances = [] if lift is None else lift.levitor.instances
+    order = shot.id_order([one.moving for one in instances])
+    by_id = [(number, instances[index]) for number, index in enumerate(order, 1)]
+    return [(number, one) for number, one in by_id if one.moving]
+
+
 def _chosen(item: Any) -> list[Object]:
     """Handles of the instances that an option names; those that were deleted are gone."""
     return [one.handle for one in item.chosen if one.handle is not None]
 
 
-def _choose(item: Any, handles: Sequence[Object]) -> None:
+def _choose(item: Any, handles: Sequence[Object | None]) -> None:
+    """Let an option name these handles; None stands for one that was deleted."""
     item.chosen.clear()
     for handle in handles:
         item.chosen.add().handle = handle
 
 
 def _ids_text(item: Any) -> str:
-    """Which instances of the lift that is worked on an option names, as a shot has it."""
-    lift = item.id_data.levitor.lift
-    if lift is None or not item.chosen:
-        return ""
-    instances, chosen = lift.levitor.instances, _chosen(item)
-    order = shot.id_order([one.moving for one in instances])
-    return rules.text_of(
-        number for number, index in enumerate(order, 1) if instances[index].handle in chosen
+    """Which moving instances of the lift that is worked on an option names, as a shot has it."""
+    chosen = _chosen(item)
+    return option_rules.text_of(
+        number for number, one in _moving(item.id_data) if one.handle in chosen
     )
 
 

@@ -55,6 +55,7 @@ class PanelState:
         takes: the backend's names of the jobs that made a take of this file.
         option_groups: the fields of the chosen engine that are of use, by heading.
         toggles: of each of its options that names instances, their names and whether it does.
+        lost_choices: of each of these that names nothing of this lift, what to say of it.
         wrong_frames: why the chosen engine does not make as many samples as are asked for.
         blocked: why a result that is here may not be placed now; empty where it may.
     """
@@ -69,6 +70,7 @@ class PanelState:
     takes: frozenset[str] = frozenset()
     option_groups: tuple[Group, ...] = ()
     toggles: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
+    lost_choices: Mapping[str, str] = field(default_factory=dict)
     wrong_frames: str = ""
     blocked: str = ""
 
@@ -131,6 +133,10 @@ def _look(scene: Scene) -> PanelState:
         takes=frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values())),
         option_groups=options.groups(scene, scene.levitor.engine),
         toggles=options.toggles(scene, scene.levitor.engine),
+        lost_choices={
+            name: str(error)
+            for name, error in options.lost_choices(scene, scene.levitor.engine).items()
+        },
         wrong_frames=_wrong_frames(scene.levitor),
         blocked="" if hindrance is None else f"since {hindrance[0]}. {hindrance[1]}",
     )

@@ -64,18 +64,33 @@ def draw_options(layout: UILayout, settings: Any, state: PanelState, *, advanced
             if item is None:
                 continue  # the engine was changed a moment ago
             if option.name in state.toggles:
-                _draw_toggles(column, item, state.toggles[option.name])
+                lost = state.lost_choices.get(option.name, "")
+                _draw_toggles(column, item, state.toggles[option.name], lost)
             else:
                 column.prop(item, options.PATH, text=item.label, slider=item.slider)
 
 
-def _draw_toggles(layout: UILayout, item: Any, instances: tuple[tuple[str, bool], ...]) -> None:
-    """Draw a button for each moving instance; those that are pressed are named."""
-    every = not any(chosen for _, chosen in instances)
+def _draw_toggles(
+    layout: UILayout, item: Any, instances: tuple[tuple[str, bool], ...], lost: str
+) -> None:
+    """Draw a button for each moving instance; those that are pressed are named.
+
+    Args:
+        layout: where.
+        item: the option's field.
+        instances: name, and whether the option names it.
+        lost: what to say where it names others only; empty where it does not.
+    """
+    every = not lost and not any(chosen for _, chosen in instances)
     layout.label(text=f"{item.label}: all that move" if every else f"{item.label}:")
     for name, chosen in instances:
         button = layout.operator("levitor.choose_instance", text=name, depress=chosen)
         button.option, button.instance = item.name, name
+    if lost:
+        column = layout.column()
+        column.alert = True
+        draw_text(column, lost)
+        column.operator("levitor.clear_choice", icon="X").option = item.name
 
 
 def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opened: int) -> None:

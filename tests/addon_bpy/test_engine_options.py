@@ -1,6 +1,7 @@
 """A real backend with an engine that has every kind of option: what the panel draws and sends."""
 
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -163,6 +164,111 @@ def test_a_removed_instance_is_no_longer_chosen(toy, addon):
     choose("Box", "Ball")
     bpy.ops.levitor.remove_instance(instance="Ball")
     assert module(addon, "scene.options").changed(toy, "toy") == {"which": "1"}
+
+
+def test_a_chosen_instance_that_is_set_to_stay_is_not_sent_until_it_moves_again(
+    toy, addon, tmp_path
+):
+    choose("Box", "Ball")
+    bpy.ops.levitor.reset_handle(instance="Ball", clear_keys=True)
+    items()["Ball"].moving = False
+    assert sent(addon, tmp_path) == {"which": "1"}
+    assert "Instances: [Box] Tint" in fields(addon)
+    items()["Ball"].moving = True
+    assert sent(addon, tmp_path) == {"which": "1,2"}
+
+
+def stay(name):
+    bpy.ops.levitor.reset_handle(instance=name, clear_keys=True)
+    items()[name].moving = False
+
+
+LOST = {
+    "removed": lambda stage: bpy.ops.levitor.remove_instance(instance="Ball"),
+    "set to stay": lambda stage: stay("Ball"),
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_choice_of_which_nothing_is_left_is_refused_and_never_means_all(
+    toy, stage, addon, tmp_path, how
+):
+    choose("Ball")
+    LOST[how](stage)
+    said = "Of the instances chosen for 'Instances', none is in 'LeviTor test' and moves"
+    with pytest.raises(RuntimeError, match=said):
+        sent(addon, tmp_path)
+    assert module(addon, "scene.options").sync(toy, link(addon).engines(), "another")
+    page = fields(addon)
+    assert said in page
+    assert "Instances: all that move" not in page
+    choose("Box")
+    assert sent(addon, tmp_path) == {"which": "1"}
+    assert said not in fields(addon)
+
+
+def test_a_lost_choice_is_cleared_by_its_button_and_by_reset_options(toy, addon, tmp_path):
+    for clear in (
+        lambda: bpy.ops.levitor.clear_choice(option="toy.which"),
+        bpy.ops.levitor.reset_options,
+    ):
+        items()["Ball"].moving = True
+        choose("Ball")
+        stay("Ball")
+        assert clear() == {"FINISHED"}
+        assert sent(addon, tmp_path) == {}
+        assert "Instances: all that move" in fields(addon)
+
+
+def test_a_choice_in_another_lift_is_refused_here_and_holds_there(toy, stage, addon):
+    options = module(addon, "scene.options")
+    first = toy.levitor.lift
+    choose("Ball")
+    stage.lift(name="second")
+    stage.instance("Box")
+    assert list(options.lost_choices(toy, "toy")) == ["which"]
+    bpy.ops.levitor.choose_lift(lift=first.name)
+    assert options.lost_choices(toy, "toy") == {}
+    assert options.changed(toy, "toy") == {"which": "2"}
+
+
+def test_a_lost_choice_of_an_option_that_is_of_no_use_or_of_another_engine_is_no_trouble(
+    toy, addon
+):
+    options = module(addon, "scene.options")
+    choose("Ball")
+    stay("Ball")
+    assert options.lost_choices(toy, "draft") == {}
+    option = module(addon, "core.options").unpacked(field("which").option)
+    field("which").option = module(addon, "core.options").packed(
+        replace(option, visible_if=("mode", "soft"))
+    )
+    assert options.lost_choices(toy, "toy") == {}
+
+
+def test_live_previews_see_that_instances_are_chosen_and_options_are_reset(toy, addon):
+    live = module(addon, "scene.live_preview")
+    seen = [live._settings_of(toy)]
+
+    def changed():
+        seen.append(live._settings_of(toy))
+        return seen[-1] != seen[-2]
+
+    assert not changed()
+    choose("Ball")
+    assert changed()
+    choose("Box", "Ball")
+    assert changed()
+    field("tint")["value"] = 0.75
+    assert changed()
+    bpy.ops.levitor.reset_options()
+    assert changed()
+    choose("Ball")
+    stay("Ball")
+    assert changed()
+    bpy.ops.levitor.clear_choice(option="toy.which")
+    assert changed()
+    assert not changed()
 
 
 @pytest.mark.parametrize(
