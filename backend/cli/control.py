@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from backend.cli import resource_options
+from backend.cli import resource_options, shots
 
 PARTS = ("masks", "points", "depth")
 
@@ -13,9 +13,8 @@ PARTS = ("masks", "points", "depth")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("control", help="show the control of a .shot file as a video")
-    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
+    shots.add_arguments(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
-    parser.add_argument("--engine", help="another engine than the shot's, with its defaults")
     parser.add_argument(
         "--over", choices=("draft", "photo"), default="draft", help="what the points lie on"
     )
@@ -40,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
     told = resource_options.parse_resource_options(args)
     check_outputs([args.out], [args.shot], (".mp4",))
     shot, blobs = read_shot(args.shot)
-    if args.engine is not None:
-        shot = replace(shot, engine=args.engine, options={})
+    shot = shots.shot_of(shot, args)
+    shot = replace(shot, anchors=shot.anchors and not args.no_anchors)
+    shots.check(shot)
     wanted = PreviewRequest(
-        shot=replace(shot, anchors=shot.anchors and not args.no_anchors),
+        shot=shot,
         over=args.over,
         **{part: not getattr(args, f"no_{part}") for part in PARTS},
     )
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     write_atomically(args.out, video)
     points = mean_points_per_frame(frames)
     print(
-        f"{args.out}: {video_length(shot)} frames, "
+        f"{args.out}: {shots.said_frames(frames.shape[0], video_length(shot))}, "
         f"{points:.0f} points a frame, "
         f"{shot.moved_from_rest.shape[1]} moving instances"
     )

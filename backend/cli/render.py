@@ -6,15 +6,14 @@ import argparse
 import time
 from pathlib import Path
 
-from backend.cli import resource_options
+from backend.cli import resource_options, shots
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("render", help="render a .shot file to a video")
-    parser.add_argument("shot", type=Path, help="the shot, as Blender's Save Shot writes it")
+    shots.add_arguments(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help="the MP4 to write")
-    parser.add_argument("--engine", help="another engine than the shot's own")
     parser.add_argument("--seed", type=int, help="another seed than the shot's own")
     parser.add_argument("--control", type=Path, help="also write instance ids and depth as MP4")
     resource_options.add_arguments(parser)
@@ -33,17 +32,16 @@ def run(args: argparse.Namespace) -> int:
     from backend.files.atomic import write_atomically
     from backend.files.shot import read_shot
     from backend.files.video import encode_video
-    from backend.session import Session, check_shot, video_length
+    from backend.session import Session, video_length
 
     told = resource_options.parse_resource_options(args)
     outputs = [args.out] if args.control is None else [args.out, args.control]
     check_outputs(outputs, [args.shot], (".mp4",))
     shot, blobs = read_shot(args.shot)
-    if args.engine is not None:
-        shot = replace(shot, engine=args.engine, options={})
+    shot = shots.shot_of(shot, args)
     if args.seed is not None:
         shot = replace(shot, seed=args.seed)
-    check_shot(shot)  # before weights are asked for
+    shots.check(shot)  # before weights are asked for
     if (lack := told.search.lack(spec_of(shot.engine).needs(shot.options))) is not None:
         raise lack
     session = Session(told.resources)
@@ -60,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     height, width = take.frames.shape[-2:]
     frames = video_length(shot)
     print(
-        f"{args.out}: {frames} frames of {width} x {height}, {len(video) / 1e6:.2f} MB, "
+        f"{args.out}: {shots.said_frames(len(take.frames), frames)}, {width} x {height} pixels, "
+        f"{len(video) / 1e6:.2f} MB, "
         f"engine {shot.engine}, seed {shot.seed}, {time.monotonic() - began:.1f} s"
     )
     for note in take.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 from dataclasses import replace
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.cli import shots
 from backend.cli.main import main
+from backend.cli.shots import parse_options
+from backend.engines import registry
 from backend.images.depth_map import decode_depth_map
 from backend.session import Session
 from protocol import content
 from protocol.messages import Instance, PreviewRequest, Scene, ShotMessage
+from tests.toy.spec import SPEC as TOY
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 4
 
@@ -81,7 +86,14 @@ def test_a_shot_file_becomes_a_video_of_its_blender_frames(shot_file, tmp_path, 
     assert frames[0].shape == (HEIGHT, WIDTH, 3)
     brightest = [np.nonzero(frame[15, :, 0] > 180)[0].mean() for frame in (frames[0], frames[-1])]
     assert brightest[1] - brightest[0] == pytest.approx(4.0, abs=0.6)
-    assert "8 frames of 48 x 32" in capsys.readouterr().out
+    assert "4 frames made, 8 in the video, 48 x 32 pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["render", "control"])
+def test_where_every_frame_is_made_they_are_counted_once(shot_file, tmp_path, capsys, command):
+    out = tmp_path / "out.mp4"
+    assert main([command, str(shot_file(frame_end=13)), "-o", str(out)]) == 0
+    assert "out.mp4: 4 frames, " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["render", "control"])
@@ -135,7 +147,7 @@ def test_the_control_of_a_shot_is_a_video_with_points(shot_file, tmp_path, capsy
     out = tmp_path / "control.mp4"
     assert main(["control", str(shot_file(**POINTED)), "-o", str(out), "--over", over]) == 0
     assert len(frames_of(out)) == 8
-    assert "3 points a frame, 1 moving" in capsys.readouterr().out
+    assert "4 frames made, 8 in the video, 3 points a frame, 1 moving" in capsys.readouterr().out
 
 
 def test_an_engine_without_control_points_says_so_and_another_shows_its_own(
@@ -147,6 +159,78 @@ def test_an_engine_without_control_points_says_so_and_another_shows_its_own(
     assert main(["control", str(shot_file()), "-o", str(out), "--engine", "levitor"]) == 0
     assert frames_of(out)[0].shape == (288, 2 * 512, 3)  # the frame of its networks
     assert "told no" not in capsys.readouterr().out
+
+
+def test_an_option_is_that_of_the_same_shot_with_it(shot_file, tmp_path):
+    named, saved = tmp_path / "named.mp4", tmp_path / "saved.mp4"
+    size = ["--option", "width=96", "--option", "height=64"]
+    shot = shot_file()
+    assert main(["control", str(shot), "-o", str(named), "--engine", "levitor", *size]) == 0
+    assert main(["control", str(shot_file(**POINTED)), "-o", str(saved)]) == 0
+    assert named.read_bytes() == saved.read_bytes()
+
+
+TYPED = {"prompt": "a=b", "mode": "fine", "tint": 0.5, "mirror": True, "seeds": 3, "which": "1"}
+
+
+def test_options_are_read_as_the_types_of_the_engines_own():
+    given = [f"{name}={value}" for name, value in TYPED.items()]
+    found = parse_options(["seeds=2", *given], TOY.options)
+    assert found == TYPED
+    assert [type(value) for value in found.values()].count(bool) == 1
+    assert TOY.completed(found)["tint"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        pytest.param([], {"softness": 2.0, "hole_filling": "x"}, id="the shot's own"),
+        pytest.param(["--engine", "draft"], {"softness": 2.0, "hole_filling": "x"}, id="named"),
+        pytest.param(["--engine", "levitor"], {}, id="another engine's defaults"),
+        pytest.param(["--option", "softness=1"], {"softness": 1.0, "hole_filling": "x"}, id="one"),
+        pytest.param(["--engine", "levitor", "--option", "steps=9"], {"steps": 9}, id="both"),
+    ],
+)
+def test_options_of_the_shot_are_kept_unless_another_engine_is_named(options, kept):
+    parser = argparse.ArgumentParser()
+    shots.add_arguments(parser)
+    shot, _ = a_shot(options={"softness": 2.0, "hole_filling": "x"})
+    assert shots.shot_of(shot, parser.parse_args(["a.shot", *options])).options == kept
+
+
+@pytest.mark.parametrize("command", ["render", "control"])
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        pytest.param("softness=9", "'softness' is 9, allowed 0 to 4. Choose 0 to 4.", id="range"),
+        pytest.param("softness=soft", "'softness' is 'soft', which is not a number", id="type"),
+        pytest.param("colour=red", "Engine 'draft' has no option 'colour'. Its opt", id="unknown"),
+        pytest.param("softness", "--option is given 'softness', which is not NAME=", id="form"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_in_the_engines_words(
+    shot_file, tmp_path, capsys, command, option, says
+):
+    out = tmp_path / "out.mp4"
+    assert main([command, str(shot_file()), "-o", str(out), "--option", option]) == 1
+    assert says in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["render", "control"])
+def test_a_number_of_frames_that_an_engine_does_not_make_has_a_way_out_without_blender(
+    shot_file, tmp_path, capsys, monkeypatch, command
+):
+    toy = (TOY, "tests.toy.signal", "tests.toy.engine:ToyEngine")
+    monkeypatch.setitem(registry._ENGINES, "toy", toy)
+    out = tmp_path / "out.mp4"
+    assert main([command, str(shot_file(engine="toy")), "-o", str(out)]) == 1
+    assert capsys.readouterr().err == (
+        "levitor: The engine 'toy' makes 1, 5, 9 ... 81 frames, the shot has 4. Sample the shot in "
+        "5 frames in Blender and save it again, or render it with --engine draft or levitor or "
+        "still.\n"
+    )
+    assert main([command, str(shot_file(engine="toy")), "-o", str(out), "--engine", "draft"]) == 0
 
 
 def test_the_control_is_the_very_bytes_that_a_worker_gives(shot_file, tmp_path):
