@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -110,28 +109,44 @@ def test_what_is_there_stays_and_what_is_damaged_or_missing_is_made_again(prepar
     assert (out / "000000.tar").stat().st_mtime_ns == kept
 
 
-def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(prepare, tmp_path, weights):
-    source = tiny.davis(tmp_path / "davis")
+@pytest.mark.parametrize(
+    "renames",
+    [
+        pytest.param(3, id="before its second shard is in place"),
+        pytest.param(4, id="before the manifest knows of its second shard"),
+    ],
+)
+def test_killed_in_the_middle_it_goes_on_and_ends_as_if_it_had_not_been(
+    prepare, tmp_path, weights, renames
+):
+    source = tiny.davis(tmp_path / "davis", videos=("bear",))
     prepare(source, "whole", "--clips-per-shard", "1")
     out = tmp_path / "out"
-    command = [
-        *(sys.executable, "-m", "backend", "prepare", str(source), "-o", str(out), *SIZE),
-        *("--weights", f"depth-anything-v2-small={weights}", "--device", "cpu"),
-        *("--clips-per-shard", "1"),
-    ]
-    with subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 240
-        while len(list(out.glob("*.tar"))) < 2 and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert len(list(out.glob("*.tar"))) < 8
+    code = (
+        "import os, signal, sys\n"
+        "from backend.cli.main import main\n"
+        "from backend.files import atomic\n"
+        "left, move = [int(sys.argv[1])], atomic.move_into_place\n"
+        "def move_or_be_killed(*told, **named):\n"
+        "    if not left[0]:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left[0] -= 1\n"
+        "    move(*told, **named)\n"
+        "atomic.move_into_place = move_or_be_killed\n"
+        "main(sys.argv[2:])\n"
+    )
+    command = ["prepare", str(source), "-o", str(out), *SIZE, "--clips-per-shard", "1"]
+    named = ["--weights", f"depth-anything-v2-small={weights}", "--device", "cpu"]
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(renames), *command, *named],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(files(out)) == renames // 2
     prepare(source, "out", "--clips-per-shard", "1")
     assert files(out) == files(tmp_path / "whole")
-    manifest, whole = read_manifest(out), read_manifest(tmp_path / "whole")
-    assert manifest.shards == whole.shards
+    assert read_manifest(out) == read_manifest(tmp_path / "whole")
 
 
 def test_broken_clips_are_listed_and_the_others_are_prepared(prepare, tmp_path):
