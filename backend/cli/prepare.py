@@ -40,6 +40,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="objects that never cover more than this share of a frame are left out",
     )
     parser.add_argument("--depth-model", default="auto", help="which network, or auto")
+    parser.add_argument(
+        "--depth-size", type=int, default=518, help="pixels the network looks at (default: 518)"
+    )
     parser.add_argument("--maps", action="store_true", help="store ids and disparity too")
     parser.add_argument("--copy-frames", action="store_true", help="store the frames too, as JPEG")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         width=width,
         smallest=args.smallest,
         depth_model=args.depth_model,
+        depth_size=args.depth_size,
         maps=args.maps,
         frames=args.copy_frames,
     )

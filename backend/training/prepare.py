@@ -22,7 +22,7 @@ from backend.datasets.base import Dataset, LabelledClip
 from backend.datasets.clips import crop_to, windows, without_small
 from backend.datasets.recognise import open_dataset
 from backend.geometry.lift import depth_from_disparity
-from backend.perception.base import DepthModel
+from backend.perception.base import INPUT_SIZE, DepthModel
 from backend.perception.registry import LoadedModels, depth_model
 from backend.resources import Resources
 from backend.training.shards import Manifest, Shard, digest, read_manifest, write_shard
@@ -48,6 +48,7 @@ class PrepareOptions:
         width: pixels.
         smallest: objects that never cover more than this share of a frame are left out.
         depth_model: as in ``perception.registry.depth_model``; unused where depth is exact.
+        depth_size: shorter side of the picture that the network looks at, pixels.
         maps: whether ids and disparity are stored beside the points.
         frames: whether the frames are copied, as JPEG.
     """
@@ -59,6 +60,7 @@ class PrepareOptions:
     width: int = 512
     smallest: float = 0.001
     depth_model: str = "auto"
+    depth_size: int = INPUT_SIZE
     maps: bool = False
     frames: bool = False
 
@@ -187,7 +189,7 @@ def prepared_sample(
             "clip", "no object is large enough in it.", "Lower --smallest, or leave it out."
         )
     if clip.depth is None:
-        clip = clip.with_depth(*_predicted(clip.frames, depth))
+        clip = clip.with_depth(*_predicted(clip.frames, depth, options.depth_size))
     masks = ClipControl(clip.annotated()).masks()
     points = points_from_masks(masks, 0, masks.near, masks.far)
     rows = [(frame, *point) for frame, found in enumerate(points) for point in found]
@@ -207,7 +209,7 @@ def prepared_sample(
     return sample
 
 
-def _predicted(frames: Array, depth: DepthModel | None) -> tuple[Array, float, float]:
+def _predicted(frames: Array, depth: DepthModel | None, size: int) -> tuple[Array, float, float]:
     if depth is None:
         raise ShotError(
             "weights",
@@ -215,7 +217,7 @@ def _predicted(frames: Array, depth: DepthModel | None) -> tuple[Array, float, f
             "Run `levitor weights fetch depth-anything-v2-small`, or say where they lie with "
             "--weights depth-anything-v2-small=PATH.",
         )
-    disparity = np.stack([depth.disparity(frame) for frame in frames])
+    disparity = np.stack([depth.disparity(frame, size) for frame in frames])
     z = depth_from_disparity(torch.from_numpy(disparity), NEAR, FAR)
     return z.numpy(), NEAR, FAR
 
@@ -231,7 +233,7 @@ def _depth_name(
         pass  # this clip will be listed; the others may be whole
     found = depth_model(options.depth_model, resources, LoadedModels()).model
     if found is None:
-        _predicted(np.empty(0), None)
+        _predicted(np.empty(0), None, options.depth_size)
     assert found is not None
     return f"{found.name} {found.fingerprint[:16]}"
 
