@@ -8,8 +8,8 @@ import torch
 
 from backend.engines.base import EngineSpec
 from backend.engines.svd.pipeline import SVDPipeline
-from backend.engines.svd.request import Request
 from backend.engines.svd.sampler import SamplerSettings
+from backend.engines.svd.take_spec import TakeSpec
 from backend.geometry.fit import fit_photo
 
 SPEC = EngineSpec(name="toy", label="Toy", help="A test's.", weights=("svd-xt",))
@@ -18,7 +18,7 @@ FRAMES, STEPS = 2, 3
 
 
 class ToyEngine:
-    """Plain Stable Video Diffusion; a test's signal is what it changes of the request."""
+    """Plain Stable Video Diffusion; a test's signal is what it changes of the spec."""
 
     spec = SPEC
 
@@ -26,7 +26,7 @@ class ToyEngine:
         self.pipeline = SVDPipeline(resources)
 
     def sample(self, image, signal, options, seed, on_step):
-        return self.pipeline.sample(replace(a_request(image, seed), **signal), on_step)
+        return self.pipeline.sample(replace(a_spec(image, seed), **signal), on_step)
 
     def release(self):
         self.pipeline.release()
@@ -36,8 +36,8 @@ def a_photo():
     return torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def a_request(image, seed=0):
-    return Request(
+def a_spec(image, seed=0):
+    return TakeSpec(
         image=image,
         fit=fit_photo(SIZE, SIZE, "squash"),
         frames=FRAMES,

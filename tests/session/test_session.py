@@ -121,8 +121,10 @@ def test_an_engine_whose_release_fails_is_forgotten_and_said_in_the_log(session,
     assert not other.held
 
 
-def test_two_sessions_share_nothing():
-    one, other = Session(), Session()
+def test_two_sessions_of_one_process_have_engines_of_their_own():
+    """What engines hold together, such as a base, lies in their ``Resources.shared``."""
+    resources = Resources()
+    one, other = Session(resources), Session(resources)
     assert one.engine("draft") is not other.engine("draft")
 
 

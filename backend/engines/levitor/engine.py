@@ -11,8 +11,8 @@ from backend.engines.base import Scalar
 from backend.engines.levitor.signal import LevitorSignal
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.pipeline import SVDPipeline
-from backend.engines.svd.request import ControlMaps, Request
 from backend.engines.svd.sampler import SamplerSettings
+from backend.engines.svd.take_spec import ControlMaps, TakeSpec
 from backend.resources import Resources
 
 CONTROLNET = "levitor"
@@ -45,7 +45,7 @@ class LevitorEngine:
             ShotError: the weights cannot be read, or the memory is not enough.
         """
         maps = ControlMaps(maps=signal.maps, scale=float(options["control_scale"]))
-        request = Request(
+        spec = TakeSpec(
             image=image,
             fit=signal.fit,
             frames=len(signal.maps),
@@ -57,7 +57,7 @@ class LevitorEngine:
             compile=bool(options["compile"]),
             channels_last=bool(options["channels_last"]),
         )
-        return self._pipeline.sample(request, on_step)
+        return self._pipeline.sample(spec, on_step)
 
     def release(self) -> None:
         """Let go of the networks; the base stays where another engine holds it."""

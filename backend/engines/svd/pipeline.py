@@ -1,7 +1,7 @@
 """A take on Stable Video Diffusion, from the photo to its frames: what all such engines share.
 
 The photo is encoded, memory planned, latents sampled and decoded. An engine says in a
-``Request`` what it adds: ControlNets, a clip to start from, what is done before each step.
+``TakeSpec`` what it adds: ControlNets, a clip to start from, what is done before each step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from backend.engines.svd import edm, images, memory
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import Base, controlnet_place, load_controlnet
 from backend.engines.svd.preview import LatentPreview
-from backend.engines.svd.request import Request
 from backend.engines.svd.sampler import (
     ControlInput,
     Denoiser,
@@ -34,6 +33,7 @@ from backend.engines.svd.sampler import (
     sample_latents,
 )
 from backend.engines.svd.shared_base import SharedBase, hold_base
+from backend.engines.svd.take_spec import TakeSpec
 from backend.engines.svd.torch_compile import Compiled, set_channels_last
 from backend.networks import fingerprint, on_device, read_unchanged, weight_bytes
 from backend.resources import Resources, is_out_of_memory
@@ -42,7 +42,7 @@ from protocol.errors import ShotError
 log = logging.getLogger(__name__)
 
 BASE = "svd-xt"
-ENCODING, GUIDING = "encoding the photo", "guiding"
+ENCODING, STEERING = "encoding the photo", "steering"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +100,17 @@ class SVDPipeline:
         self._compiled: dict[str, Any] = {}
 
     @without_gradients()
-    def sample(self, request: Request, on_step: OnStep) -> Tensor:
+    def sample(self, spec: TakeSpec, on_step: OnStep) -> Tensor:
         """Frames ``(F, 3, H, W)`` float32 in [0, 1], in the photo's proportions.
 
         Raises:
             ShotError: the weights cannot be read, or the memory is not enough.
         """
         networks = self.networks(lambda: on_step(0, 1, phase=LOADING))
-        plan = self._plan(networks, request)
+        plan = self._plan(networks, spec)
         start = time.monotonic()
         try:
-            frames = self._sample(networks, plan, request, on_step)
+            frames = self._sample(networks, plan, spec, on_step)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -119,7 +119,7 @@ class SVDPipeline:
         # Not inside the except clause: there the error keeps everything alive that it interrupted
         if frames is None:
             del networks
-            raise self._out_of_memory(plan, request.settings)
+            raise self._out_of_memory(plan, spec.settings)
         log.info(
             "%d frames in %.1f s on %s, memory preset '%s'",
             len(frames),
@@ -199,22 +199,22 @@ class SVDPipeline:
         return network
 
     def _sample(
-        self, networks: Networks, plan: memory.Plan, request: Request, on_step: OnStep
+        self, networks: Networks, plan: memory.Plan, spec: TakeSpec, on_step: OnStep
     ) -> Tensor:
-        base, settings = networks.base, request.settings
-        frames, (height, width) = request.frames, request.fit.frame
+        base, settings = networks.base, spec.settings
+        frames, (height, width) = spec.frames, spec.fit.frame
         # Drawn on the CPU, so that a seed means the same on every device
-        generator = torch.Generator().manual_seed(request.seed)
-        photo = request.fit.image(request.image)
+        generator = torch.Generator().manual_seed(spec.seed)
+        photo = spec.fit.image(spec.image)
         pixels = photo * 2 - 1
         noisy = pixels + settings.noise_augmentation * torch.randn(
             pixels.shape, generator=generator
         )
         noise = torch.randn(frames, 4, height // 8, width // 8, generator=generator)
-        sigmas = self._sigmas(base, request)
+        sigmas = self._sigmas(base, spec)
         chunks = math.ceil(frames / (plan.decode_chunk or frames))
         done = 0
-        total = len(sigmas) - 1 - request.start_step + chunks
+        total = len(sigmas) - 1 - spec.start_step + chunks
 
         on_step(0, total, phase=ENCODING)
         with on_device(self._device, *networks.codecs.values(), offload=plan.offload):
@@ -223,8 +223,8 @@ class SVDPipeline:
             )
             image_latents = images.encode_image(base.vae, noisy)
             start_latents = None
-            if request.start_clip is not None:
-                start_latents = images.encode_frames(base.vae, request.start_clip, generator)
+            if spec.start_clip is not None:
+                start_latents = images.encode_frames(base.vae, spec.start_clip, generator)
         preview = LatentPreview(photo, image_latents, base.vae.config["scaling_factor"])
 
         def on_denoised(step: int, clean: Tensor) -> None:
@@ -232,11 +232,11 @@ class SVDPipeline:
             done = step
             on_step(done, total, preview=lambda: preview.frames(clean))
 
-        used = [base.unet, *(networks.controlnets[name] for name in request.controls)]
+        used = [base.unet, *(networks.controlnets[name] for name in spec.controls)]
         memory.chunk_feed_forward(plan.feed_forward, *used)
         with on_device(self._device, *used, offload=plan.offload):
             denoiser = Denoiser(
-                self._form(base.unet, "unet", request),
+                self._form(base.unet, "unet", spec),
                 embedding,
                 image_latents,
                 frames,
@@ -244,14 +244,14 @@ class SVDPipeline:
                 plan,
                 [
                     ControlInput(
-                        network=self._form(networks.controlnets[name], name, request),
+                        network=self._form(networks.controlnets[name], name, spec),
                         maps=told.maps.to(self._device, self._dtype),
                         scale=told.scale,
                     )
-                    for name, told in request.controls.items()
+                    for name, told in spec.controls.items()
                 ],
             )
-            if request.compile:
+            if spec.compile:
                 on_step(0, total, phase=COMPILING)  # at the first step, for this size and length
             latents = sample_latents(
                 denoiser,
@@ -259,9 +259,9 @@ class SVDPipeline:
                 sigmas,
                 on_denoised,
                 start_latents=start_latents,
-                start_step=request.start_step,
-                before_step=request.guidance.before_step if request.guidance else None,
-                pulse=lambda: on_step(done, total, phase=GUIDING),
+                start_step=spec.start_step,
+                before_step=spec.latent_hook.before_step if spec.latent_hook else None,
+                pulse=lambda: on_step(done, total, phase=STEERING),
             )
             del denoiser
 
@@ -274,25 +274,25 @@ class SVDPipeline:
             decoded = images.decode_frames(
                 base.vae, latents, plan.decode_chunk, plan.tile, on_chunk
             )
-        return request.fit.frames(decoded.cpu())
+        return spec.fit.frames(decoded.cpu())
 
-    def _plan(self, networks: Networks, request: Request) -> memory.Plan:
-        height, width = request.fit.frame
-        settings = request.settings
-        used = {name: networks.denoisers[name] for name in ("unet", *request.controls)}
+    def _plan(self, networks: Networks, spec: TakeSpec) -> memory.Plan:
+        height, width = spec.fit.frame
+        settings = spec.settings
+        used = {name: networks.denoisers[name] for name in ("unet", *spec.controls)}
         denoisers = {name: weight_bytes(network) for name, network in used.items()}
         stages = memory.svd_stages(
             {name: weight_bytes(network) for name, network in networks.codecs.items()},
             denoisers,
-            frames=request.frames,
+            frames=spec.frames,
             height=height,
             width=width,
             guided=settings.guided,
             element_size=self._dtype.itemsize,
         )
-        if request.guidance is not None:
-            stages["guide"] = memory.Stage(
-                networks=denoisers, activations=request.guidance.activations
+        if spec.latent_hook is not None:
+            stages["steer"] = memory.Stage(
+                networks=denoisers, activations=spec.latent_hook.activations
             )
         plan = memory.choose_plan(
             self._resources.memory,
@@ -310,15 +310,15 @@ class SVDPipeline:
             )
         return plan
 
-    def _sigmas(self, base: Base, request: Request) -> list[float]:
-        if request.schedule == "tuned":
-            return edm.tuned_sigmas(request.steps)
-        return edm.karras_sigmas(request.steps, base.sigma_min, base.sigma_max)
+    def _sigmas(self, base: Base, spec: TakeSpec) -> list[float]:
+        if spec.schedule == "tuned":
+            return edm.tuned_sigmas(spec.steps)
+        return edm.karras_sigmas(spec.steps, base.sigma_min, base.sigma_max)
 
-    def _form(self, network: nn.Module, name: str, request: Request) -> Any:
+    def _form(self, network: nn.Module, name: str, spec: TakeSpec) -> Any:
         """The network in the memory order asked for, compiled where that is asked for."""
-        set_channels_last(network, request.channels_last)
-        if not request.compile:
+        set_channels_last(network, spec.channels_last)
+        if not spec.compile:
             return network
         if name not in self._compiled:
             self._compiled[name] = Compiled(network)

@@ -1,4 +1,4 @@
-"""What a take on Stable Video Diffusion is made of, as an engine asks :mod:`pipeline` for it."""
+"""What a take on Stable Video Diffusion is made of, as an engine tells :mod:`pipeline`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ControlMaps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guidance:
+class LatentHook:
     """What an engine does to the latents before each step, and what memory that takes.
 
     Attributes:
@@ -40,7 +40,7 @@ class Guidance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TakeSpec:
     """What a take is made of.
 
     Attributes:
@@ -54,7 +54,7 @@ class Request:
         controls: what each ControlNet is told, by the name of its weights.
         start_clip: ``(F, 3, h, w)`` in [0, 1] of the networks' frame, to start from; None is noise.
         start_step: the first step that is made; above 0 it needs a clip.
-        guidance: what is done before each step.
+        latent_hook: what is done before each step.
         compile: whether the denoisers go through ``torch.compile``.
         channels_last: whether their convolutions have channels innermost.
     """
@@ -69,6 +69,6 @@ class Request:
     controls: Mapping[str, ControlMaps] = field(default_factory=dict)
     start_clip: Tensor | None = None
     start_step: int = 0
-    guidance: Guidance | None = None
+    latent_hook: LatentHook | None = None
     compile: bool = False
     channels_last: bool = False
