@@ -28,6 +28,7 @@ from backend.engines.svd.load import load_base, load_controlnet
 from backend.engines.svd.memory import plan_of
 from backend.engines.svd.sampler import ControlInput, Denoiser, SamplerSettings, sample_latents
 from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER
+from backend.engines.svd.torch_compile import Compiled
 from backend.geometry.fit import fit_photo
 from backend.resources import Resources
 
@@ -267,6 +268,65 @@ def test_reusing_deep_features_calls_the_deep_parts_at_every_nth_step(networks, 
     with counted(networks) as (called, _):
         sample(networks, TOGETHER, steps=5, reuse=reuse)
     assert called == {"unet": 5, "deep": whole, "controlnet": whole, "embedding": 1}
+
+
+def test_a_take_that_starts_late_reuses_deep_features_by_the_same_count(networks):
+    """Of steps 1 to 5 with reuse 3, steps 1 (the first) and 3 are whole."""
+    (denoiser, noise), sigmas = prepared(networks, TOGETHER, reuse=3), karras_sigmas(6, 0.002, 700)
+    whole, told = [], []
+
+    def before_step(latents, step):
+        whole.append((step.index, called["deep"]))
+        return latents
+
+    with counted(networks) as (called, _), torch.inference_mode():
+        sample_latents(
+            denoiser,
+            noise,
+            sigmas,
+            lambda step, clean: told.append(step),
+            start_latents=torch.zeros_like(noise),
+            start_step=1,
+            before_step=before_step,
+        )
+    assert whole == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+    assert called["deep"] == 2
+    assert told == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_features_with_gradients_treat_a_controlnet_as_the_unet(networks, checkpointing):
+    """Neither is asked in its compiled form, and the activations of both are computed again."""
+    (unet, controlnet), (embedding, image_latents, control, noise) = networks, draws()
+    name, gradients, runs = "up_blocks.1.attentions.0", [], Counter()
+    blocks = {"unet": unet.down_blocks[0], "controlnet": controlnet.down_blocks[0]}
+    hooks = [
+        block.resnets[0].register_forward_pre_hook(lambda *_, key=key: runs.update([key]))
+        for key, block in blocks.items()
+    ]
+
+    def refused(*told):
+        raise AssertionError("compiled")
+
+    for compiled in (False, True):
+        forms = list(networks)
+        if compiled:
+            forms = [Compiled(network, "eager") for network in networks]
+            forms[0]._forward = forms[1].residuals = refused
+        told = [ControlInput(network=forms[1], maps=control)]
+        with torch.no_grad():
+            more = (FRAMES, SamplerSettings(), TOGETHER, told)
+            denoiser = Denoiser(forms[0], embedding, image_latents, *more)
+        latents = noise.clone().requires_grad_(True)
+        found = denoiser.features(latents, 1.0, [name], gradient_checkpointing=checkpointing)
+        found[name].square().mean().backward()
+        gradients.append(latents.grad)
+    for hook in hooks:
+        hook.remove()
+    assert runs == dict.fromkeys(blocks, 4 if checkpointing else 2)
+    assert float(gradients[0].abs().max()) > 0
+    assert torch.equal(*gradients)
+    assert not any(network.is_gradient_checkpointing for network in networks)
 
 
 def test_reusing_changes_the_take_a_little(networks, usual_latents):

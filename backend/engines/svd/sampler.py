@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -122,9 +123,11 @@ class Denoiser:
         Args:
             noisy: the latents.
             sigma: their noise level.
-            step: counted from the first that is made.
+            step: its index, from 0, in the whole schedule, as in :class:`Step`; whichever is the
+                first that is made has deep features of its own.
         """
-        fresh = self._settings.reuse <= 1 or step % self._settings.reuse == 0
+        reuse = self._settings.reuse
+        fresh = reuse <= 1 or not self._kept or step % reuse == 0
         scaled, c_noise = self._scaled(noisy, sigma)
         answers: list[Tensor] = []
         for index, part in enumerate(self._passes):
@@ -151,9 +154,13 @@ class Denoiser:
             noisy: ``(F, 4, h, w)`` float32 latents.
             sigma: their noise level.
             names: of modules; see :func:`~backend.engines.svd.feature_taps.feature_taps`.
-            gradient_checkpointing: compute activations again in the backward pass, for memory.
+            gradient_checkpointing: compute activations of UNet and ControlNets again in the
+                backward pass, for memory.
         """
-        unet = self._unet.network if isinstance(self._unet, Compiled) else self._unet
+        # Compiled for sampling, without gradients
+        unet = _not_compiled(self._unet)
+        controls = [(_not_compiled(one), embedded, by) for one, embedded, by in self._controls]
+        networks = [unet, *(network for network, *_ in controls)] if gradient_checkpointing else []
         scaled, c_noise = self._scaled(noisy, sigma)
         told = (
             torch.cat([scaled[None], self._images[-1][-1:]], 2),
@@ -161,14 +168,8 @@ class Denoiser:
             self._contexts[-1][-1:],
             self._ids[-1][-1:],
         )
-        if gradient_checkpointing:
-            unet.enable_gradient_checkpointing()
-        try:
-            with feature_taps(unet, names, stop=True) as found:
-                unet(*told, *self._residuals(told))
-        finally:
-            if gradient_checkpointing:
-                unet.disable_gradient_checkpointing()
+        with _checkpointed(networks), feature_taps(unet, names, stop=True) as found:
+            unet(*told, *self._residuals(told, controls))
         return found
 
     def _scaled(self, noisy: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
@@ -184,7 +185,7 @@ class Denoiser:
         if not fresh:
             deep, residuals = self._kept[index]
             return self._unet.shallow(*told, deep, residuals, legacy)
-        down, mid = self._residuals(told)
+        down, mid = self._residuals(told, self._controls)
         if self._settings.reuse <= 1:
             return self._unet(*told, down, mid, legacy)
         answer, deep = self._unet.with_deep(*told, down, mid, legacy)
@@ -192,12 +193,19 @@ class Denoiser:
         return answer
 
     def _residuals(
-        self, told: tuple[Tensor, Tensor, Tensor, Tensor]
+        self,
+        told: tuple[Tensor, Tensor, Tensor, Tensor],
+        controls: Sequence[tuple[Any, Tensor, float]],
     ) -> tuple[list[Tensor] | None, Tensor | None]:
-        """Of all ControlNets, for the UNet's skips and for its mid block."""
+        """Of ControlNets, for the UNet's skips and for its mid block.
+
+        Args:
+            told: what the UNet is told.
+            controls: each ControlNet, its embedded maps and its scale.
+        """
         down: list[Tensor] | None = None
         mid: Tensor | None = None
-        for network, embedded, scale in self._controls:
+        for network, embedded, scale in controls:
             more, last = network.residuals(
                 *told, embedded, scale, self._settings.legacy_cfg_context
             )
@@ -206,6 +214,22 @@ class Denoiser:
             )
             mid = last if mid is None else mid + last
         return down, mid
+
+
+def _not_compiled(network: Any) -> Any:
+    return network.network if isinstance(network, Compiled) else network
+
+
+@contextmanager
+def _checkpointed(networks: Sequence[Any]) -> Iterator[None]:
+    """Gradient checkpointing in the block; off afterwards."""
+    try:
+        for network in networks:
+            network.enable_gradient_checkpointing()
+        yield
+    finally:
+        for network in networks:
+            network.disable_gradient_checkpointing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,10 +306,10 @@ def sample_latents(
     else:
         noisy = noised(start_latents, noise, sigmas[start_step])
     pace = Pace(noise.device)
-    for done, (sigma, sigma_next) in enumerate(pairwise(sigmas[start_step:])):
+    for index, (sigma, sigma_next) in enumerate(pairwise(sigmas[start_step:]), start_step):
         if before_step is not None:
             step = Step(
-                index=start_step + done,
+                index=index,
                 sigma=sigma,
                 sigma_next=sigma_next,
                 noise=noise,
@@ -294,10 +318,10 @@ def sample_latents(
                 pulse=pulse,
             )
             noisy = _changed(noisy, before_step, step)
-        clean = denoised(noisy, denoiser.velocity(noisy, sigma, done), sigma)
+        clean = denoised(noisy, denoiser.velocity(noisy, sigma, index), sigma)
         noisy = euler_step(noisy, clean, sigma, sigma_next)
         pace.wait()
-        on_step(done + 1, clean)
+        on_step(index + 1 - start_step, clean)
     return noisy
 
 
