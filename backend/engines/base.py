@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from backend.cancelled import Cancelled
-from backend.engines import options as rules
+from backend.engines import options as option_rules
 from protocol.errors import ShotError
 from protocol.frames import ANY_NUMBER, FrameRule, integers_of, rule_of
 from protocol.messages import EngineInfo, EngineOption, Scalar, ShotMessage
@@ -41,14 +41,14 @@ class EngineSpec:
         help: one sentence.
         frames: how many it makes.
         requires: what ``encode`` asks for, no less and no more.
-        weights: names of those without which it cannot run; a function of all its options where it
-            depends on them.
+        weights: names, in the table of weights, of those without which it cannot run; a function
+            of all its options where it depends on them.
         stochastic: whether another seed gives other frames.
         options: settings, with ranges.
 
     Raises:
-        ValueError: an option breaks a rule (see ``options.py``), or nothing is called so that it
-            requires.
+        ValueError: an attribute is of another type, ``requires`` has a name that is no
+            :data:`Requirement`, or an option breaks a rule (see ``options.py``).
     """
 
     name: str
@@ -61,9 +61,26 @@ class EngineSpec:
     options: tuple[EngineOption, ...] = ()
 
     def __post_init__(self) -> None:
-        if strange := self.requires - set(get_args(Requirement)):
-            raise ValueError(f"engine {self.name!r} requires {sorted(strange)}, which is nothing")
-        rules.check(self.options, self.requires)
+        for attribute, right, words in (
+            ("frames", isinstance(self.frames, FrameRule), "a FrameRule"),
+            ("requires", _all(frozenset, self.requires, str), "a frozenset of names"),
+            (
+                "weights",
+                callable(self.weights) or _all(tuple, self.weights, str),
+                "a tuple of names or a function of the options",
+            ),
+            ("options", _all(tuple, self.options, EngineOption), "a tuple of EngineOption"),
+        ):
+            if not right:
+                value = getattr(self, attribute)
+                raise ValueError(f"engine {self.name!r}: {attribute} is {value!r}, not {words}")
+        allowed = get_args(Requirement)
+        if strange := sorted(self.requires - set(allowed)):
+            raise ValueError(
+                f"engine {self.name!r} requires {', '.join(strange)}; "
+                f"it may require {', '.join(allowed)}"
+            )
+        option_rules.check(self.options, self.requires)
 
     def info(self) -> EngineInfo:
         """The part that travels."""
@@ -94,7 +111,7 @@ class EngineSpec:
         self, given: Mapping[str, Scalar], instances: Collection[int] | None = None
     ) -> dict[str, Scalar]:
         """All options, with defaults where none was given; see :func:`options.completed`."""
-        return rules.completed(self.name, self.options, given, instances)
+        return option_rules.completed(self.name, self.options, given, instances)
 
     def options_of(self, shot: Shot) -> dict[str, Scalar]:
         """All options of a shot; a server asks the same before a shot gets here.
@@ -106,6 +123,11 @@ class EngineSpec:
             raise wrong
         moving = shot.motion.moved_from_rest.shape[1]
         return self.completed(shot.options, {*range(1, moving + 1), *shot.static})
+
+
+def _all(kind: type, values: Any, of: type) -> bool:
+    """Whether ``values`` is a collection of that kind whose members are all of one type."""
+    return isinstance(values, kind) and all(isinstance(value, of) for value in values)
 
 
 Described = TypeVar("Described", EngineSpec, EngineInfo)
@@ -139,7 +161,8 @@ def check_shot(shot: ShotMessage, engine: EngineInfo) -> None:
     )
     if wrong is not None:
         raise wrong
-    rules.completed(engine.name, engine.options, shot.options, {item.id for item in shot.instances})
+    instances = {item.id for item in shot.instances}
+    option_rules.completed(engine.name, engine.options, shot.options, instances)
 
 
 def whole_notes(make: Callable[[], tuple[str, ...]], what: str) -> tuple[str, ...]:
@@ -192,7 +215,12 @@ class Signals(Protocol):
 
 
 class Engine(Protocol):
-    """An engine with whatever it holds (weights, a device); one a worker."""
+    """An engine with whatever it holds (weights, a device); one a worker.
+
+    It is made with :class:`~backend.resources.Resources`. Its ``__init__`` looks for the weights,
+    so that it fails where they are missing, and loads no network: :meth:`sample` does, at its first
+    call. A session makes an engine before it releases the one before, and both would rarely fit.
+    """
 
     spec: EngineSpec
 

@@ -52,7 +52,11 @@ def _checked(
     shown = f"{value:g}" if type(value) is float else f"{value!r:.60}"
     what = f"Option '{option.name}' is {shown}"
     if type(value) is not kind:
-        raise ShotError("option", f"{what}, which is not {WORDS[kind]}.", f"Give it {WORDS[kind]}.")
+        raise ShotError(  # as it was written: 3.0 is not a whole number
+            "option",
+            f"Option '{option.name}' is {value!r:.60}, which is not {WORDS[kind]}.",
+            f"Give it {WORDS[kind]}.",
+        )
     if option.choices and value not in option.choices:
         choices = ", ".join(option.choices)
         raise ShotError("option", f"{what}, allowed {choices}.", f"Choose one of: {choices}.")

@@ -17,7 +17,8 @@ from backend.contracts import AnnotatedClip, Cancelled, Motion
 from backend.control.preview import Look
 from backend.control_sources import ClipControl, ShotControl, shot_masks
 from backend.engines import registry
-from backend.resources import MEMORY
+from backend.resources import MEMORY, Resources
+from backend.weights.table import NAMES as WEIGHTS
 from protocol.errors import ShotError
 from tests.geometry.scenes import motion, shot_of, translation, turn_y, two_instances
 from tests.toy.spec import SPEC as TOY
@@ -29,6 +30,54 @@ SECOND_CPU = "cpu:1"
 """To torch another device than "cpu": going there copies, as going to a GPU does."""
 QUICK = {"levitor": {"width": 64, "height": 64, "steps": 2}}
 """Options with which an engine's tiny networks answer at once; its defaults are tested as such."""
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The registry has the toy engine too."""
+    row = (TOY, "tests.toy.signal", "tests.toy.engine:ToyEngine")
+    monkeypatch.setitem(registry._ENGINES, TOY.name, row)
+
+
+NAMES = pytest.mark.parametrize("name", [spec.name for spec in registry.specs()])
+WITH_TOY = pytest.mark.parametrize("name", [*(spec.name for spec in registry.specs()), TOY.name])
+
+
+@WITH_TOY
+def test_the_module_has_encode_show_notes_and_shown(name, toy):
+    module = registry.signals(name)
+    wanted = ("encode", "show", "notes", "shown")
+    lacking = [one for one in wanted if not callable(getattr(module, one, None))]
+    assert not lacking, (
+        f"{module.__name__} has no function {', '.join(lacking)}: the signal's module of an engine "
+        f"has {', '.join(wanted)}, see backend.engines.base.Signals."
+    )
+
+
+@NAMES
+def test_weights_that_it_may_need_are_in_the_table(name):
+    """At the default of every option, and at each value of those that have few."""
+    spec = registry.spec_of(name)
+    needed = set(spec.needs({}))
+    for option in spec.options:
+        values = (False, True) if isinstance(option.default, bool) else option.choices
+        for value in values:
+            needed |= set(spec.needs({option.name: value}))
+    strange = needed - set(WEIGHTS)
+    assert not strange, (
+        f"engine '{name}' needs {sorted(strange)}, and backend/weights/table.py has "
+        f"{', '.join(WEIGHTS)}."
+    )
+
+
+@WITH_TOY
+def test_an_engine_that_was_just_made_holds_no_network(name, toy, tiny_resources):
+    """A session makes an engine before it releases the one before: both would rarely fit."""
+    engine = registry.load(name, Resources(weights=tiny_resources.weights))  # of its own
+    assert not weights_of(engine), (
+        f"engine '{name}' loads networks in __init__; it is to load them in the first sample, see "
+        "backend.engines.base.Engine."
+    )
 
 
 @pytest.fixture(params=[spec.name for spec in registry.specs()])
@@ -50,7 +99,7 @@ def weights_of(engine):
             ahead += held.values()
         elif isinstance(held, list | tuple | set):
             ahead += held
-        elif type(held).__module__.startswith("backend."):
+        elif held is engine or type(held).__module__.startswith("backend."):
             slots = [getattr(held, name) for name in getattr(type(held), "__slots__", ())]
             ahead += [*getattr(held, "__dict__", {}).values(), *slots]
     return list({id(value): value for one in networks for value in one.parameters()}.values())
@@ -190,7 +239,10 @@ def test_after_a_take_a_backward_through_the_weights_works(tiny_resources, name,
         render(engine, shot)
         before = {id(value): value.data_ptr() for value in weights_of(engine)}
         frames = render(engine, shot).frames
-    assert not frames.is_inference()  # a take may be compared with what is trained
+    assert not frames.is_inference(), (  # a take may be compared with what is trained
+        f"engine '{name}' was called in torch's inference mode and gives frames that can take part "
+        "in no backward pass: decorate its sample with backend.autograd.without_gradients()."
+    )
     weights = weights_of(engine)
     assert bool(weights) == bool(engine.spec.needs({}))
     if weights:
@@ -199,9 +251,6 @@ def test_after_a_take_a_backward_through_the_weights_works(tiny_resources, name,
             value.requires_grad_(True)
         torch.stack([(value.double() * value.double()).sum() for value in weights]).sum().backward()
         assert all(torch.equal(value.grad, 2 * value) for value in weights)
-
-
-NAMES = pytest.mark.parametrize("name", [spec.name for spec in registry.specs()])
 
 
 def controls(shot):
@@ -256,14 +305,7 @@ class Recorder:
         return self._inner[name]
 
 
-@pytest.fixture
-def toy(monkeypatch):
-    """The registry has the toy engine too."""
-    row = (TOY, "tests.toy.signal", "tests.toy.engine:ToyEngine")
-    monkeypatch.setitem(registry._ENGINES, TOY.name, row)
-
-
-@pytest.mark.parametrize("name", [*(spec.name for spec in registry.specs()), TOY.name])
+@WITH_TOY
 def test_a_signal_is_made_of_exactly_what_the_spec_requires(name, toy, tiny_resources):
     """Of a shot and of a clip; a spec that asks for more than is used fails too."""
     spec, encode = registry.spec_of(name), registry.signals(name).encode

@@ -61,7 +61,19 @@ PROMPT = option("prompt", kind="text")
         pytest.param(
             [option("prompt")], {"requires": frozenset({"prompt"})}, "go together", id="a line"
         ),
-        pytest.param([], {"requires": frozenset({"flow"})}, r"requires \['flow'\]", id="flow"),
+        pytest.param(
+            [],
+            {"requires": frozenset({"flow"})},
+            "requires flow; it may require",
+            id="flow",
+        ),
+        pytest.param([], {"requires": ("draft",)}, r"requires is \('draft',\), not a", id="tuple"),
+        pytest.param([], {"requires": "draft"}, "requires is 'draft', not a", id="one name"),
+        pytest.param([], {"frames": 5}, "frames is 5, not a FrameRule", id="frames"),
+        pytest.param([], {"weights": "svd-xt"}, "weights is 'svd-xt', not", id="one weight"),
+        pytest.param([], {"weights": ["svd-xt"]}, r"weights is \['svd-xt'\], not", id="list"),
+        pytest.param([], {"weights": (1,)}, r"weights is \(1,\), not", id="number"),
+        pytest.param(["one"], {}, r"options is \('one',\), not a tuple", id="options"),
     ],
 )
 def test_a_specification_that_breaks_a_rule_is_none(options, more, what):
@@ -83,6 +95,7 @@ def test_a_specification_travels_with_its_rule_and_what_it_requires():
     [
         pytest.param({"prompt": "x" * 61}, (), "has 61 characters, allowed 60. Shorten it by 1"),
         pytest.param({"prompt": 3}, (), "'prompt' is 3, which is not text"),
+        pytest.param({"seeds": 3.0}, (), "'seeds' is 3.0, which is not a whole number"),
         pytest.param({"which": "1,4"}, (1, 2), "names instance 4; the shot has 1, 2"),
         pytest.param({"which": "1"}, (), "names instance 1; the shot has none"),
         pytest.param({"which": "first"}, (1,), "'first' is no list of instances like 1,3"),

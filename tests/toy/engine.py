@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from backend.autograd import without_gradients
 from backend.contracts import OnStep
 from backend.engines.base import Scalar
 from backend.resources import Resources
@@ -21,6 +22,7 @@ class ToyEngine:
     def __init__(self, resources: Resources) -> None:
         del resources
 
+    @without_gradients()
     def sample(
         self,
         image: Tensor,
