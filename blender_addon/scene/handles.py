@@ -211,11 +211,11 @@ def keyed_off_rest(handle: Object, frame: int) -> bool:
     data = handle.animation_data
     if data is None or data.drivers or data.nla_tracks:
         return False
-    if handle.constraints or not _is_plain(handle):
+    if handle.constraints or not _is_plain(handle) or data.action_influence < 1.0:
         return False
     values: dict[str, list[float]] = {}
     for channel in keyframes.channels(handle):
-        for curve in keyframes.curves(handle, channel):
+        for curve in filter(keyframes.is_evaluated, keyframes.curves(handle, channel)):
             values.setdefault(channel, list(getattr(handle, channel)))
             values[channel][curve.array_index] = curve.evaluate(frame)
     rest = lifts.rest_of(handle)[:3, 3]

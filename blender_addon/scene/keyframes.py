@@ -60,6 +60,15 @@ def curves(owner: ID, channel: str) -> Iterator[FCurve]:
         yield from (curve for curve in bag.fcurves if curve.data_path == channel)
 
 
+def is_evaluated(curve: FCurve) -> bool:
+    """Whether Blender lets the curve drive anything.
+
+    The mute of a curve's group does not count: Blender 5.0 evaluates the group's curves all the
+    same unless they are muted themselves.
+    """
+    return curve.is_valid and not curve.is_empty and not curve.mute
+
+
 def animated(owner: ID) -> Iterator[tuple[str, int]]:
     """Path and index of all that the owner's action and strips drive, in no order."""
     data = getattr(owner, "animation_data", None)

@@ -1,6 +1,7 @@
 """Settings that a shot does not follow are said, with a button where one can mend them."""
 
 import bpy
+import numpy as np
 import pytest
 
 from .conftest import drawn, module
@@ -152,3 +153,43 @@ def test_a_handle_without_keys_may_be_moved_without_a_word(stage, addon):
     stage.lift()
     stage.instance("Box").location.x += 1.0
     assert "at rest" not in drawn(addon, "LEVITOR_PT_render")
+
+
+@pytest.mark.parametrize("what", ["curves", "influence", "keys"])
+def test_keys_that_do_not_place_the_handle_are_not_said_to(stage, box, addon, what):
+    bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0, 4, 0), turn=(0, 0, 1))
+    scene, data = bpy.context.scene, box.animation_data
+    scene.frame_start = 5
+    assert "'Box' is not at rest at the first frame 5" in drawn(addon, "LEVITOR_PT_render")
+    curves = data.action.layers[0].strips[0].channelbags[0].fcurves
+    if what == "influence":
+        data.action_influence = 0.0
+    for curve in curves:
+        if what == "curves":
+            curve.mute = True
+        elif what == "keys":
+            curve.keyframe_points.clear()
+    assert "at rest" not in drawn(addon, "LEVITOR_PT_render")
+    if what != "influence":  # which Blender ignores without a strip of the NLA
+        box.matrix_world = stage.lifts.rest_of(box).T
+        scene.frame_set(5)
+        np.testing.assert_allclose(box.matrix_world, stage.lifts.rest_of(box), atol=1e-5)
+
+
+def test_keys_of_a_muted_group_are_said_since_blender_evaluates_them(stage, box, addon):
+    bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0, 4, 0), turn=(0, 0, 1))
+    for group in box.animation_data.action.layers[0].strips[0].channelbags[0].groups:
+        group.mute = True
+    scene = bpy.context.scene
+    scene.frame_start = 5
+    assert "'Box' is not at rest at the first frame 5" in drawn(addon, "LEVITOR_PT_render")
+    scene.frame_set(5)
+    assert box.matrix_world.translation.y - stage.lifts.rest_of(box)[1, 3] == pytest.approx(2)
+
+
+def test_one_muted_curve_leaves_the_others_to_be_said(stage, box, addon):
+    bpy.ops.levitor.key_handle(instance="Box", frame=9, move=(0, 4, 0), turn=(0, 0, 1))
+    bpy.context.scene.frame_start = 5
+    curves = box.animation_data.action.layers[0].strips[0].channelbags[0].fcurves
+    next(curve for curve in curves if curve.data_path == "rotation_euler").mute = True
+    assert "'Box' is not at rest at the first frame 5" in drawn(addon, "LEVITOR_PT_render")
