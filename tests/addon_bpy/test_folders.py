@@ -1,6 +1,9 @@
 """Paths stay relative, and what belongs to a file comes along wherever it is saved."""
 
+import errno
+import os
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,3 +216,51 @@ def test_undo_past_two_saves_elsewhere_finds_photo_depth_map_and_takes(
     edit("more")
     bpy.ops.ed.undo()
     assert named()[0] == "//mine.jpg"
+
+
+def test_a_file_is_written_whole_beside_an_artists_own_part_file(addon, tmp_path, monkeypatch):
+    files = module(addon, "scene.files")
+    path, own = tmp_path / "take.mp4", tmp_path / "take.mp4.part"
+    own.write_bytes(b"a download")
+    synced, fsync = [], os.fsync
+
+    def noted(handle):
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), path.exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    umask = os.umask(0o002)
+    try:
+        files.write(path, b"a take")
+    finally:
+        os.umask(umask)
+    assert (path.read_bytes(), own.read_bytes()) == (b"a take", b"a download")
+    assert synced == [(False, False), (True, True)]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["take.mp4", "take.mp4.part"]
+
+
+def test_a_folder_that_cannot_be_synced_has_the_file_all_the_same(addon, tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def refusing(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    module(addon, "scene.files").write(tmp_path / "take.mp4", b"a take")
+    assert [one.name for one in tmp_path.iterdir()] == ["take.mp4"]
+
+
+def test_an_interrupted_write_leaves_what_was_there(addon, tmp_path, monkeypatch):
+    files, path = module(addon, "scene.files"), tmp_path / "take.mp4"
+    path.write_bytes(b"before")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(module(addon, "link.wire").ShotError, match="no space left"):
+        files.write(path, b"a take")
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("take.mp4", b"before")]
