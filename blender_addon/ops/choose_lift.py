@@ -8,7 +8,7 @@ from bpy.props import EnumProperty
 from bpy.types import Context, Operator
 
 from ..link.wire import ShotError
-from ..scene import active_lift, lifts, linked
+from ..scene import active_lift, lifts, linked, panel_state
 from .common import Outcome, allowed, reported
 
 _shown: list[tuple[str, str, str]] = []
@@ -37,7 +37,10 @@ class LEVITOR_OT_choose_lift(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """The file has a lift."""
-        return allowed(cls, bool(active_lift.every()), "Lift a photo first")
+        scene = context.scene
+        state = panel_state.fresh(scene)  # the button is drawn only where that found a lift
+        seen = scene.levitor.lift is not None or (state is not None and state.has_lifts)
+        return allowed(cls, seen or bool(active_lift.every()), "Lift a photo first")
 
     def execute(self, context: Context) -> Outcome:
         """Choose it."""

@@ -7,7 +7,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import playback, sequencer
+from ..scene import panel_state, playback, sequencer
 from .common import Outcome, allowed, reported
 
 
@@ -27,10 +27,10 @@ class LEVITOR_OT_place_take(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """A take of this file was rendered."""
+        state = panel_state.fresh(context.scene)
+        found = _of_this_file() if state is None else state.takes
         return allowed(
-            cls,
-            bool(sequencer.of_this_file(pump.link().takes.values())),
-            "Nothing of this file was rendered since Blender was started",
+            cls, bool(found), "Nothing of this file was rendered since Blender was started"
         )
 
     def execute(self, context: Context) -> Outcome:
@@ -39,7 +39,9 @@ class LEVITOR_OT_place_take(Operator):
 
     def _place(self) -> str:
         takes = pump.link().takes
-        job = self.job or sequencer.of_this_file(takes.values())[-1][1].job
+        job = self.job or next(reversed(_of_this_file()), "")
+        if not job:
+            raise ShotError("no_take", "There is no take of this file.", "Render a shot first.")
         if job not in takes:
             raise ShotError(
                 "no_take",
@@ -49,3 +51,8 @@ class LEVITOR_OT_place_take(Operator):
         strip = sequencer.place(takes[job])
         playback.show_all_channels()
         return f"Placed {strip.name} on channel {strip.channel}."
+
+
+def _of_this_file() -> list[str]:
+    """The jobs of this session whose takes belong to the file that is open, oldest first."""
+    return [take.job for _, take in sequencer.of_this_file(pump.link().takes.values())]

@@ -8,7 +8,7 @@ from bpy.types import Context, Operator
 
 from ..link import pump
 from ..link.wire import ShotError
-from ..scene import playback, sequencer
+from ..scene import panel_state, playback, sequencer
 from .common import Outcome, allowed, reported
 
 
@@ -28,12 +28,13 @@ class LEVITOR_OT_watch_take(Operator):
     @classmethod
     def poll(cls, context: Context) -> bool:
         """There is a take of this file."""
-        takes = pump.link().takes.values()
-        return allowed(
-            cls,
-            bool(playback.of_scene(context.scene) or sequencer.of_this_file(takes)),
-            "Render a shot first",
+        state, takes = panel_state.fresh(context.scene), pump.link().takes.values()
+        found = (
+            bool(playback.of_scene(context.scene) or sequencer.of_this_file(takes))
+            if state is None
+            else state.has_takes
         )
+        return allowed(cls, found, "Render a shot first")
 
     def execute(self, context: Context) -> Outcome:
         """Place the take if it is not, and show it."""
@@ -55,9 +56,16 @@ class LEVITOR_OT_watch_take(Operator):
 
 
 def _newest(context: Context) -> str:
-    """The job of the newest take: of the scene that is shown, else of the file."""
+    """The job of the newest take: of the scene that is shown, else of the file.
+
+    Raises:
+        ShotError: there is none.
+    """
     rendered = sequencer.of_this_file(pump.link().takes.values())
     here = [take.job for scene, take in rendered if scene == context.scene]
     placed = [strip["levitor_job"] for strip in playback.of_scene(context.scene)]
     everywhere = [take.job for _, take in rendered]
-    return next(jobs[-1] for jobs in (here, placed, everywhere) if jobs)
+    for jobs in (here, placed, everywhere):
+        if jobs:
+            return jobs[-1]
+    raise ShotError("no_take", "There is no take of this file.", "Render a shot first.")

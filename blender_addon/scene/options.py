@@ -144,7 +144,7 @@ def toggle(scene: Scene, field: str, instance: str) -> bool:
         instance: its name, in the lift that is worked on.
 
     Raises:
-        ShotError: there is no such option or instance.
+        ShotError: there is no such option or instance, or it is set to stay.
     """
     item = _choice(scene, field)
     lift = scene.levitor.lift
@@ -154,6 +154,8 @@ def toggle(scene: Scene, field: str, instance: str) -> bool:
         raise ShotError("instance", f"There is no instance '{instance}'.", f"There are: {names}.")
     handle, chosen = known[instance], _chosen(item)
     on = handle not in chosen
+    if on and all(one.handle != handle for _, one in _moving(scene)):
+        raise ShotError("instance", f"'{instance}' is set to stay.", "Switch Moving on first.")
     _choose(item, [*chosen, handle] if on else [one for one in chosen if one != handle])
     return on
 

@@ -28,6 +28,7 @@ from . import (
     linked,
     notices,
     options,
+    playback,
     selection,
     sequencer,
     viewport,
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 SECONDS = 0.2
 """How often it is looked."""
+FRESH_SECONDS = 1.0
+"""So long after a look what it found stands for a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class PanelState:
         hint: what to know of the active object.
         notices: what the shot does not follow.
         takes: the backend's names of the jobs that made a take of this file.
+        has_takes: whether there is one of these, or one in the scene's sequencer.
         option_groups: the fields of the chosen engine that are of use, by heading.
         toggles: of each of its options that names instances, their names and whether it does.
         lost_choices: of each of these that names nothing of this lift, what to say of it.
@@ -68,6 +72,7 @@ class PanelState:
     hint: str = ""
     notices: tuple[Notice, ...] = ()
     takes: frozenset[str] = frozenset()
+    has_takes: bool = False
     option_groups: tuple[Group, ...] = ()
     toggles: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     lost_choices: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +83,10 @@ class PanelState:
 _NOTHING = PanelState()
 _found: dict[int, PanelState] = {}
 """By the scene's session number."""
+_looked: dict[int, tuple[float, tuple[str, ...]]] = {}
+"""When each was found, and the jobs of the takes that there were."""
+_troubles: dict[int, str] = {}
+"""What looking at each scene fails with; no entry where it does not."""
 _next = 0.0
 _trouble = ""
 
@@ -87,12 +96,39 @@ def of(scene: Scene) -> PanelState:
     return _found.get(scene.session_uid, _NOTHING)
 
 
+def fresh(scene: Scene) -> PanelState | None:
+    """What was found of ``scene`` a moment ago, for ``poll``, which every drawn button calls.
+
+    None where it has to be searched for: without a window nobody looks, and a script asks for a
+    take that arrived since.
+    """
+    at, takes = _looked.get(scene.session_uid, (float("-inf"), ()))
+    if time.monotonic() - at > FRESH_SECONDS or takes != tuple(pump.link().takes):
+        return None
+    return _found.get(scene.session_uid)
+
+
 def refresh() -> bool:
-    """Look now; whether anything changed."""
+    """Look now; whether anything changed.
+
+    Of a scene that cannot be looked at, what was found last stays; its error is logged once.
+    """
     for job in pump.link().jobs.open:
         job_icons.load(job)
-    scenes = {window.scene for window in bpy.context.window_manager.windows}
-    found = {scene.session_uid: _look(scene) for scene in scenes}
+    found = dict[int, PanelState]()
+    for scene in {window.scene for window in bpy.context.window_manager.windows}:
+        number = scene.session_uid
+        try:
+            found[number] = _look(scene)
+        except Exception as error:
+            if _troubles.get(number) != repr(error):
+                log.exception("what the sidebar shows of %r could not be found", scene.name)
+            _troubles[number] = repr(error)
+            if number in _found:
+                found[number] = _found[number]
+        else:
+            _looked[number] = time.monotonic(), tuple(pump.link().takes)
+            _troubles.pop(number, None)
     changed = found != _found
     _found.clear()
     _found.update(found)
@@ -122,6 +158,7 @@ def _look(scene: Scene) -> PanelState:
     active = viewport.layer_of(scene).objects.active
     foreign = collection is not None and linked.is_foreign(collection)
     hindrance = blender_state.hindrance()
+    takes = frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values()))
     return PanelState(
         has_lifts=bool(active_lift.every()),
         foreign=linked.sentence(collection) if foreign else "",
@@ -130,7 +167,8 @@ def _look(scene: Scene) -> PanelState:
         depth_from=_depth_from(scene.levitor),
         hint=selection.hint(active, collection),
         notices=(*notices.of(scene), *notices.off_rest(scene)),
-        takes=frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values())),
+        takes=takes,
+        has_takes=bool(takes or playback.of_scene(scene)),
         option_groups=options.groups(scene, scene.levitor.engine),
         toggles=options.toggles(scene, scene.levitor.engine),
         lost_choices={
@@ -166,7 +204,8 @@ def _wrong_frames(settings: Any) -> str:
 
 def forget() -> None:
     """Another file was opened: nothing is known of its scenes."""
-    _found.clear()
+    for kept in (_found, _looked, _troubles):
+        kept.clear()
 
 
 def start() -> None:

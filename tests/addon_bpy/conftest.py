@@ -316,7 +316,10 @@ def last_job(addon, task=""):
 
 
 class Page:
-    """Stands for a layout, of which there is none without a window; keeps the words on it."""
+    """Stands for a layout, of which there is none without a window; keeps the words on it.
+
+    As Blender does, it calls ``poll`` of every operator whose button is drawn.
+    """
 
     def __init__(self):
         self.words = []
@@ -327,15 +330,32 @@ class Page:
     def progress(self, text="", factor=0.0, type="RING"):
         self.words.append(text)
 
+    def operator(self, name, **_):
+        _poll(name)
+        return SimpleNamespace()
+
+    def operator_menu_enum(self, name, property, **_):
+        _poll(name)
+
     def __getattr__(self, name):
         inner = SimpleNamespace()
         return lambda *_, **__: self if name in ("row", "column", "box") else inner
 
 
+def _poll(name):
+    """Call ``poll`` of an operator of the extension; its error is an error of the test."""
+    place, verb = name.split(".")
+    kind = getattr(bpy.types, f"{place.upper()}_OT_{verb}", None)
+    if place == "levitor" and hasattr(kind, "poll"):
+        kind.poll(bpy.context)
+
+
 def drawn(addon, panel, page=None):
     """The words of a panel, in one line, once the timer has found what it shows."""
     page = page or Page()
-    module(addon, "scene.panel_state").refresh()
+    state = module(addon, "scene.panel_state")
+    state.refresh()
+    assert state._troubles == {}
     getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
     return " ".join(page.words)
 

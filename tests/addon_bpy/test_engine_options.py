@@ -2,7 +2,6 @@
 
 import subprocess
 from dataclasses import replace
-from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -83,7 +82,7 @@ class Fields(Page):
 
     def operator(self, name, text="", depress=False, **more):
         self.words.append(f"[{text}]" if depress else text)
-        return SimpleNamespace()
+        return super().operator(name)
 
 
 def fields(addon, panel="LEVITOR_PT_render"):
@@ -275,6 +274,7 @@ def test_live_previews_see_that_instances_are_chosen_and_options_are_reset(toy, 
     ("given", "said"),
     [
         pytest.param({"option": "toy.mode"}, "There is no choice of instances 'toy.mode'"),
+        pytest.param({"instance": "Rock"}, "'Rock' is set to stay. Switch Moving on first"),
         pytest.param({"instance": "Cat"}, "There is no instance 'Cat'. There are: Box, Rock, Ball"),
     ],
 )

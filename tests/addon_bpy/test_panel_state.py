@@ -1,5 +1,6 @@
 """What panels show is found by the timer; drawing them looks for nothing."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
@@ -12,6 +13,7 @@ SEARCHES = (
     ("scene.colour_management", "bends"),
     ("scene.linked", "is_foreign"),
     ("scene.notices", "of"),
+    ("scene.playback", "of_scene"),
     ("scene.selection", "hint"),
     ("scene.sequencer", "of_this_file"),
 )
@@ -21,7 +23,7 @@ SEARCHES = (
 def state(stage, addon):
     """The finder, with nothing found yet and due at once."""
     found = module(addon, "scene.panel_state")
-    found._found.clear()
+    found.forget()
     found._next = 0.0
     return found
 
@@ -81,6 +83,59 @@ def test_an_error_that_stays_is_logged_once_and_keeps_what_was_found(
         state.follow()
     assert len(caplog.records) == 1
     assert state.of(bpy.context.scene).has_lifts
+
+
+def test_a_scene_that_cannot_be_looked_at_keeps_its_state_and_the_others_follow(
+    stage, state, addon, monkeypatch, caplog
+):
+    stage.lift()
+    good, bad = bpy.context.scene, bpy.data.scenes.new("Bad")
+    bad.levitor.lift = good.levitor.lift
+    windows = [SimpleNamespace(scene=bad), SimpleNamespace(scene=good)]
+    manager = SimpleNamespace(window_manager=SimpleNamespace(windows=windows))
+    monkeypatch.setattr(state, "bpy", SimpleNamespace(context=manager))
+    state.refresh()
+    colours = module(addon, "scene.colour_management")
+    bends = colours.bends
+
+    def broken(scene):
+        if scene == bad:
+            raise RuntimeError("no")
+        return bends(scene)
+
+    monkeypatch.setattr(colours, "bends", broken)
+    for scene in (good, bad):
+        scene.view_settings.exposure = 1.0
+    before = state.of(bad)
+    for _ in range(3):
+        state.refresh()
+    assert "exposure 1" in state.of(good).bent
+    assert state.of(bad) is before
+    assert [("'Bad'" in record.getMessage()) for record in caplog.records] == [True]
+    monkeypatch.setattr(colours, "bends", bends)
+    state.refresh()
+    assert "exposure 1" in state.of(bad).bent
+
+
+def test_a_poll_searches_where_the_last_look_does_not_answer(stage, state, addon, monkeypatch):
+    uid = stage.lift().levitor.uid
+    state.refresh()
+    assert not bpy.ops.levitor.watch_take.poll()
+    sequencer, takes = module(addon, "scene.sequencer"), module(addon, "link.pump").link().takes
+    takes["job1"] = sequencer.Take(
+        job="job1", lift=uid, path=Path("no.mp4"), frame_start=1, frame_end=9,
+        engine="draft", seed=1, options={}, shot="",
+    )  # fmt: skip
+    assert bpy.ops.levitor.watch_take.poll()  # it arrived after the look
+    assert bpy.ops.levitor.place_take.poll()
+    state.refresh()
+    monkeypatch.setattr(sequencer, "of_this_file", lambda _: [])
+    assert bpy.ops.levitor.watch_take.poll()
+    with pytest.raises(RuntimeError, match="There is no take of this file"):
+        bpy.ops.levitor.place_take()
+    monkeypatch.setattr(state, "FRESH_SECONDS", -1.0)  # as if the look were long ago
+    assert not bpy.ops.levitor.watch_take.poll()
+    assert not bpy.ops.levitor.place_take.poll()
 
 
 def test_another_file_has_nothing_of_the_former(stage, state):
