@@ -43,7 +43,7 @@ class FrameRule:
         if self.max is not None and self.max < self.min:
             raise ValueError(f"frames end at {self.max}, below the least, {self.min}")
         if self.default is not None and not self.allows(self.default):
-            raise ValueError(f"the default of {self.default} frames is not among {self.said}")
+            raise ValueError(f"the default of {self.default} frames is not among {self.in_words}")
 
     def allows(self, frames: int) -> bool:
         """Whether an engine of this rule makes so many."""
@@ -80,12 +80,12 @@ class FrameRule:
         nearest = " or ".join(map(str, self._around(frames)))
         return ShotError(
             "frames",
-            f"The engine '{engine}' makes {self.said} frames, the shot has {frames}.",
+            f"The engine '{engine}' makes {self.in_words} frames, the shot has {frames}.",
             f"Sample the shot in {nearest} frames.",
         )
 
     @property
-    def said(self) -> str:
+    def in_words(self) -> str:
         """The allowed numbers in words, to be put before "frames"."""
         last = self._last(self.max)
         if last == self.min:

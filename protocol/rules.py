@@ -34,7 +34,7 @@ def problems(shot: ShotMessage, limits: Limits | None = None) -> list[ShotError]
     return []
 
 
-def untold(shot: ShotMessage, requires: Collection[str]) -> ShotError | None:
+def nothing_to_follow(shot: ShotMessage, requires: Collection[str]) -> ShotError | None:
     """What to say where an engine follows instances and the shot has nothing it could follow.
 
     Args:

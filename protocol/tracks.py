@@ -1,4 +1,4 @@
-"""TrackExport for other tools: in their frame, with their number of frames, and how they are run.
+"""Tracks for other tools: in their frame, with their number of frames, and how they are run.
 
 Both sides write such files, the extension by itself and the ``levitor export`` command; what they
 must agree on stands here.
@@ -166,7 +166,7 @@ def frame_of(
 
 
 def fitted(tracks: TrackExport, frame: Frame) -> TrackExport:
-    """TrackExport in a tool's frame, as many frames as it wants, spread evenly over the shot.
+    """Tracks in a tool's frame, as many frames as it wants, spread evenly over the shot.
 
     Between two of the shot's samples a point goes straight, and is seen where it is seen at both. A
     point outside of the frame is not seen.

@@ -12,7 +12,7 @@ from backend.engines import options as option_rules
 from protocol.errors import ShotError
 from protocol.frames import ANY_NUMBER, FrameRule, integers_of, rule_of
 from protocol.messages import EngineInfo, EngineOption, Scalar, ShotMessage
-from protocol.rules import untold
+from protocol.rules import nothing_to_follow
 
 if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
     from torch import Generator, Tensor
@@ -156,7 +156,7 @@ def check_shot(shot: ShotMessage, engine: EngineInfo) -> None:
         ShotError: it does not make so many frames, the shot has nothing it could follow, or an
             option cannot be.
     """
-    wrong = rule_of(engine).refusal(engine.name, len(shot.camera_from_world)) or untold(
+    wrong = rule_of(engine).refusal(engine.name, len(shot.camera_from_world)) or nothing_to_follow(
         shot, engine.requires
     )
     if wrong is not None:

@@ -39,7 +39,7 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiftedPhoto:
+class PhotoCamera:
     """What a lift fixed: size in pixels, the photo's camera, and the depth range.
 
     Attributes:
@@ -128,7 +128,7 @@ def _sizes(segment: Array) -> tuple[Array, Array]:
 
 
 def scene_of(
-    photo: LiftedPhoto, clouds: Sequence[Cloud]
+    photo: PhotoCamera, clouds: Sequence[Cloud]
 ) -> tuple[messages.Scene, dict[str, bytes]]:
     """The scene message that ``clouds`` hold together, and its blobs by hash.
 
@@ -150,12 +150,12 @@ def scene_of(
 
 
 def build(
-    photo: LiftedPhoto,
+    photo: PhotoCamera,
     background: Cloud,
     picked: Sequence[Picked],
     cameras: Array,
     lenses: Sequence[Lens],
-    take: RenderSettings,
+    settings: RenderSettings,
 ) -> tuple[messages.ShotMessage, dict[str, bytes]]:
     """The shot and its blobs; whether it can be rendered is for ``rules.problems`` to say.
 
@@ -165,7 +165,7 @@ def build(
         picked: instances in the order they were made.
         cameras: (F, 4, 4) the camera object at every sample, in Blender's world.
         lenses: the camera's lens at every sample.
-        take: range, engine and settings.
+        settings: range, engine and settings.
 
     Raises:
         ValueError: the clouds do not hold every pixel exactly once.
@@ -202,13 +202,13 @@ def build(
         moved_from_rest=moved,
         camera_from_world=coords.camera_from_world(cameras),
         intrinsics=coords.snapped(lens, photo.intrinsics),
-        frame_start=take.frame_start,
-        frame_end=take.frame_end,
-        fps=take.fps,
-        engine=take.engine,
-        seed=take.seed,
-        anchors=take.anchors,
-        options=dict(take.options),
+        frame_start=settings.frame_start,
+        frame_end=settings.frame_end,
+        fps=settings.fps,
+        engine=settings.engine,
+        seed=settings.seed,
+        anchors=settings.anchors,
+        options=dict(settings.options),
     )
     return shot, blobs
 

@@ -172,7 +172,7 @@ class Link:
             raise error
 
     def start(self, message: Any, blobs: Mapping[str, bytes], handler: ResultHandler) -> str:
-        """Send ``message`` with its blobs; ``errand`` is done once the result is here."""
+        """Send ``message`` with its blobs; ``handler`` places it once the result is here."""
         if self.client is None:
             self.connect(prefs.get().endpoint)
         assert self.client is not None

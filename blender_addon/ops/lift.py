@@ -13,7 +13,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from bpy.types import Context, Event, Operator
 
 from ..core import photo_cloud
-from ..core.shot import LiftedPhoto
+from ..core.shot import PhotoCamera
 from ..link import pump
 from ..link.pump import ResultHandler
 from ..link.wire import ShotError, content, flat_scene, messages, photo_formats
@@ -225,7 +225,7 @@ def _place(
         for ref in (result.scene.image, result.scene.depth, result.segments)
     )
     height, width = depth.shape
-    photo = LiftedPhoto(
+    photo = PhotoCamera(
         height=height,
         width=width,
         intrinsics=result.scene.intrinsics,

@@ -23,7 +23,7 @@ class LEVITOR_OT_match_colours(NeedsLift, Operator):
 
     def _match(self, context: Context) -> str:
         scene = context.scene
-        before = colour_management.bends(scene)
+        before = colour_management.differences(scene)
         clouds = {ob.data for ob in scene.objects if cloud.is_cloud(ob)}
         for ob in scene.objects:
             if ob.data in clouds:
@@ -32,7 +32,7 @@ class LEVITOR_OT_match_colours(NeedsLift, Operator):
             if mesh.library is None and not colour_management.fits(mesh):
                 colour_management.rewrite(mesh)
         colour_management.settle(scene, Rollback())
-        if left := colour_management.bends(scene):
+        if left := colour_management.differences(scene):
             raise ShotError(
                 "colours",
                 f"Colours are still not the photo's: {', '.join(left)}.",

@@ -84,7 +84,7 @@ class ShotSettings(NeedsLift):
         given = self.properties.is_property_set("options")
         if not given and (lost := options.lost_choices(scene, self.engine)):
             raise next(iter(lost.values()))
-        take = core_shot.RenderSettings(
+        settings = core_shot.RenderSettings(
             frame_start=start,
             frame_end=end,
             fps=scene.render.fps / scene.render.fps_base,
@@ -93,9 +93,9 @@ class ShotSettings(NeedsLift):
             anchors=self.anchors,
             options=_options(self.options) if given else options.changed(scene, self.engine),
         )
-        shot, blobs = shots.read(scene, take, count, link.limits, may_play=may_play)
+        shot, blobs = shots.read(scene, settings, count, link.limits, may_play=may_play)
         requires = known[self.engine].requires if known else ()
-        if (nothing := rules.untold(shot, requires)) is not None:
+        if (nothing := rules.nothing_to_follow(shot, requires)) is not None:
             raise nothing
         for notice in notices.note(scene, shot):
             if may_play:  # a live preview leaves it to the panel

@@ -13,7 +13,7 @@ from mathutils import Matrix, Vector
 
 from ..core import coords
 from ..core.coords import Array, Lens
-from ..core.shot import LiftedPhoto
+from ..core.shot import PhotoCamera
 from ..link.wire import ShotError, rules
 from . import keyframes
 
@@ -70,7 +70,7 @@ def use_size(scene: Scene, intrinsics: Array, width: int, height: int) -> None:
     render.pixel_aspect_x, render.pixel_aspect_y = aspect
 
 
-def blockers(scene: Scene, layer: ViewLayer, photo: LiftedPhoto) -> list[Object]:
+def blockers(scene: Scene, layer: ViewLayer, photo: PhotoCamera) -> list[Object]:
     """Objects that stand before the photo: a few of the rays through it hit them before ``near``.
 
     So does the start-up cube, with the camera inside; a ground on which the camera lies does not.
@@ -103,7 +103,7 @@ def blockers(scene: Scene, layer: ViewLayer, photo: LiftedPhoto) -> list[Object]
     ]
 
 
-def problem(scene: Scene, eye: Object, photo: LiftedPhoto) -> ShotError | None:
+def problem(scene: Scene, eye: Object, photo: PhotoCamera) -> ShotError | None:
     """What keeps the lens of ``eye``, on this frame, from being the one that took the photo."""
     data = eye.data
     if data.type != "PERSP":
@@ -128,7 +128,7 @@ def problem(scene: Scene, eye: Object, photo: LiftedPhoto) -> ShotError | None:
     )
 
 
-def pixel_aspect(scene: Scene, photo: LiftedPhoto) -> ShotError | None:
+def pixel_aspect(scene: Scene, photo: PhotoCamera) -> ShotError | None:
     """What to say where the scene's pixels have another shape than the photo's."""
     render = scene.render
     right = coords.lens_of(photo.intrinsics, photo.width, photo.height).aspect
@@ -143,7 +143,7 @@ def pixel_aspect(scene: Scene, photo: LiftedPhoto) -> ShotError | None:
     )
 
 
-def reset(scene: Scene, eye: Object, photo: LiftedPhoto) -> None:
+def reset(scene: Scene, eye: Object, photo: PhotoCamera) -> None:
     """Put the photo's camera back to where and how it took the photo, and look through it.
 
     Channels that are keyed get a key here, since the next change of frame would undo it otherwise.

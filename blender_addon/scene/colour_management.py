@@ -132,7 +132,7 @@ def fits(mesh: Mesh) -> bool:
     return bool(np.allclose(_space_of(sample), working_from_srgb()))
 
 
-def bends(scene: Scene) -> list[str]:
+def differences(scene: Scene) -> list[str]:
     """What keeps ``scene`` from showing the photo's own colours, in a few words each."""
     settings, found = scene.view_settings, list[str]()
     for name, value, called in _STANDARD:

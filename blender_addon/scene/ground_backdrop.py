@@ -13,7 +13,7 @@ from bpy.types import Collection, Object, Scene
 
 from ..core import photo_cloud
 from ..core.coords import Array
-from ..core.shot import LiftedPhoto
+from ..core.shot import PhotoCamera
 from ..link.wire import ShotError, flat_scene, shape
 from . import cloud, flattening, horizon_line, lift_edits, lifts, linked
 
@@ -63,7 +63,7 @@ def set_scene(scene: Scene, collection: Collection, kind: str, height: float) ->
     if (kind, height) == (photo.kind, photo.horizon):
         return ""
     _check_points(scene, collection)
-    after = LiftedPhoto(
+    after = PhotoCamera(
         height=photo.height,
         width=photo.width,
         intrinsics=photo.intrinsics,
@@ -121,7 +121,7 @@ def set_from_field(
         collection.levitor.scene_said = str(error)
 
 
-def picked_depth(lift: Any, photo: LiftedPhoto, pixel: Array, chosen: Array) -> float | None:
+def picked_depth(lift: Any, photo: PhotoCamera, pixel: Array, chosen: Array) -> float | None:
     """Z at which picked pixels stand; None where they have a depth of their own.
 
     Args:
@@ -142,7 +142,7 @@ def _check_points(scene: Scene, collection: Collection) -> None:
         lifts.clouds_of(scene, collection)  # says it as a shot does
 
 
-def _standing(photo: LiftedPhoto, pixel: Array) -> float:
+def _standing(photo: PhotoCamera, pixel: Array) -> float:
     lowest = int(pixel.max()) // photo.width
     assert photo.kind  # the callers have asked
     return flat_scene.standing_depth(
@@ -150,14 +150,14 @@ def _standing(photo: LiftedPhoto, pixel: Array) -> float:
     )
 
 
-def _rows(photo: LiftedPhoto, pixel: Array) -> Array:
+def _rows(photo: PhotoCamera, pixel: Array) -> Array:
     """(n,) float32 of what was not picked."""
     assert photo.kind
     rows = flat_scene.row_depths(photo.kind, photo.height, photo.horizon, photo.near, photo.far)
     return rows[pixel // photo.width]
 
 
-def _background(ob: Object, before: LiftedPhoto, photo: LiftedPhoto) -> lift_edits.Part:
+def _background(ob: Object, before: PhotoCamera, photo: PhotoCamera) -> lift_edits.Part:
     """Where its points go, and what is picked of them."""
     points = cloud.read(ob)
     depth = _rows(photo, points.pixel)
@@ -172,7 +172,7 @@ def _background(ob: Object, before: LiftedPhoto, photo: LiftedPhoto) -> lift_edi
     return lift_edits.Part(ob=ob, position=position, values=values)
 
 
-def _instance(item: Any, before: LiftedPhoto, photo: LiftedPhoto) -> tuple[lift_edits.Part, Array]:
+def _instance(item: Any, before: PhotoCamera, photo: PhotoCamera) -> tuple[lift_edits.Part, Array]:
     """Where an instance's points go, and where its handle rests then, (4, 4)."""
     points = cloud.read(item.points)
     had = flattening.with_relief(item.points, points).depth
@@ -196,7 +196,7 @@ def _instance(item: Any, before: LiftedPhoto, photo: LiftedPhoto) -> tuple[lift_
     return lift_edits.Part(ob=item.points, position=position, values=values), rest
 
 
-def _stands(before: LiftedPhoto, pixel: Array, depth: Array) -> bool:
+def _stands(before: PhotoCamera, pixel: Array, depth: Array) -> bool:
     """Whether something stands upright; else it lies where the scene is, row by row.
 
     On the wall of a ground both are the same; things that stand are what is mostly picked.

@@ -13,7 +13,7 @@ from bpy.types import Collection, Object, Scene
 from ..core import photo_cloud
 from ..core.coords import Array
 from ..core.photo_cloud import Cloud
-from ..core.shot import LiftedPhoto
+from ..core.shot import PhotoCamera
 from ..link.wire import ShotError
 from . import camera, cloud, point_display, viewport
 from .rollback import Rollback
@@ -32,7 +32,7 @@ DELETED = "Undo its deletion, or remove the instance from the list."
 
 
 def place(
-    scene: Scene, name: str, photo: LiftedPhoto, points: Cloud, facts: dict[str, Any]
+    scene: Scene, name: str, photo: PhotoCamera, points: Cloud, facts: dict[str, Any]
 ) -> None:
     """Put a lifted photo into ``scene`` and make it the one that is worked on.
 
@@ -203,10 +203,10 @@ def in_scene(ob: Object | None, scene: Scene) -> bool:
     return ob is not None and scene in ob.users_scene
 
 
-def photo_of(collection: Collection) -> LiftedPhoto:
+def photo_of(collection: Collection) -> PhotoCamera:
     """What the lift fixed."""
     lift = collection.levitor
-    return LiftedPhoto(
+    return PhotoCamera(
         height=lift.height,
         width=lift.width,
         intrinsics=np.array(collection["levitor_intrinsics"], np.float64).reshape(3, 3),

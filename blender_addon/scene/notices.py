@@ -67,14 +67,14 @@ def off_rest(scene: Scene) -> list[Notice]:
         Notice(
             text=f"'{item.name}' is not at rest at the first frame {start}, which is the photo "
             "itself. Go to that frame, use Reset Handle and key it there.",
-            holds=_until_looked_again,
+            holds=_always,
         )
         for item in collection.levitor.instances
         if item.moving and item.handle is not None and handles.keyed_off_rest(item.handle, start)
     ]
 
 
-def _until_looked_again(scene: Scene) -> bool:
+def _always(scene: Scene) -> bool:
     del scene
     return True
 

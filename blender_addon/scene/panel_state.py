@@ -51,7 +51,7 @@ class PanelState:
         has_lifts: whether the file has a lift, in whichever scene.
         foreign: what to say of a lift that comes from another file; empty where it does not.
         kind: of the lift's scene, ``ground`` or ``backdrop``; empty where it is neither.
-        bent: what keeps the scene from showing the photo's colours, in a few words each.
+        colour_differences: what keeps the scene from showing the photo's colours, a few words each.
         depth_from: what will give the next lift its depth; empty for a ground or a backdrop.
         hint: what to know of the active object.
         notices: what the shot does not follow.
@@ -67,7 +67,7 @@ class PanelState:
     has_lifts: bool = False
     foreign: str = ""
     kind: str = ""
-    bent: tuple[str, ...] = ()
+    colour_differences: tuple[str, ...] = ()
     depth_from: str = ""
     hint: str = ""
     notices: tuple[Notice, ...] = ()
@@ -163,7 +163,9 @@ def _look(scene: Scene) -> PanelState:
         has_lifts=bool(active_lift.every()),
         foreign=linked.sentence(collection) if foreign else "",
         kind=collection.get(lifts.KIND, "") if collection is not None else "",
-        bent=tuple(colour_management.bends(scene)) if collection is not None else (),
+        colour_differences=tuple(colour_management.differences(scene))
+        if collection is not None
+        else (),
         depth_from=_depth_from(scene.levitor),
         hint=selection.hint(active, collection),
         notices=(*notices.of(scene), *notices.off_rest(scene)),

@@ -14,7 +14,7 @@ from . import camera, flattening, instance_removal, lifts, point_checks, samplin
 
 def read(
     scene: Scene,
-    take: RenderSettings,
+    settings: RenderSettings,
     count: int,
     limits: messages.Limits,
     *,
@@ -24,7 +24,7 @@ def read(
 
     Args:
         scene: the artist's.
-        take: how it shall be rendered.
+        settings: how it shall be rendered.
         count: how many samples.
         limits: what the backend takes.
         may_play: whether the scene may be played, which takes as long as it takes, where handles or
@@ -35,10 +35,10 @@ def read(
     """
     collection = lifts.active(scene)
     lift = collection.levitor
-    if take.frame_end < take.frame_start:
+    if settings.frame_end < settings.frame_start:
         raise ShotError(
             "frame_range",
-            f"The scene runs from frame {take.frame_start} to {take.frame_end}.",
+            f"The scene runs from frame {settings.frame_start} to {settings.frame_end}.",
             "Set the end frame later than the start frame.",
         )
     eye = scene.camera
@@ -55,13 +55,13 @@ def read(
     photo = lifts.photo_of(collection)
     if (wrong := camera.pixel_aspect(scene, photo)) is not None:
         raise wrong
-    _one_camera(scene, eye, take)
+    _one_camera(scene, eye, settings)
     if found := instance_removal.copies(scene):
         raise instance_removal.refusal(found)
     background, clouds = lifts.clouds_of(scene, collection)
     point_checks.check(scene, collection, [background, *clouds])
     handles = [item.handle for item in lift.instances]
-    times = core_shot.frame_times(take.frame_start, take.frame_end, count)
+    times = core_shot.frame_times(settings.frame_start, settings.frame_end, count)
     matrices, views, lenses = sampling.sample(scene, handles, eye, times, may_play=may_play)
     picked = [
         Picked(
@@ -83,7 +83,7 @@ def read(
                 f"at frame {times[sample]:g}.",
                 "Switch Moving on, or use Reset Handle, which clears its keys as well.",
             )
-    shot, blobs = core_shot.build(photo, background, picked, views, lenses, take)
+    shot, blobs = core_shot.build(photo, background, picked, views, lenses, settings)
     if found := rules.problems(shot, limits):
         raise found[0]
     return shot, blobs
@@ -119,11 +119,14 @@ def scene_of(scene: Scene, collection: Collection) -> tuple[messages.Scene, dict
     return _latest[0][1]
 
 
-def _one_camera(scene: Scene, eye: Object, take: RenderSettings) -> None:
+def _one_camera(scene: Scene, eye: Object, settings: RenderSettings) -> None:
     """A shot has one camera; markers may bind others, which Blender switches to on their frames."""
     bound = sorted((m for m in scene.timeline_markers if m.camera), key=lambda m: m.frame)
-    begun = [m for m in bound if m.frame <= take.frame_start][-1:]
-    for marker in [*begun, *(m for m in bound if take.frame_start < m.frame <= take.frame_end)]:
+    begun = [m for m in bound if m.frame <= settings.frame_start][-1:]
+    for marker in [
+        *begun,
+        *(m for m in bound if settings.frame_start < m.frame <= settings.frame_end),
+    ]:
         if marker.camera != eye:
             raise ShotError(
                 "camera",

@@ -98,8 +98,10 @@ class LEVITOR_PT_photo(_Tab, Panel):
             column.label(text=f"Segments: {lift.segment_model}")
             if lift.notes:
                 draw_text(layout, lift.notes)
-            if state.bent:
-                draw_text(layout, f"Colours are not the photo's: {', '.join(state.bent)}.")
+            if state.colour_differences:
+                draw_text(
+                    layout, f"Colours are not the photo's: {', '.join(state.colour_differences)}."
+                )
                 layout.operator("levitor.match_colours", icon="COLOR")
         draw_kind(layout, "lift", state)
 

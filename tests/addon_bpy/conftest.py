@@ -173,7 +173,7 @@ class Stage:
         segments[:, width // 2 :] = 1
         cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
         self.k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-        photo = self.shot.LiftedPhoto(
+        photo = self.shot.PhotoCamera(
             height=height,
             width=width,
             intrinsics=self.k,
@@ -208,11 +208,13 @@ class Stage:
         """The shot of the scene as it stands; raises ShotError as the operator would report."""
         scene = bpy.context.scene
         start, end = scene.frame_start, scene.frame_end
-        take = self.shot.RenderSettings(frame_start=start, frame_end=end, fps=24.0, engine="draft")
+        settings = self.shot.RenderSettings(
+            frame_start=start, frame_end=end, fps=24.0, engine="draft"
+        )
         wire = module(self.addon, "link.wire")
         limits = wire.messages.Limits()
         count = self.shot.sample_count(frames, start, end, wire.frames.ANY_NUMBER, limits.frames)
-        return module(self.addon, "scene.shots").read(scene, take, count, limits)
+        return module(self.addon, "scene.shots").read(scene, settings, count, limits)
 
 
 @pytest.fixture

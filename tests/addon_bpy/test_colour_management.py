@@ -42,7 +42,7 @@ def lift(stage, image=None):
     height, width = image.shape[:2]
     k = np.array([[60.0, 0, width / 2], [0, 60.0, height / 2], [0, 0, 1.0]])
     depth, segments = np.full((height, width), 4.0, np.float32), np.zeros((height, width), np.int32)
-    lifted = stage.shot.LiftedPhoto(height=height, width=width, intrinsics=k, near=2.0, far=9.0)
+    lifted = stage.shot.PhotoCamera(height=height, width=width, intrinsics=k, near=2.0, far=9.0)
     points = stage.pure.cloud_of(image, depth, segments, k)
     stage.lifts.place(bpy.context.scene, "blocks", lifted, points, {"uid": uuid.uuid4().hex})
     stage.instance(rows=slice(0, 24), columns=slice(0, 24), depth=4.0)
@@ -92,7 +92,7 @@ def test_a_lift_shows_the_photo_in_each_working_space_and_sends_it_to_the_bit(
     if space:
         bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=True)
     lift(stage)
-    assert colours.bends(bpy.context.scene) == []
+    assert colours.differences(bpy.context.scene) == []
     assert shows_the_photo(tmp_path / "seen")
     assert (sent(stage) == photo()[0]).all()
 
@@ -104,10 +104,10 @@ def test_another_working_space_afterwards_shows_the_photo_or_says_that_it_does_n
     lift(stage)
     bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=convert)
     assert (sent(stage) == photo()[0]).all()
-    bent = colours.bends(bpy.context.scene)
-    assert shows_the_photo(tmp_path / "before") == (bent == [])
+    differences = colours.differences(bpy.context.scene)
+    assert shows_the_photo(tmp_path / "before") == (differences == [])
     assert bpy.ops.levitor.match_colours() == {"FINISHED"}
-    assert colours.bends(bpy.context.scene) == []
+    assert colours.differences(bpy.context.scene) == []
     assert shows_the_photo(tmp_path / "after")
     assert (sent(stage) == photo()[0]).all()
 
@@ -116,12 +116,14 @@ def test_another_working_space_afterwards_shows_the_photo_or_says_that_it_does_n
 def test_a_small_coloured_thing_in_a_neutral_photo_tells_the_space_of_all(stage, colours, space):
     image = white_with_a_red_patch()
     lift(stage, image)
-    assert colours.bends(bpy.context.scene) == []
+    assert colours.differences(bpy.context.scene) == []
     bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=False)
-    assert colours.bends(bpy.context.scene) == ["points in another working space than the file's"]
+    assert colours.differences(bpy.context.scene) == [
+        "points in another working space than the file's"
+    ]
     assert (sent(stage) == image).all()
     bpy.ops.levitor.match_colours()
-    assert colours.bends(bpy.context.scene) == []
+    assert colours.differences(bpy.context.scene) == []
     assert (sent(stage) == image).all()
 
 
@@ -141,10 +143,10 @@ def test_a_view_that_bends_colours_is_told_and_set_back(stage, colours, tmp_path
     lift(stage)
     if when == "after":
         bend()
-    bent = colours.bends(bpy.context.scene)
-    assert shows_the_photo(tmp_path / "before") == (bent == [])
+    differences = colours.differences(bpy.context.scene)
+    assert shows_the_photo(tmp_path / "before") == (differences == [])
     bpy.ops.levitor.match_colours()
-    assert colours.bends(bpy.context.scene) == []
+    assert colours.differences(bpy.context.scene) == []
     assert shows_the_photo(tmp_path / "after")
 
 

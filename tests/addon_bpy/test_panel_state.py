@@ -10,7 +10,7 @@ from .conftest import Page, module
 
 SEARCHES = (
     ("scene.active_lift", "every"),
-    ("scene.colour_management", "bends"),
+    ("scene.colour_management", "differences"),
     ("scene.linked", "is_foreign"),
     ("scene.notices", "of"),
     ("scene.playback", "of_scene"),
@@ -58,13 +58,13 @@ def test_the_timer_finds_what_became_of_the_scene(stage, state):
     scene.view_settings.exposure = 1.0
     state.follow()
     assert state.of(scene).has_lifts
-    assert "exposure 1" in state.of(scene).bent
+    assert "exposure 1" in state.of(scene).colour_differences
     scene.view_settings.exposure = 0.0
     state.follow()  # too early: the last look is no 0.2 seconds old
-    assert "exposure 1" in state.of(scene).bent
+    assert "exposure 1" in state.of(scene).colour_differences
     state._next = 0.0
     state.follow()
-    assert state.of(scene).bent == ()
+    assert state.of(scene).colour_differences == ()
     assert not state.refresh()  # nothing is different now
 
 
@@ -96,25 +96,25 @@ def test_a_scene_that_cannot_be_looked_at_keeps_its_state_and_the_others_follow(
     monkeypatch.setattr(state, "bpy", SimpleNamespace(context=manager))
     state.refresh()
     colours = module(addon, "scene.colour_management")
-    bends = colours.bends
+    differences = colours.differences
 
     def broken(scene):
         if scene == bad:
             raise RuntimeError("no")
-        return bends(scene)
+        return differences(scene)
 
-    monkeypatch.setattr(colours, "bends", broken)
+    monkeypatch.setattr(colours, "differences", broken)
     for scene in (good, bad):
         scene.view_settings.exposure = 1.0
     before = state.of(bad)
     for _ in range(3):
         state.refresh()
-    assert "exposure 1" in state.of(good).bent
+    assert "exposure 1" in state.of(good).colour_differences
     assert state.of(bad) is before
     assert [("'Bad'" in record.getMessage()) for record in caplog.records] == [True]
-    monkeypatch.setattr(colours, "bends", bends)
+    monkeypatch.setattr(colours, "differences", differences)
     state.refresh()
-    assert "exposure 1" in state.of(bad).bent
+    assert "exposure 1" in state.of(bad).colour_differences
 
 
 def test_a_poll_searches_where_the_last_look_does_not_answer(stage, state, addon, monkeypatch):

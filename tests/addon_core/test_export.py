@@ -20,7 +20,7 @@ from backend.control.tracks import shot_tracks
 from backend.control_sources import shot_masks
 from blender_addon.core import photo_cloud
 from blender_addon.core.coords import lens_of
-from blender_addon.core.shot import LiftedPhoto, Picked, RenderSettings, build
+from blender_addon.core.shot import PhotoCamera, Picked, RenderSettings, build
 from protocol import ShotError, content, export, image_files, rules, splat, tracks
 
 HEIGHT, WIDTH, FRAMES = 90, 120, 5
@@ -77,9 +77,9 @@ def shot_of(picks, camera=(0.0, 0.0, 0.0), zoom=1.0):
         lens_of(K * [[z, 1, 1], [1, z, 1], [1, 1, 1]], WIDTH, HEIGHT)
         for z in np.linspace(1, zoom, FRAMES)
     ]
-    photo = LiftedPhoto(height=HEIGHT, width=WIDTH, intrinsics=K, near=2.0, far=10.0)
-    take = RenderSettings(frame_start=1, frame_end=9, fps=24.0, engine="draft")
-    shot, blobs = build(photo, whole.take(~taken), items, cameras, lenses, take)
+    photo = PhotoCamera(height=HEIGHT, width=WIDTH, intrinsics=K, near=2.0, far=10.0)
+    settings = RenderSettings(frame_start=1, frame_end=9, fps=24.0, engine="draft")
+    shot, blobs = build(photo, whole.take(~taken), items, cameras, lenses, settings)
     assert rules.problems(shot) == []
     return shot, blobs
 

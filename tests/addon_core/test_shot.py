@@ -7,12 +7,12 @@ import pytest
 
 from blender_addon.core import photo_cloud, shot
 from blender_addon.core.coords import lens_of
-from blender_addon.core.shot import LiftedPhoto, Picked, RenderSettings
+from blender_addon.core.shot import PhotoCamera, Picked, RenderSettings
 from blender_addon.link.wire import content, rules
 from protocol.frames import FrameRule
 
 K = np.array([[4.0, 0, 2], [0, 4, 1], [0, 0, 1]])
-PHOTO = LiftedPhoto(height=2, width=4, intrinsics=K, near=1.0, far=10.0)
+PHOTO = PhotoCamera(height=2, width=4, intrinsics=K, near=1.0, far=10.0)
 CAMERA = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from protocol.messages import Instance, Limits
-from protocol.rules import problems, untold
+from protocol.rules import nothing_to_follow, problems
 from tests.wire.samples import FRAMES, IDS, INTRINSICS, SCENE, moved, shot
 
 
@@ -264,11 +264,11 @@ def still_instance():
     ],
 )
 def test_an_engine_that_follows_instances_is_told_when_there_is_nothing(requires, anchors, fix):
-    error = untold(replace(still_instance(), anchors=anchors), requires)
+    error = nothing_to_follow(replace(still_instance(), anchors=anchors), requires)
     assert (error is None) == (fix is None)
     if error is not None:
         assert error.sentence == (
             "The engine 'draft' follows instances that move, and the shot has 0 of them."
         )
         assert fix in error.fix
-    assert untold(replace(shot(), anchors=anchors), requires) is None
+    assert nothing_to_follow(replace(shot(), anchors=anchors), requires) is None
