@@ -55,7 +55,7 @@ class Options:
 
 
 def point_grid(points_per_side: int, height: int, width: int) -> npt.NDArray[np.float64]:
-    """``(per_side**2, 2)`` pixels (x, y): the centres of equal cells, row by row."""
+    """``(points_per_side**2, 2)`` pixels (x, y): the centres of equal cells, row by row."""
     middles = (np.arange(points_per_side) + 0.5) / points_per_side
     x, y = np.meshgrid(middles * width, middles * height)
     return np.stack([x.ravel(), y.ravel()], -1)

@@ -232,11 +232,11 @@ def _clean_mask(mask: Array, clicks: Array, negative: Array) -> Array:
         keep = {i + 1 for i in range(count - 1) if areas[i] >= 0.05 * areas.max(initial=1)}
     mask = np.isin(components, sorted(keep)).astype(np.uint8)
     holes, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    initial = {int(labels[int(y), int(x)]) for x, y in negative}
+    clicked_holes = {int(labels[int(y), int(x)]) for x, y in negative}
     small = [
         i
         for i in range(1, holes)
-        if i not in initial and stats[i, cv2.CC_STAT_AREA] < 0.002 * mask.size
+        if i not in clicked_holes and stats[i, cv2.CC_STAT_AREA] < 0.002 * mask.size
     ]
     mask[np.isin(labels, small)] = 1
     return mask

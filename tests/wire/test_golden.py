@@ -11,6 +11,7 @@ import pytest
 
 from protocol import VERSION, content, decode, encode
 from protocol.messages import MESSAGES, MINORS
+from tests.toy.spec import SPEC as TOY
 from tests.wire.golden import FOLDERS, GOLDEN, unpack
 
 SEALED = {
@@ -24,6 +25,7 @@ SHOTS = {
     "1.0/whole": "2a2344b8c52683d2a73619e988cd30092fc58ef240f40eb005eb31813556a05d",
     "1.1/whole": "d6ce044e318414a435647a1d79a993fa9b5015f88b1ea47e7f0f42e63373e8c8",
     "1.2/whole": "7b2fc3d2d87ffdeb8157344fa1f0e953d39711bf6ee0efaa52db0a4307587873",
+    "1.3/whole": "38daf002f21b7c04a0910e14d0a23230c7ed72572dc87e8906a7609c08325e72",
 }
 """Files that the code of that version saved, and the hash that it computed of the shot."""
 FRAMES = [
@@ -89,6 +91,18 @@ def test_a_shot_file_of_any_version_opens_and_keeps_its_hash(name):
     assert (shot.moved_from_rest[:, 0, 0, 3] == [0.0, 0.25, 0.5]).all()
     again, _ = content.unpack_shot(content.pack_shot(shot, blobs))
     assert content.shot_hash(again) == SHOTS[name]
+
+
+def test_a_shot_file_of_1_3_keeps_the_text_and_the_instances_of_its_options():
+    shot, _ = content.unpack_shot((GOLDEN / "shots" / "1.3" / "whole.shot").read_bytes())
+    assert shot.options["prompt"] == "A dahlia opens,\nund wächst"
+    ids = {item.id for item in shot.instances}
+    assert TOY.completed(shot.options, ids) == {**TOY.completed({}), **shot.options}
+
+
+def test_there_is_a_shot_file_of_every_version():
+    versions = {tuple(map(int, name.partition("/")[0].split("."))) for name in SHOTS}
+    assert versions == set(FOLDERS)
 
 
 def test_every_shot_file_is_asked():
