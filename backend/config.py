@@ -85,8 +85,14 @@ def read_config(environ: Mapping[str, str] = os.environ) -> Config:
         raise _config_error(
             file, f"cannot be read ({error.strerror})", "Correct LEVITOR_CONFIG."
         ) from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise _config_error(file, f"is no TOML: {error}", "Correct it there.") from error
+    except UnicodeDecodeError as error:
+        raise _config_error(file, "is not text in UTF-8", "Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:  # names line and column
+        raise _config_error(
+            file,
+            f"is not TOML: {error}",
+            "Correct that place: text goes in quotes, a path of Windows in single ones.",
+        ) from error
     return _parsed(file, given)
 
 

@@ -48,7 +48,8 @@ def test_paths_are_taken_from_the_file_that_says_them(here, environ, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param("[server", "is no TOML", id="no TOML"),
+        pytest.param("[server", "is not TOML", id="no TOML"),
+        pytest.param("[server]\ndevice = cpu", "(at line 2, column 10)", id="no quotes"),
         pytest.param("[sever]", "has 'sever'", id="section"),
         pytest.param("server = 3", "has 'server'", id="no section"),
         pytest.param("[server]\nport = '1'", "has 'port' in [server]", id="key"),
