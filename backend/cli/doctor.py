@@ -106,6 +106,7 @@ def gather(engines: Sequence[EngineSpec]) -> dict[str, Any]:
 def advice(found: dict[str, Any]) -> list[str]:
     """What to do next: a paragraph each, commands on lines of their own."""
     from backend.perception.model_names import DEPTH, SEGMENTS, SUGGESTED_DEPTH, SUGGESTED_SEGMENTS
+    from backend.weights.search import and_list
     from backend.weights.table import human
 
     rows = {row["name"]: row for row in found["weights"]}
@@ -114,7 +115,7 @@ def advice(found: dict[str, Any]) -> list[str]:
     models = [engine for engine in found["engines"] if engine["needs"]]
     works = [engine["label"] for engine in models if not engine["lacks"]]
     can = "You can draft now, without a GPU and without weights"
-    can += f", and render real video with {_and(works)}." if works else "."
+    can += f", and render real video with {and_list(works)}." if works else "."
     depth = next((rows[name]["label"] for name in DEPTH if name in ready), None)
     segments = next((rows[name]["label"] for name in SEGMENTS if name in ready), None)
     by_depth = f"comes from {depth}" if depth else "is a flat ground or a map of your own"
@@ -122,9 +123,9 @@ def advice(found: dict[str, Any]) -> list[str]:
     said.append(f"{can} Depth {by_depth}; picking {by_segments}.")
     wished = [SUGGESTED_DEPTH] * (depth is None) + [SUGGESTED_SEGMENTS] * (segments is None)
     if wished:
-        what = _and(["depth"] * (depth is None) + ["picking"] * (segments is None))
+        what = and_list(["depth"] * (depth is None) + ["picking"] * (segments is None))
         size = human(sum(rows[name]["size"] for name in wished))
-        licences = _and(list(dict.fromkeys(rows[name]["licence"] for name in wished)))
+        licences = and_list(list(dict.fromkeys(rows[name]["licence"] for name in wished)))
         said.append(f"For better {what}, {size} ({licences}):\n{_command(wished)}")
     for engine in models:
         if engine["lacks"]:
@@ -134,7 +135,7 @@ def advice(found: dict[str, Any]) -> list[str]:
         if row["state"] == "incomplete":
             said.append(
                 f"{row['label']} at {row['path']} is incomplete, it lacks"
-                f" {_and(row['lacks'])}:\n{_command([row['name']])}"
+                f" {and_list(row['lacks'])}:\n{_command([row['name']])}"
             )
     return said
 
@@ -303,7 +304,3 @@ def _disk_free(folder: Path) -> int:
 
 def _command(names: list[str]) -> str:
     return f"    levitor weights fetch {' '.join(names)}"
-
-
-def _and(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -13,10 +13,9 @@ import torch
 
 from backend.contracts import AnnotatedClip
 from protocol.errors import ShotError
+from protocol.rules import MAX_ID
 
 Array = npt.NDArray[Any]
-MAX_IDS = 255
-"""A control signal has one byte for the id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +142,8 @@ def numbered(values: Array, known: Sequence[int] | None = None) -> tuple[Array, 
     if known is not None:
         keep &= np.isin(found, np.asarray(known))
     found, areas = found[keep], areas[keep]
-    if len(found) > MAX_IDS:
-        largest = np.sort(np.argsort(-areas, kind="stable")[:MAX_IDS])
+    if len(found) > MAX_ID:
+        largest = np.sort(np.argsort(-areas, kind="stable")[:MAX_ID])
         found = found[largest]
     ids = np.zeros(values.shape, np.int32)
     if len(found):

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backend.datasets.base import MAX_IDS, LabelledClip, broken, chosen, numbered
+from backend.datasets.base import LabelledClip, broken, chosen, numbered
 from backend.datasets.pictures import palette_of, read_labels, read_picture, stems
+from protocol.rules import MAX_ID
 
 Array = npt.NDArray[Any]
 VOID = 255
@@ -132,7 +133,7 @@ class PaletteFolders(FrameFolders):
     def objects_in(self, values: Array, paths: Sequence[Path]) -> tuple[Array, tuple[str, ...]]:
         """All numbers but 0 and void; by colour where programs have sorted palettes anew."""
         for path, value in zip(paths, values, strict=True):
-            if (found := len(np.unique(value))) > MAX_IDS + 1:
+            if (found := len(np.unique(value))) > MAX_ID + 1:
                 raise broken(
                     path,
                     f"it has {found} different colours, which are no objects: it was scaled or "

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.datasets import rle
-from backend.datasets.base import MAX_IDS, LabelledClip, broken, chosen
+from backend.datasets.base import LabelledClip, broken, chosen
 from backend.datasets.pictures import read_labels, read_picture, stems
 from backend.datasets.video import count_frames, read_frames
+from protocol.rules import MAX_ID
 
 Array = npt.NDArray[Any]
 Which = Literal["manual", "auto", "both"]
@@ -215,9 +216,9 @@ def _drawn(
     areas = [int(mask.sum()) for mask in masks]
     notes: tuple[str, ...] = ()
     kept = range(len(masks))
-    if len(masks) > MAX_IDS:
-        kept = sorted(sorted(kept, key=lambda index: -areas[index])[:MAX_IDS])
-        notes = (f"{len(masks) - MAX_IDS} of {len(masks)} objects were left out, the smallest.",)
+    if len(masks) > MAX_ID:
+        kept = sorted(sorted(kept, key=lambda index: -areas[index])[:MAX_ID])
+        notes = (f"{len(masks) - MAX_ID} of {len(masks)} objects were left out, the smallest.",)
     ids = np.zeros(frames.shape[:3], np.int32)
     number = {index: place for place, index in enumerate(kept, 1)}
     for index in sorted(kept, key=lambda index: (not below[index], -areas[index])):

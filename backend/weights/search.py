@@ -168,7 +168,7 @@ class Search:
         error = self._lack(weights_of(first), self.find(first))
         if not others:
             return error
-        sizes = _and([f"'{name}' ({human(weights_of(name).size)})" for name in others])
+        sizes = and_list([f"'{name}' ({human(weights_of(name).size)})" for name in others])
         return ShotError(
             error.code,
             error.sentence,
@@ -195,7 +195,7 @@ class Search:
         elif locations[-1].final:
             sentence = f"The weights {called} are not at {locations[-1]}."
         else:
-            looked = _and([str(location) for location in locations])
+            looked = and_list([str(location) for location in locations])
             sentence = f"The weights {called} are not on this computer; looked in {looked}."
         return ShotError(code, sentence, self.how_to_get(weights))
 
@@ -292,8 +292,8 @@ def _parts(weights: WeightSet) -> str:
     files = [group[0] for group in weights.needs]
     if all("/" in file for file in files):
         folders = list(dict.fromkeys(file.partition("/")[0] for file in files))
-        return f"the folder{'s' if len(folders) > 1 else ''} {_and(folders)}"
-    return _and(files)
+        return f"the folder{'s' if len(folders) > 1 else ''} {and_list(folders)}"
+    return and_list(files)
 
 
 def _snapshots(weights: WeightSet, cache: Path) -> list[Path]:
@@ -321,5 +321,6 @@ def _absolute(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def _and(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+def and_list(words: list[str]) -> str:
+    """The words with commas and an "and" between."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

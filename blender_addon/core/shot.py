@@ -14,8 +14,6 @@ from . import coords, photo_cloud
 from .coords import Array, Lens
 from .photo_cloud import Cloud
 
-MAX_IDS = 255
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picked:
@@ -99,7 +97,7 @@ def id_order(moving: Sequence[bool]) -> list[int]:
 
 
 def instance_map(
-    background: Cloud, picked: Sequence[Cloud], height: int, width: int, limit: int = MAX_IDS
+    background: Cloud, picked: Sequence[Cloud], height: int, width: int, limit: int = rules.MAX_ID
 ) -> Array:
     """(H, W) int32: the picks count from 1 in their order, the automatic segments after them.
 
