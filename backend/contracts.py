@@ -296,7 +296,7 @@ class Control(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
+class RenderedTake:
     """A rendered shot.
 
     Attributes:

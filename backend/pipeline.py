@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backend.contracts import Frames, Lift, Shot, Take
+from backend.contracts import Frames, Lift, RenderedTake, Shot
 from backend.control.preview import Look
 from backend.control_sources import ShotControl
 from backend.engines import registry
@@ -119,7 +119,7 @@ def segment(
 
 def render(
     shot: Shot, engine: Engine, on_phase: OnPhase, on_preview: OnPreview = lambda make: None
-) -> Take:
+) -> RenderedTake:
     """Shot -> control -> control signal -> frames of the take."""
     signals = registry.signals(engine.spec.name)
     options = engine.spec.options_of(shot)
@@ -135,7 +135,7 @@ def render(
         on_phase(phase or engine.spec.name, done, total)
 
     frames = engine.sample(shot.lift.image, signal, options, shot.seed, on_step)
-    return Take(frames=frames, options=options, shown=shown, notes=notes)
+    return RenderedTake(frames=frames, options=options, shown=shown, notes=notes)
 
 
 def preview(shot: Shot, over: str, look: Look, on_phase: OnPhase) -> Frames:

@@ -241,7 +241,7 @@ class Session:
         get: GetBlob,
         on_step: OnPhase,
         on_preview: OnPreview = lambda make: None,
-    ) -> tuple[bytes, contracts.Take]:
+    ) -> tuple[bytes, contracts.RenderedTake]:
         """The take of a shot as MP4 bytes, and the take itself.
 
         Raises:
