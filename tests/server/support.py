@@ -1,5 +1,6 @@
 """Real servers on real sockets, whose workers are scripted, and peers that connect to them."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -49,6 +50,26 @@ def workers_of(server):
             role = command[command.index(b"--role") + 1].decode()
             found[role] = int(folder.name)
     return found
+
+
+@contextlib.contextmanager
+def python_server(module, *arguments, environment=None):
+    """``python -m MODULE`` that says its address when it is ready: a process with ``endpoint``."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        process.endpoint = process.stdout.readline().split()[-1]
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+    assert process.returncode == 0
 
 
 class ServerProcess:

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from backend.perception import tiny
 from blender_addon.core.jobs import TaskFailed, TaskFinished
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Extension
+from tests.server.support import PATIENCE, Extension, python_server
 from tests.server.test_whole import photo
 
 CELLS = tiny.SAM_SIDE // 4
@@ -25,19 +23,13 @@ def server(tmp_path_factory):
     weights = tiny.make_tiny_sam(folder / "sam")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEVITOR_")}
     nowhere = str(folder / "nowhere")
-    command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(
-        [*command, "--state", str(folder / "state"), "--weights", f"sam-vit-base={weights}"],
-        env={**kept, "PYTHONPATH": str(ROOT), "HF_HOME": nowhere, "XDG_DATA_HOME": nowhere},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+    told = ("--state", folder / "state", "--weights", f"sam-vit-base={weights}")
+    with python_server(
+        *("backend", "serve", "--port", 0, "--device", "cpu", *told),
+        environment={**kept, "HF_HOME": nowhere, "XDG_DATA_HOME": nowhere},
     ) as process:
-        process.endpoint = process.stdout.readline().split()[-1]
         process.weights = weights
         yield process
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
 
 
 @pytest.fixture

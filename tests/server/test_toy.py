@@ -1,9 +1,6 @@
 """A real server with a toy engine that uses all a specification can say: rule, kinds, weights."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ import pytest
 from blender_addon.core.jobs import TaskFailed, TaskFinished
 from protocol import content, messages
 from protocol.frames import FrameRule, rule_of
-from tests.server.support import PATIENCE, ROOT, Extension
+from tests.server.support import Extension, python_server
 from tests.toy.spec import SPEC
 
 HEIGHT, WIDTH = 32, 48
@@ -20,22 +17,10 @@ HEIGHT, WIDTH = 32, 48
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
-    with subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.toy.serve"),
-            *("--state", str(folder / "state"), "--weights", str(folder)),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        process.endpoint = process.stdout.readline().split()[-1]
+    told = ("--state", folder / "state", "--weights", folder)
+    with python_server("tests.toy.serve", *told) as process:
         process.weights = folder
         yield process
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
 
 
 @pytest.fixture

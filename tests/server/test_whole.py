@@ -11,7 +11,7 @@ import pytest
 
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
-from tests.server.support import PATIENCE, ROOT, Extension, workers_of
+from tests.server.support import PATIENCE, ROOT, Extension, python_server, workers_of
 
 FRAMES = 8
 
@@ -20,17 +20,8 @@ FRAMES = 8
 def server(tmp_path_factory):
     """The process of a server that has an ``endpoint``."""
     state = tmp_path_factory.mktemp("whole") / "state"
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "serve", "--port", "0", "--state", str(state)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        process.endpoint = process.stdout.readline().split()[-1]
+    with python_server("backend", "serve", "--port", 0, "--state", state) as process:
         yield process
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
 
 
 @pytest.fixture
