@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
@@ -15,10 +15,9 @@ from protocol.messages import EngineInfo, EngineOption, Scalar, ShotMessage
 from protocol.rules import nothing_to_follow
 
 if TYPE_CHECKING:  # a specification is read by the server's loop, which has no torch
-    from torch import Generator, Tensor
-    from torch.nn import Parameter
+    from torch import Tensor
 
-    from backend.contracts import AnnotatedClip, Control, Frames, OnStep, Shot
+    from backend.contracts import Control, Frames, OnStep, Shot
     from backend.control.preview import Look
 
 LOADING, COMPILING = "loading weights", "compiling"
@@ -241,16 +240,4 @@ class Engine(Protocol):
 
     def release(self) -> None:
         """Let go of all memory that is held between shots; the next one takes it again."""
-        ...
-
-
-class Trainable(Protocol):
-    """An engine that can be trained, on clips that go through the same ``encode`` as shots."""
-
-    def loss(self, clip: AnnotatedClip, signal: Any, generator: Generator) -> Tensor:
-        """The loss of one clip, a scalar with gradients; all randomness from ``generator``."""
-        ...
-
-    def parameters(self) -> Iterable[Parameter]:
-        """What is trained."""
         ...

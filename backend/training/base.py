@@ -112,9 +112,9 @@ class TrainableModel(Protocol):
         ...
 
     def save(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
-        """Write ``networks`` (those of :meth:`networks`, or their averages) as the engine loads them.
+        """Write networks as the engine loads them: safetensors and JSON only.
 
-        Safetensors and JSON only.
+        ``networks`` are those of :meth:`networks`, or running averages of their weights.
         """
         ...
 
