@@ -261,6 +261,13 @@ class Extension:
         names = " or ".join(kind.__name__ for kind in kinds)
         return self.until(lambda: self.of(task, *kinds), f"{names} of {task}")[-1]
 
+    def until_running(self, task):
+        """Until a worker has it: the first state told may be "queued", after a short silence."""
+        return self.until(
+            lambda: any(state.state == "running" for state in self.of(task, jobs.TaskState)),
+            f"{task} to run",
+        )
+
     def until_end(self, task):
         return self.until_event(task, jobs.TaskFinished, jobs.TaskFailed, jobs.TaskCancelled)
 
