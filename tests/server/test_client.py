@@ -38,7 +38,8 @@ def test_it_connects_and_knows_the_engines_and_the_round_trip(shared_server, ext
 
 
 def test_a_shot_comes_back_as_a_video_with_its_bytes(shared_server, extension):
-    one = extension(shared_server)
+    # So patient that it never asks by itself: every event below is of a message that was pushed
+    one = extension(shared_server, heartbeat_seconds=60, ask_seconds=600, retry_seconds=600)
     task = one.render(steps=5)
     end = one.until_end(task)
     assert isinstance(end, TaskFinished)
