@@ -67,17 +67,24 @@ class RenderSettings:
     options: Mapping[str, messages.Scalar] = field(default_factory=dict[str, messages.Scalar])
 
 
-def sample_count(asked: int, start: int, end: int, rule: frames.FrameRule, limit: int) -> int:
+Take = RenderSettings
+"""The name under which scripts that drive the extension know it."""
+
+
+def sample_count(
+    asked: int, start: int, end: int, rule: frames.FrameRule | None, limit: int
+) -> int:
     """How many samples a shot has.
 
     Args:
         asked: what was asked for; 0 leaves it to the engine, and then to the frame range.
         start: first Blender frame.
         end: last Blender frame.
-        rule: of the engine.
+        rule: of the engine; an engine without one takes any number.
         limit: the most the server takes.
     """
-    return asked or rule.count(min(end - start + 1, limit), limit)
+    wanted = min(end - start + 1, limit)
+    return asked or (rule.count(wanted, limit) if rule else wanted)
 
 
 def frame_times(start: int, end: int, count: int) -> list[float]:
