@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from backend.compose.draft import shot_draft
 from backend.contracts import AnnotatedClip, Boxes, Draft, MaskSequence, Shot, Tracks
 from backend.control.boxes import mask_boxes, shot_boxes
 from backend.control.tracks import shot_tracks
-from backend.geometry.clip_motion import shot_from_clip
+from backend.geometry.clip_motion import check_clip, shot_from_clip
 from backend.geometry.fit import Fit, render_fitted
 
 OnFrame = Callable[[int, int], None]
@@ -88,9 +89,13 @@ class ClipControl:
     """
 
     def __init__(self, clip: AnnotatedClip, anchors: bool = True) -> None:
+        check_clip(clip)
         self._clip = clip
-        self._shot = shot_from_clip(clip)
         self.anchors = anchors
+
+    @cached_property
+    def _shot(self) -> Shot:
+        return shot_from_clip(self._clip)
 
     @property
     def image(self) -> Tensor:

@@ -70,7 +70,7 @@ def cluster_counts(
     """Number of clusters of each id, the same in all frames.
 
     Proportional to its largest area, 1 to ``k_max``; at least 3 for moving ids, and for those that
-    vanish or change their area more than tenfold.
+    vanish or change their area more than tenfold (``k_max`` where it is below 3).
 
     Args:
         areas: ``(F, ids)`` of :func:`instance_areas`.
@@ -86,7 +86,7 @@ def cluster_counts(
             continue
         count = min(max(round(alpha * largest / size), 1), k_max)
         if item <= moving or smallest == 0 or largest / smallest > 10:
-            count = max(count, 3)
+            count = max(count, min(3, k_max))
         counts[item] = count
     return counts
 

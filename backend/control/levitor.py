@@ -106,6 +106,8 @@ def points_from_masks(
     anchors: bool = True,
     exact: bool = True,
     on_step: OnStep = _ignore_progress,
+    alpha: float = ALPHA,
+    k_max: int = K_MAX,
 ) -> list[list[Point]]:
     """:func:`cluster_points` for rendered masks of any size.
 
@@ -120,6 +122,8 @@ def points_from_masks(
         anchors: whether static ids give points too, which fix the scene and follow the camera.
         exact: as in :func:`cluster_points`.
         on_step: called after every frame; may raise ``Cancelled``.
+        alpha: as in :func:`cluster_points`.
+        k_max: likewise.
 
     Raises:
         ValueError: as in :func:`cluster_points`; or a depth is not positive where an
@@ -138,7 +142,7 @@ def points_from_masks(
     if not anchors:
         ids = torch.where(ids > moving, 0, ids)
     points: list[list[Point]] = []
-    centres = _cluster_centres(ids.cpu().numpy(), moving, ratio, ALPHA, K_MAX, exact, on_step)
+    centres = _cluster_centres(ids.cpu().numpy(), moving, ratio, alpha, k_max, exact, on_step)
     for frame, found in zip(depth, centres, strict=True):
         at = torch.tensor(found, dtype=torch.int64, device=frame.device).reshape(-1, 3)
         z = frame[at[:, 0], at[:, 1]].double()

@@ -23,7 +23,7 @@ def shot_from_clip(clip: AnnotatedClip) -> Shot:
     Raises:
         ValueError: sizes differ, a depth is not positive, or a static id is among the moving ones.
     """
-    _check(clip)
+    check_clip(clip)
     height, width = clip.frames.shape[-2:]
     camera = clip.camera or Camera(
         intrinsics=intrinsics_from_fov(DEFAULT_FOV, height, width), height=height, width=width
@@ -88,7 +88,12 @@ def _centroid_and_area(mask: Tensor, depth: Tensor, camera: Camera) -> tuple[Ten
     return centroid, float(len(rows))
 
 
-def _check(clip: AnnotatedClip) -> None:
+def check_clip(clip: AnnotatedClip) -> None:
+    """Whether the parts of a clip go together.
+
+    Raises:
+        ValueError: sizes differ, a depth is not positive, or a static id is among the moving ones.
+    """
     frames, _, height, width = clip.frames.shape
     for name, value in (("ids", clip.instance), ("depth", clip.depth)):
         if value.shape != (frames, height, width):

@@ -317,6 +317,7 @@ ZONES = (
             RESOURCES,
             "backend.control_sources",
             "backend.datasets",
+            "backend.engines.svd",
             "backend.files.atomic",
             "backend.perception",
             "backend.training",
