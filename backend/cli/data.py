@@ -18,8 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "data",
         help="look at annotated videos for training and evaluation",
-        description="Formats that are read: SA-V, DAVIS, YouTube-VOS, VIPSeg and LeviTor's shots, "
-        "each in the folders that it is published in.",
+        description="Formats that are read: SA-V, DAVIS, YouTube-VOS, VIPSeg, each in the folders "
+        "that it is published in; LeviTor's shots; and your own films with painted masks, as "
+        "NAME.mp4 beside NAME/OBJECT/0001.png.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, does in (

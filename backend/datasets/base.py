@@ -150,3 +150,32 @@ def numbered(values: Array, known: Sequence[int] | None = None) -> tuple[Array, 
         at = np.searchsorted(found, values).clip(max=len(found) - 1)
         ids = np.where(found[at] == values, at + 1, 0).astype(np.int32)
     return ids, tuple(int(number) for number in found)
+
+
+def overlaid(
+    frames: Array, masks: Sequence[Array], names: Sequence[str], below: Sequence[bool]
+) -> LabelledClip:
+    """A clip of masks that may overlap: ``below`` first, then by area, largest first.
+
+    Args:
+        frames: uint8 ``(F, H, W, 3)``.
+        masks: bool ``(F, H, W)`` of each object.
+        names: of the objects.
+        below: which objects lie under all others.
+
+    Returns:
+        The clip; of more than 255 objects, the smallest are left out, and a note says so.
+    """
+    areas = [int(mask.sum()) for mask in masks]
+    notes: tuple[str, ...] = ()
+    kept = range(len(masks))
+    if len(masks) > MAX_ID:
+        kept = sorted(sorted(kept, key=lambda index: -areas[index])[:MAX_ID])
+        notes = (f"{len(masks) - MAX_ID} of {len(masks)} objects were left out, the smallest.",)
+    ids = np.zeros(frames.shape[:3], np.int32)
+    number = {index: place for place, index in enumerate(kept, 1)}
+    for index in sorted(kept, key=lambda index: (not below[index], -areas[index])):
+        ids[masks[index]] = number[index]
+    return LabelledClip(
+        frames=frames, ids=ids, names=tuple(names[index] for index in kept), notes=notes
+    )

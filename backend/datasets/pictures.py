@@ -54,6 +54,26 @@ def read_labels(path: Path, size: Sequence[int] | None = None) -> Array:
     return labels
 
 
+def read_white(path: Path, size: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """A painted mask, bool ``(H, W)``: what is at least half as bright as white.
+
+    Args:
+        path: the file, grey or in colours, of 8 or 16 bits; its alpha is left out.
+        size: (height, width) that it must have.
+
+    Raises:
+        ShotError: the file is missing or damaged, or of another size.
+    """
+    white = _read(path, _brightness) >= 0.5
+    if white.shape != tuple(size):
+        raise broken(
+            path,
+            f"it has {white.shape[1]} x {white.shape[0]} pixels, its frame {size[1]} x {size[0]}.",
+            "Render the masks in the film's size, at 100 %.",
+        )
+    return white
+
+
 def palette_of(path: Path) -> Array | None:
     """The colours ``(256, 3)`` uint8 of a picture with a palette; None where it has none."""
 
@@ -74,6 +94,11 @@ def _numbers(image: Image.Image) -> Array:
     if image.mode in ("P", "L", "I", "I;16", "I;16B"):
         return np.asarray(image).astype(np.int64)
     raise ValueError(f"numbers of objects cannot be kept as {image.mode}")
+
+
+def _brightness(image: Image.Image) -> Array:
+    deep = image.mode.startswith("I")
+    return np.asarray(image if deep else image.convert("L")) / (65535 if deep else 255)
 
 
 def _read(path: Path, take: Any) -> Any:

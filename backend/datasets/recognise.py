@@ -7,13 +7,15 @@ from pathlib import Path
 
 from backend.datasets.base import Dataset, broken
 from backend.datasets.frame_folders import Davis, VipSeg, YouTubeVos
+from backend.datasets.own_clips import OwnClips
 from backend.datasets.sa_v import SaVFrames, SaVTrain
 from backend.datasets.shots import Shots
 
 FORMATS = (
     "SA-V (ID.mp4 beside ID_manual.json or ID_auto.json; or JPEGImages_24fps and "
     "Annotations_6fps), DAVIS (JPEGImages/480p and Annotations/480p), YouTube-VOS (JPEGImages and "
-    "Annotations), VIPSeg (imgs and panomasks), or .shot files"
+    "Annotations), VIPSeg (imgs and panomasks), .shot files, or films with painted masks (NAME.mp4 "
+    "and NAME/OBJECT/0001.png)"
 )
 _KNOWN: tuple[tuple[Callable[[Path], bool], Callable[[Path, str], Dataset]], ...] = (
     (SaVFrames.recognises, lambda root, split: SaVFrames(root)),
@@ -21,6 +23,7 @@ _KNOWN: tuple[tuple[Callable[[Path], bool], Callable[[Path, str], Dataset]], ...
     (VipSeg.recognises, VipSeg),
     (YouTubeVos.recognises, lambda root, split: YouTubeVos(root)),
     (SaVTrain.recognises, lambda root, split: SaVTrain(root)),
+    (OwnClips.recognises, lambda root, split: OwnClips(root)),
     (Shots.recognises, lambda root, split: Shots(root)),
 )
 

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.datasets import rle
-from backend.datasets.base import LabelledClip, broken, chosen
+from backend.datasets.base import LabelledClip, broken, chosen, overlaid
 from backend.datasets.pictures import read_labels, read_picture, stems
 from backend.datasets.video import count_frames, read_frames
-from protocol.rules import MAX_ID
 
 Array = npt.NDArray[Any]
 Which = Literal["manual", "auto", "both"]
@@ -89,7 +88,7 @@ class SaVTrain:
                 if mask.any():
                     masks.append(mask)
                     names.append(f"{table.kind} {table.ids[number]}")
-        return _drawn(frames, masks, names, [name.startswith("auto") for name in names])
+        return overlaid(frames, masks, names, [name.startswith("auto") for name in names])
 
     def _load(self, video: str) -> list[_Masklets]:
         tables = [_Masklets.read(path) for path in self._masklets[video]]
@@ -191,7 +190,7 @@ class SaVFrames:
             if mask.any():
                 masks.append(mask)
                 names.append(each.name)
-        return _drawn(frames, masks, names, [False] * len(names))
+        return overlaid(frames, masks, names, [False] * len(names))
 
     def _objects(self, video: str) -> list[Path]:
         folder = self._root / "Annotations_6fps" / video
@@ -207,22 +206,3 @@ class SaVFrames:
                 "Fetch the video's frames again, or take it out of the folder.",
             )
         return sorted(marked)
-
-
-def _drawn(
-    frames: Array, masks: Sequence[Array], names: Sequence[str], below: Sequence[bool]
-) -> LabelledClip:
-    """Overlapping masks as one map of ids: ``below`` first, then by area, largest first."""
-    areas = [int(mask.sum()) for mask in masks]
-    notes: tuple[str, ...] = ()
-    kept = range(len(masks))
-    if len(masks) > MAX_ID:
-        kept = sorted(sorted(kept, key=lambda index: -areas[index])[:MAX_ID])
-        notes = (f"{len(masks) - MAX_ID} of {len(masks)} objects were left out, the smallest.",)
-    ids = np.zeros(frames.shape[:3], np.int32)
-    number = {index: place for place, index in enumerate(kept, 1)}
-    for index in sorted(kept, key=lambda index: (not below[index], -areas[index])):
-        ids[masks[index]] = number[index]
-    return LabelledClip(
-        frames=frames, ids=ids, names=tuple(names[index] for index in kept), notes=notes
-    )

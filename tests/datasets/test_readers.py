@@ -27,6 +27,7 @@ MAKERS = {
     "DAVIS": tiny.davis,
     "YouTube-VOS": tiny.youtube_vos,
     "VIPSeg": tiny.vip_seg,
+    "own clips": tiny.own_clips,
 }
 # Which of tiny's frames an annotated frame shows
 STEPS = {"YouTube-VOS": 5}
@@ -84,6 +85,18 @@ def test_names_are_the_datasets_own(tmp_path):
     assert names["SA-V (training)"]("sav_000001", 0, 2).names == ("manual 0", "auto 1")
     assert names["YouTube-VOS"]("003234408d").names == ("penguin 1", "dog 2")
     assert names["VIPSeg"]("1_zPB4Zr3gXi8").names == ("person 0", "person 1")
+
+
+def test_a_painted_object_without_a_picture_of_a_frame_is_not_in_it(tmp_path):
+    tiny.own_clips(tmp_path)
+    (tmp_path / "walk/cat/0006.png").unlink()
+    Image.new("RGBA", (tiny.WIDTH, tiny.HEIGHT), (0, 0, 0, 255)).save(
+        tmp_path / "walk/dog/0006.png"
+    )
+    clip = open_dataset(tmp_path).read("walk")
+    assert clip.names == ("cat", "dog")
+    assert set(np.unique(clip.ids[4])) == {0, 1, 2}
+    assert set(np.unique(clip.ids[5])) == {0}
 
 
 def test_a_split_has_its_own_videos(tmp_path):
@@ -312,6 +325,31 @@ class TestWhatIsBroken:
         for path in (root / "Annotations" / "480p" / "bear").glob("*.png"):
             Image.fromarray(noise).save(path)
         self.refused(root, "bear", r"\d+ different colours, which are no objects")
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            (lambda at: (at / "cat/0003.png").rename(at / "cat/0009.png"), "frames 1 to 6"),
+            (lambda at: [(at / each / "0003.png").unlink() for each in ("cat", "dog")],
+             "no object has a mask of frame 3"),
+            (lambda at: Image.new("L", (8, 8)).save(at / "cat/0002.png"), "8 x 8 pixels"),
+            (lambda at: [path.rename(path.with_name(f"{path.name[3]}a.png"))
+                         for path in sorted(at.rglob("*.png"))], "0001.png and on"),
+        ],
+    )  # fmt: skip
+    def test_painted_masks_that_do_not_go_with_their_film(self, tmp_path, change, match):
+        tiny.own_clips(tmp_path)
+        change(tmp_path / "walk")
+        with pytest.raises(ShotError, match=match):
+            open_dataset(tmp_path).read("walk")
+
+    def test_a_film_whose_masks_were_forgotten_is_listed(self, tmp_path):
+        tiny.own_clips(tmp_path)
+        shutil.copy(tmp_path / "walk.mp4", tmp_path / "run.mp4")
+        dataset = open_dataset(tmp_path)
+        assert list(dataset.videos) == ["walk"]
+        assert dataset.problems == [f"{tmp_path / 'run.mp4'}: there is no folder run with masks "
+                                    "beside it."]  # fmt: skip
 
     def test_a_folder_of_nothing(self, tmp_path):
         with pytest.raises(ShotError, match="no dataset was recognised in it") as caught:

@@ -166,3 +166,16 @@ def vip_seg(root: Path, video="1_zPB4Zr3gXi8"):
     (root / "panoVIPSeg_categories.json").write_text(json.dumps(table))
     (root / "val.txt").write_text(f"{video}\n")
     return root
+
+
+def own_clips(root: Path, frames=6):
+    """A film, and masks as Blender's compositor writes them: grey, 16 bits, soft at the edge."""
+    root.mkdir(exist_ok=True)
+    film(root / "walk.mp4", frames)
+    for number, name in enumerate(("cat", "dog"), 1):
+        (root / "walk" / name).mkdir(parents=True)
+        for frame in range(frames):
+            mask = np.where(labels(frame) == number, 65535, 0).astype(np.uint16)
+            mask[0, 0] = 20000
+            Image.fromarray(mask).save(root / "walk" / name / f"{frame + 1:04}.png")
+    return root
