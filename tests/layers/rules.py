@@ -22,6 +22,7 @@ ADDON_SCENE = (*ADDON_PURE, "blender_addon.prefs", "blender_addon.scene")
 ADDON_PROPS = ("blender_addon.props", "blender_addon.props_kinds", "blender_addon.props_lift")
 ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
+METRICS = ("__init__", "frechet", "intervals", "metrics")
 DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels")
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
@@ -338,6 +339,13 @@ ZONES = (
         libraries=TENSORS | {"PIL", "av", "cv2"},
         own=("backend.contracts", "backend.datasets", "protocol"),
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
+    ),
+    Zone(
+        name="metrics",
+        files=tuple(f"backend/evaluation/{name}.py" for name in METRICS),
+        libraries=TENSORS,
+        own=tuple(f"backend.evaluation.{name}" for name in METRICS[1:]),
+        banned=PURE,
     ),
     Zone(
         name="the server's job states",
