@@ -310,6 +310,26 @@ ZONES = (
     ),
     Zone(name="scene files", files=("backend/files/scene.py",), libraries=NUMPY, banned=PURE),
     Zone(
+        name="the training loop",
+        files=tuple(
+            f"backend/training/{name}.py"
+            for name in (
+                *("averages", "base", "checkpoints", "config", "faults", "journal", "loader"),
+                *("optimizer", "progress", "random_states", "report", "run_folder", "schedule"),
+                *("step", "trainer"),
+            )
+        ),
+        libraries=TENSORS | {"accelerate", "bitsandbytes", "safetensors"},  # the second is optional
+        own=(
+            "backend.autograd",
+            "backend.files.atomic",
+            RESOURCES,
+            "backend.training",
+            "protocol",
+        ),
+        banned=frozenset({"asyncio", "threading", "http", "socket", "subprocess", "urllib"}),
+    ),
+    Zone(
         name="training",
         files=("backend/training/*",),
         libraries=TENSORS | {"PIL"},
@@ -407,7 +427,10 @@ BANS = (
     Ban(name="eval or exec"),
     Ban(name="an edit of sys.path or sys.modules"),
     Ban(name="star import"),
-    Ban(name="randomness from a hidden generator"),
+    Ban(
+        name="randomness from a hidden generator",
+        spare=("backend/training/random_states.py",),  # sets and keeps them for a run
+    ),
     Ban(
         name="an inference mode, whose weights can never be trained",
         files=EVERYWHERE,
