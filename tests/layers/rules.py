@@ -332,9 +332,10 @@ ZONES = (
     Zone(
         name="training",
         files=("backend/training/*",),
-        libraries=TENSORS | {"PIL"},
+        libraries=TENSORS | {"PIL", "safetensors"},
         own=(
             *VALUES,
+            *NETWORKS,
             RESOURCES,
             "backend.control_sources",
             "backend.datasets",

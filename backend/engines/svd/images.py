@@ -72,12 +72,12 @@ def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:
     Returns:
         ``(4, h, w)`` in the dtype of the codec.
     """
-    mode, _ = _posterior(vae, image)
-    return mode.to(vae.dtype)
+    mode, _ = _posterior(vae, image[None])
+    return mode[0].to(vae.dtype)
 
 
-def _posterior(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mode and standard deviation ``(4, h, w)`` of the latents of ``(3, H, W)`` in [-1, 1].
+def _posterior(vae: AutoencoderKLTemporalDecoder, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mode and standard deviation ``(N, 4, h, w)`` of the latents of ``(N, 3, H, W)`` in [-1, 1].
 
     In single precision where the model asks for it: in half precision this encoder overflows.
     """
@@ -88,13 +88,41 @@ def _posterior(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> tuple[Tensor
         for part in parts:
             part.float()
     try:
-        pixels = image[None].to(vae.device, torch.float32 if upcast else dtype)
+        pixels = images.to(vae.device, torch.float32 if upcast else dtype)
         found: Any = vae.encode(pixels).latent_dist  # pyright: ignore
-        return found.mode()[0], found.std[0].float()
+        return found.mode(), found.std.float()
     finally:
         if upcast:
             for part in parts:
                 part.to(dtype)
+
+
+def frame_posteriors(
+    vae: AutoencoderKLTemporalDecoder, frames: Tensor, chunk: int = 1
+) -> tuple[Tensor, Tensor]:
+    """What the latents of a clip are drawn from, not multiplied by the scaling factor.
+
+    Args:
+        vae: the codec; its encoder does not look along time.
+        frames: ``(F, 3, H, W)`` in [-1, 1].
+        chunk: frames encoded at once.
+
+    Returns:
+        Mean and standard deviation, ``(F, 4, h, w)`` float32 each, on the codec's device.
+    """
+    found = [_posterior(vae, part) for part in frames.split(chunk)]
+    means, deviations = zip(*found, strict=True)
+    return torch.cat(means).float(), torch.cat(deviations)
+
+
+def drawn_latents(mean: Tensor, deviation: Tensor, generator: torch.Generator) -> Tensor:
+    """Latents ``(F, 4, h, w)`` float32 of these posteriors.
+
+    ``generator`` is of the CPU, asked frame by frame, so that a seed means the same on every
+    device.
+    """
+    noise = torch.stack([torch.randn(one.shape, generator=generator) for one in mean])
+    return mean + deviation * noise.to(mean.device)
 
 
 def encode_frames(
@@ -105,19 +133,15 @@ def encode_frames(
     A frame at a time, so that a clip needs the memory of a photo.
 
     Args:
-        vae: the codec; its encoder does not look along time.
+        vae: the codec.
         frames: ``(F, 3, H, W)`` in [0, 1].
         generator: of the CPU; what is encoded is drawn from the codec's posterior.
 
     Returns:
         ``(F, 4, h, w)`` float32 on the codec's device.
     """
-    latents: list[Tensor] = []
-    for frame in frames:
-        mean, deviation = _posterior(vae, frame * 2 - 1)
-        drawn = torch.randn(mean.shape, generator=generator).to(mean.device)
-        latents.append(mean + deviation * drawn)
-    return torch.stack(latents) * vae.config["scaling_factor"]
+    latents = drawn_latents(*frame_posteriors(vae, frames * 2 - 1), generator)
+    return latents * vae.config["scaling_factor"]
 
 
 def decode_frames(

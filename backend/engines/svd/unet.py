@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
+import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from torch import Tensor
 
@@ -39,6 +41,7 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
         down_residuals: Sequence[Tensor] | None = None,
         mid_residual: Tensor | None = None,
         legacy_cfg_context: bool = False,
+        frozen_encoder: bool = False,
     ) -> Tensor:
         """Predict the velocity.
 
@@ -50,6 +53,8 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
             down_residuals: added to the skips; the way down does not see them.
             mid_residual: added to what the mid block gives.
             legacy_cfg_context: see :class:`~backend.engines.svd.context.TemporalContext`.
+            frozen_encoder: record no gradients on the way down, which residuals do not change: for
+                training what makes them.
 
         Returns:
             ``(B, F, 4, h, w)``.
@@ -65,6 +70,7 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
             down_residuals,
             mid_residual,
             legacy_cfg_context,
+            frozen_encoder,
         )[0]
 
     def with_deep(
@@ -76,18 +82,20 @@ class ControlledUNet(UNetSpatioTemporalConditionModel):
         down_residuals: Sequence[Tensor] | None = None,
         mid_residual: Tensor | None = None,
         legacy_cfg_context: bool = False,
+        frozen_encoder: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """:meth:`forward`, and what came into the last up block, for :meth:`shallow`."""
-        told = conditions(
-            self,
-            self.batch,
-            sample,
-            timestep,
-            encoder_hidden_states,
-            added_time_ids,
-            legacy_cfg_context,
-        )
-        skips, hidden = encode(self, self.conv_in(sample.flatten(0, 1)), told)
+        with torch.no_grad() if frozen_encoder else nullcontext():
+            told = conditions(
+                self,
+                self.batch,
+                sample,
+                timestep,
+                encoder_hidden_states,
+                added_time_ids,
+                legacy_cfg_context,
+            )
+            skips, hidden = encode(self, self.conv_in(sample.flatten(0, 1)), told)
         skips = _added(skips, down_residuals)
         if mid_residual is not None:
             hidden = hidden + mid_residual
