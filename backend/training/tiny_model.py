@@ -1,0 +1,225 @@
+"""The model of `tiny-cpu`: a small video diffusion model in pixels with LeviTor's control.
+
+It is trained from nothing in an hour on two CPU cores, to show that a ControlNet which this code
+trains makes a video obey its control. Noise, preconditioning and loss are those of the real model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+
+from backend.engines.svd.edm import (
+    denoised,
+    euler_step,
+    karras_sigmas,
+    noised,
+    preconditioning,
+)
+from backend.training.base import Batch, StepLoss
+from backend.training.edm_loss import edm_loss
+from backend.training.tiny_networks import (
+    TinyControlNet,
+    TinyUNet,
+    draw_weights,
+    to_blocks,
+    to_pixels,
+)
+from protocol.errors import ShotError
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+CHANGE_SCALE = 3.0
+"""What a frame's difference from the first one, in [-2, 2], is multiplied by, so that where things
+move its variance is about 1, as the preconditioning expects."""
+MOST_IDS = 4
+"""Objects that the ControlNet tells apart; higher ids count as the last one."""
+CONTROL = MOST_IDS + 5
+"""Channels: heat by id, heat, depth, colour."""
+SIGMA_MIN, SIGMA_MAX = 0.05, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyOptions:
+    """What the small model is and how it is trained.
+
+    Attributes:
+        width: channels at full size; twice as many at half size.
+        sigma_mean: of ln(sigma). Lower than for Stable Video Diffusion, whose frames are larger:
+            the same noise hides less of a large picture.
+        sigma_std: of ln(sigma).
+        control: whether there is a ControlNet; without one, the trunk alone is trained.
+        trunk: folder of a trained trunk that stays as it is while the ControlNet is trained, as in
+            LeviTor; empty to train both together.
+        half: whether networks compute in bfloat16; weights and loss stay float32.
+    """
+
+    width: int = 64
+    sigma_mean: float = 0.5
+    sigma_std: float = 1.4
+    control: bool = True
+    trunk: str = ""
+    half: bool = True
+
+
+class TinyVideoModel:
+    """A trunk and its ControlNet, with their loss and their sampler.
+
+    Frames are drawn as differences from the first one, which is given.
+
+    Args:
+        options: what it is like.
+        seed: of the first weights.
+    """
+
+    def __init__(self, options: TinyOptions, seed: int = 0) -> None:
+        if options.trunk and not options.control:
+            raise ValueError("a trunk that stays as it is has nothing to train without a control")
+        self.options = options
+        self.unet = TinyUNet(options.width)
+        self.controlnet = TinyControlNet(options.width, CONTROL) if options.control else None
+        generator = Generator().manual_seed(seed)
+        for network in self.networks().values():
+            draw_weights(network, generator)
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if options.trunk:
+            _read(Path(options.trunk), "unet", self.unet)
+            self.unet.requires_grad_(False)
+            assert self.controlnet is not None
+            self.controlnet.encoder.load_state_dict(self.unet.encoder.state_dict())
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """``unet`` and, unless the trunk is trained alone, ``controlnet``."""
+        both: dict[str, nn.Module] = {"unet": self.unet}
+        if self.controlnet is not None:
+            both["controlnet"] = self.controlnet
+        return both
+
+    def loss(self, batch: Batch, generators: Sequence[Generator]) -> StepLoss:
+        """The mean squared error of the velocity at one noise level an example."""
+        first, change = _change(batch.frames)
+        drawn = [torch.randn((), generator=one) for one in generators]
+        level = torch.stack(drawn) * self.options.sigma_std + self.options.sigma_mean
+        sigma = level.exp().to(change.device)
+        noise = torch.stack([torch.randn(change.shape[1:], generator=one) for one in generators])
+        noise, wide = noise.to(change.device), sigma[:, None, None, None, None]
+        noisy = noised(change, noise, wide)
+        velocity = self._velocity(noisy, first, sigma, self._control(batch))
+        each = edm_loss(denoised(noisy, velocity, wide), change, sigma)
+        return StepLoss(mean=each.mean(), each=each.detach(), sigmas=sigma)
+
+    def sample(
+        self, batch: Batch, generators: Sequence[Generator], steps: int = 10, control: bool = True
+    ) -> Tensor:
+        """Draw the clips of a batch anew from their first frames and their control.
+
+        Args:
+            batch: only the first frames and the maps are looked at.
+            generators: one an example, of the noise.
+            steps: of Euler's method.
+            control: whether the ControlNet adds anything; False is the trunk alone.
+
+        Returns:
+            ``(B, F, 3, H, W)`` in [0, 1].
+        """
+        first, change = _change(batch.frames)
+        sigmas = karras_sigmas(steps, SIGMA_MIN, SIGMA_MAX)
+        noise = torch.stack([torch.randn(change.shape[1:], generator=one) for one in generators])
+        noisy = noise.to(change.device) * sigmas[0]
+        told = self._control(batch) if control else None
+        with torch.no_grad():
+            for sigma, after in pairwise(sigmas):
+                level = noisy.new_full((len(noisy),), sigma)
+                velocity = self._velocity(noisy, first, level, told)
+                noisy = euler_step(noisy, denoised(noisy, velocity, sigma), sigma, after)
+        frames = (to_pixels(noisy / CHANGE_SCALE + first[:, None]) + 1) / 2
+        frames[:, 0] = batch.frames[:, 0]
+        return frames.clamp(0, 1)
+
+    def save(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
+        """A folder for every network: ``model.safetensors`` and ``config.json``."""
+        for name, network in networks.items():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+            save_file(weights, folder / name / WEIGHTS)
+            (folder / name / CONFIG).write_text(json.dumps(asdict(self.options), indent=2) + "\n")
+
+    def load(self, folder: Path) -> None:
+        """Read the networks' weights back, in place."""
+        for name, network in self.networks().items():
+            _read(folder, name, network)
+
+    def _velocity(
+        self, noisy: Tensor, first: Tensor, sigma: Tensor, control: Tensor | None
+    ) -> Tensor:
+        factors = preconditioning(sigma)
+        assert isinstance(factors.c_in, Tensor)
+        assert isinstance(factors.c_noise, Tensor)
+        scaled = noisy * factors.c_in[:, None, None, None, None]
+        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.options.half):
+            residuals = ()
+            if self.controlnet is not None and control is not None:
+                residuals = self.controlnet(scaled, first, factors.c_noise, control)
+            return self.unet(scaled, first, factors.c_noise, residuals).float()
+
+    def _control(self, batch: Batch) -> Tensor | None:
+        return None if self.controlnet is None else to_blocks(control_channels(batch))
+
+
+def control_channels(batch: Batch) -> Tensor:
+    """``(B, F, 9, H, W)``: the maps as the ControlNet reads them.
+
+    Heat in a channel for every id, heat of all, depth, and the colour that a point's object has in
+    the first frame, where the control and the picture lie over one another.
+    """
+    heat, ids, depth = batch.maps.unbind(2)
+    heat, depth = heat / 255, depth / 255
+    ids = ids.clamp(max=MOST_IDS)
+    by_id = torch.stack([heat * (ids == item) for item in range(1, MOST_IDS + 1)], 2)
+    colour = torch.zeros_like(batch.frames)
+    picture = 2 * batch.frames[:, 0] - 1
+    for item in range(MOST_IDS + 1):
+        own = heat * (ids == item)
+        weight = own[:, :1]
+        mean = (picture * weight).sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1e-6)
+        colour += own[:, :, None] * mean[:, None, :, None, None]
+    return torch.cat([by_id, heat[:, :, None], depth[:, :, None], colour], 2)
+
+
+def _change(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """The first frame and all frames' differences from it, in blocks."""
+    blocks = to_blocks(2 * frames - 1)
+    return blocks[:, 0], (blocks - blocks[:, :1]) * CHANGE_SCALE
+
+
+def _read(folder: Path, name: str, network: nn.Module) -> None:
+    place = folder / name / WEIGHTS
+    try:
+        weights = load_file(place)
+    except (OSError, SafetensorError) as error:
+        raise ShotError(
+            "weights", f"'{place}' cannot be read: {error}.", "Name the folder of a checkpoint."
+        ) from error
+    wanted = network.state_dict()
+    wrong = [
+        key for key in wanted.keys() | weights.keys() if _shape(weights, key) != _shape(wanted, key)
+    ]
+    if wrong:
+        raise ShotError(
+            "weights",
+            f"{len(wrong)} of {len(wanted)} weights in '{place}' do not fit: {sorted(wrong)[0]}.",
+            "Use the options that it was trained with; they are in its config.json.",
+        )
+    network.load_state_dict(weights)
+
+
+def _shape(weights: Mapping[str, Tensor], key: str) -> torch.Size | None:
+    return weights[key].shape if key in weights else None
