@@ -23,6 +23,7 @@ ADDON_PROPS = ("blender_addon.props", "blender_addon.props_kinds", "blender_addo
 ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
 METRICS = ("__init__", "frechet", "intervals", "metrics")
+MEASURING = ("features", "flow", "lpips", "trackers", "weights_file")
 DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels")
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
@@ -366,6 +367,13 @@ ZONES = (
         files=tuple(f"backend/evaluation/{name}.py" for name in METRICS),
         libraries=TENSORS,
         own=tuple(f"backend.evaluation.{name}" for name in METRICS[1:]),
+        banned=PURE,
+    ),
+    Zone(
+        name="networks that measure",
+        files=tuple(f"backend/evaluation/{name}.py" for name in MEASURING),
+        libraries=TENSORS | {"cv2"},
+        own=("backend.evaluation", "backend.networks", RESOURCES, "protocol"),
         banned=PURE,
     ),
     Zone(

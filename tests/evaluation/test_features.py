@@ -1,0 +1,182 @@
+"""FID and FVD over extractors: every clip counts, sets that do not compare are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backend.evaluation.features import (
+    I3D400,
+    BatchedFeatures,
+    Inception,
+    RandomProjection,
+    clip_distance,
+)
+from backend.evaluation.lpips import CHANNELS, LPIPS, SCALE, SHIFT, AlexNetFeatures
+from backend.evaluation.metrics import frechet_of
+from protocol.errors import ShotError
+
+
+def clips(count: int, frames: int = 3, seed: int = 0, size: int = 16) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(frames, 3, size, size, generator=generator) for _ in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["frames", "clips"])
+def test_a_distance_is_that_of_the_features_of_every_clip(kind):
+    extractor = RandomProjection(kind, size=4)
+    real, generated = clips(17), clips(17, seed=1)
+    found = clip_distance(extractor, iter(real), iter(generated), batch=8)
+
+    def rows(of: list[Tensor]) -> Tensor:
+        return extractor(torch.cat(of) if kind == "frames" else torch.stack(of))
+
+    assert found.value == pytest.approx(frechet_of(rows(real), rows(generated)), rel=1e-6)
+    assert found.samples == (17 * 3 if kind == "frames" else 17)
+    assert clip_distance(extractor, real, real).value < 1e-6
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 31, 32])
+def test_no_clip_is_dropped_whatever_the_batch(count):
+    features = BatchedFeatures(RandomProjection("clips"), batch=16)
+    assert sum(len(rows) for rows in features(clips(count))) == count
+
+
+def test_a_batch_that_does_not_fit_is_halved():
+    class Small(RandomProjection):
+        def __call__(self, pictures: Tensor) -> Tensor:
+            if len(pictures) > 3:
+                raise RuntimeError("CUDA out of memory")
+            return super().__call__(pictures)
+
+    features = BatchedFeatures(Small("clips"), batch=8)
+    found = torch.cat(list(features(clips(10))))
+    assert features.batch == 2
+    assert torch.allclose(found, RandomProjection("clips")(torch.stack(clips(10))))
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "sentence"),
+    [
+        pytest.param(clips(3), clips(4), "3 real clips and 4 generated", id="counts"),
+        pytest.param(clips(3), clips(3, frames=4), "3 frames .* 4 frames", id="lengths"),
+        pytest.param(clips(3), clips(3, size=20), "16 x 16, .* 20 x 20", id="sizes"),
+        pytest.param(clips(2) + clips(1, frames=5), clips(3), "real clip 2 is 5", id="within"),
+        pytest.param(clips(1), clips(1), "at least 2 clips, got 1", id="too few"),
+        pytest.param([], clips(2), "Real clips are none", id="none"),
+    ],
+)
+def test_sets_that_do_not_compare_are_refused(real, generated, sentence):
+    with pytest.raises(ShotError, match=sentence):
+        clip_distance(RandomProjection("clips"), real, generated)
+
+
+def test_unpaired_sets_may_differ_in_number_and_few_samples_are_flagged():
+    found = clip_distance(RandomProjection("clips"), clips(3), clips(4), unpaired=True)
+    assert "singular" in found.notes[0]
+    assert not clip_distance(RandomProjection("clips", size=2), clips(3), clips(3)).notes
+
+
+class Network(nn.Module):
+    """Gives what it was told, so that its input can be checked."""
+
+    def forward(
+        self, x: Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> Tensor:
+        assert not rescale
+        assert not resize
+        assert return_features
+        return torch.stack([x.amin((1, 2, 3, 4)), x.amax((1, 2, 3, 4)), x.mean((1, 2, 3, 4))], 1)
+
+
+class PixelNetwork(nn.Module):
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        assert return_features
+        return x.float().mean((2, 3))
+
+
+def save_script(network: nn.Module, path: Path) -> None:
+    with warnings.catch_warnings():  # deprecated, and still what the networks are published as
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(network).save(str(path))
+
+
+def test_i3d_is_given_small_clips_in_minus_one_to_one_and_its_file_is_named(tmp_path):
+    path = tmp_path / "i3d_torchscript.pt"
+    save_script(Network(), path)
+    extractor = I3D400(path, through_256=True)
+    video = torch.zeros(2, 10, 3, 32, 64)
+    video[1] = 1
+    assert extractor(video).tolist() == [[-1, -1, -1], [1, 1, 1]]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in extractor.source
+    with pytest.raises(ShotError, match="clips of 10 frames and more, got 3"):
+        clip_distance(extractor, clips(2), clips(2))
+
+
+def test_inception_is_given_bytes(tmp_path):
+    path = tmp_path / "inception-2015-12-05.pt"
+    save_script(PixelNetwork(), path)
+    assert Inception(path)(torch.full((2, 3, 4, 4), 0.5)).tolist() == [[128.0] * 3] * 2
+
+
+def test_missing_weights_are_named_and_not_downloaded(tmp_path):
+    with pytest.raises(ShotError, match=r"inception-2015-12-05.pt.*--inception"):
+        Inception(None)
+    with pytest.raises(ShotError, match=r"i3d_torchscript.pt.*nowhere.pt is no file.*--i3d"):
+        I3D400(tmp_path / "nowhere.pt")
+    broken = tmp_path / "i3d_torchscript.pt"
+    broken.write_bytes(b"no weights")
+    with pytest.raises(ShotError, match="no TorchScript file"):
+        I3D400(broken)
+    with pytest.raises(ShotError, match="--alexnet"):
+        LPIPS(None, None)
+
+
+@pytest.fixture
+def lpips_files(tmp_path):
+    torch.manual_seed(0)
+    alexnet, linear = tmp_path / "alexnet.pth", tmp_path / "alex.pth"
+    torch.save({**AlexNetFeatures().state_dict(), "classifier.1.weight": torch.ones(1)}, alexnet)
+    weights = {f"lin{k}.model.1.weight": torch.rand(1, c, 1, 1) for k, c in enumerate(CHANNELS)}
+    torch.save(weights, linear)
+    return alexnet, linear
+
+
+def test_lpips_is_the_weighted_difference_of_unit_features(lpips_files):
+    a, b = torch.rand(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    network = AlexNetFeatures()
+    state = torch.load(lpips_files[0], weights_only=True)
+    state.pop("classifier.1.weight")
+    network.load_state_dict(state)
+    weights = torch.load(lpips_files[1], weights_only=True)
+    expected = 0.0
+    activations = []
+    for picture in (a, b):
+        shifted = (picture * 2 - 1 - torch.tensor(SHIFT).view(1, 3, 1, 1)) / torch.tensor(
+            SCALE
+        ).view(1, 3, 1, 1)
+        activations.append([part.detach() for part in network(shifted)])
+    for k, (x, y) in enumerate(zip(*activations, strict=True)):
+        x, y = x[0] / x[0].norm(dim=0), y[0] / y[0].norm(dim=0)
+        weight = weights[f"lin{k}.model.1.weight"].reshape(-1)
+        expected += float(torch.einsum("c,chw->hw", weight, (x - y) ** 2).mean())
+    measure = LPIPS(*lpips_files)
+    assert measure(a, b) == pytest.approx(expected, rel=1e-5)
+    assert measure(a, a) == 0
+    assert measure(torch.cat([a, a]), torch.cat([b, a])) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_lpips_refuses_weights_of_something_else(lpips_files, tmp_path):
+    with pytest.raises(ShotError, match="10 of 10 keys do not fit"):
+        LPIPS(lpips_files[1], lpips_files[1])
+    with pytest.raises(ShotError, match=r"lin0.model.1.weight' is missing"):
+        LPIPS(lpips_files[0], lpips_files[0])
+    tensors = tmp_path / "list.pth"
+    torch.save([torch.ones(1)], tensors)
+    with pytest.raises(ShotError, match="no state dictionary"):
+        LPIPS(tensors, lpips_files[1])
