@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -114,6 +114,8 @@ class TrainableModel(Protocol):
     def save(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
         """Write networks as the engine loads them: safetensors and JSON only.
 
+        In the weights' own precision, since a run goes on from these files.
+
         ``networks`` are those of :meth:`networks`, or running averages of their weights.
         """
         ...
@@ -123,6 +125,24 @@ class TrainableModel(Protocol):
 
         Raises:
             ShotError: files are missing, or keys or shapes differ.
+        """
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A model that can show what it has learned; a run then makes a video of it now and then."""
+
+    def sample(self, batch: Batch, generators: Sequence[Generator], steps: int) -> Tensor:
+        """Make the clips of a batch anew.
+
+        Args:
+            batch: on the networks' device; first frames and maps are looked at.
+            generators: one an example, on the CPU.
+            steps: of the sampler.
+
+        Returns:
+            ``(B, F, 3, H, W)`` in [0, 1].
         """
         ...
 

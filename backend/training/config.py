@@ -18,6 +18,9 @@ from protocol.errors import ShotError
 
 SOURCE = "source"
 """Key of a field's metadata under which a guess says where its value comes from."""
+SVD_XTEND = "SVD_Xtend's train_svd.py, which the authors credit"
+"""Source: github.com/pixeli99/SVD_Xtend."""
+TORCH = "torch's default; the paper says AdamW only"
 FREE = ("steps", "running.")
 """Beginnings of names that a resumed run may change without being another run."""
 
@@ -42,11 +45,11 @@ class OptimizerOptions:
     """
 
     learning_rate: float = 1e-5
-    beta1: float = guess(0.9, "torch's default; the paper says AdamW only")
-    beta2: float = guess(0.999, "torch's default; the paper says AdamW only")
-    epsilon: float = guess(1e-8, "torch's default; the paper says AdamW only")
-    weight_decay: float = guess(0.01, "SVD_Xtend's train_svd.py, which the authors credit")
-    clip: float = guess(1.0, "SVD_Xtend's train_svd.py, which the authors credit")
+    beta1: float = guess(0.9, TORCH)
+    beta2: float = guess(0.999, TORCH)
+    epsilon: float = guess(1e-8, TORCH)
+    weight_decay: float = guess(0.01, SVD_XTEND)
+    clip: float = guess(1.0, SVD_XTEND)
     eight_bit: bool = False
 
 
@@ -60,7 +63,7 @@ class ScheduleOptions:
         floor: where the cosine ends at the last step, as a share of the highest.
     """
 
-    warmup: int = guess(500, "SVD_Xtend's train_svd.py, which the authors credit")
+    warmup: int = guess(500, SVD_XTEND)
     shape: Literal["constant", "cosine"] = guess("constant", "the paper gives one rate, 1e-5")
     floor: float = 0.0
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from backend.training.config import SVD_XTEND, guess
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdmOptions:
@@ -35,13 +37,13 @@ class EdmOptions:
             training used 180.
     """
 
-    sigma_mean: float = 0.7
-    sigma_std: float = 1.6
-    condition_mean: float = -3.0
-    condition_std: float = 0.5
-    dropout: float = 0.1
-    fps_id: float = 7.0
-    motion_bucket: float = 127.0
+    sigma_mean: float = guess(0.7, "Stable Video Diffusion (arXiv 2311.15127), appendix D")
+    sigma_std: float = guess(1.6, "Stable Video Diffusion (arXiv 2311.15127), appendix D")
+    condition_mean: float = guess(-3.0, SVD_XTEND)
+    condition_std: float = guess(0.5, SVD_XTEND)
+    dropout: float = guess(0.1, SVD_XTEND)
+    fps_id: float = guess(7.0, f"{SVD_XTEND}; LeviTor's own is not known")
+    motion_bucket: float = guess(127.0, f"{SVD_XTEND}; LeviTor's demo starts at 100")
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made with.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch import Tensor
 from backend.files.atomic import write_atomically
 from backend.training import checkpoints, config, optimizer, random_states
 from backend.training.averages import RunningAverages
-from backend.training.base import Examples, TrainableModel
+from backend.training.base import Examples, Sampler, TrainableModel
 from backend.training.checkpoints import CONFIG, Checkpoint, NotWrittenError
 from backend.training.config import RunConfig
 from backend.training.faults import check_examples, save_batch
@@ -33,14 +33,15 @@ from backend.training.loader import Split, parts
 from backend.training.progress import Progress
 from backend.training.report import line, peak_memory
 from backend.training.run_folder import Place, remove_broken, starting_point
+from backend.training.samples import make_samples
 from backend.training.step import LossModule, Stepper, StepReport
+from backend.training.watch import Watcher
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
 
 Build = Callable[[torch.device], tuple[TrainableModel, Examples]]
 """Makes the model, its frozen networks on the device, and the examples."""
-OnStep = Callable[[StepReport, Progress], None]
 MIXED = {"fp32": "no", "bf16": "bf16"}
 RANDOM, AVERAGES = "random.safetensors", "ema"
 
@@ -49,7 +50,7 @@ def train(
     run: RunConfig,
     place: Place,
     build: Build,
-    on_step: OnStep = lambda report, progress: None,
+    watchers: Sequence[Watcher] = (),
     stopped: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Carry out a run, or what is left of it.
@@ -58,7 +59,7 @@ def train(
         run: what it is.
         place: where it lies and what it goes on from.
         build: makes model and examples; its hidden randomness is set by the run's seed.
-        on_step: called after each step, in every process.
+        watchers: are told of every step, in the process that writes.
         stopped: asked before each step; the run then writes a checkpoint and ends.
 
     Returns:
@@ -77,7 +78,7 @@ def train(
         trainer = Trainer(accelerator, run, place.out, model, examples)
         if start is not None:
             trainer.restore(start)
-        return trainer.run(on_step, stopped)
+        return trainer.run(watchers, stopped)
     finally:
         accelerator.end_training()
         # Another run of this process may use another precision or device
@@ -139,7 +140,7 @@ class Trainer:
     def _writes(self) -> bool:
         return self._accelerator.is_main_process
 
-    def run(self, on_step: OnStep, stopped: Callable[[], bool]) -> Progress:
+    def run(self, watchers: Sequence[Watcher], stopped: Callable[[], bool]) -> Progress:
         """Make the steps that are left; see :func:`train`."""
         run, accelerator = self._run, self._accelerator
         journal = None
@@ -161,8 +162,7 @@ class Trainer:
         while self.progress.step < run.steps:
             began = time.perf_counter()
             report = self._step(self.progress.step + 1, next(stream), began, stopped())
-            self._after(report, journal)
-            on_step(report, self.progress)
+            self._after(report, journal, watchers)
             if report.stop or report.step % run.running.checkpoint_every == 0:
                 self.save(journal)
                 saved = report.step
@@ -172,7 +172,9 @@ class Trainer:
             self.save(journal)
         return self.progress
 
-    def _after(self, report: StepReport, journal: Journal | None) -> None:
+    def _after(
+        self, report: StepReport, journal: Journal | None, watchers: Sequence[Watcher]
+    ) -> None:
         """Take a step into progress, averages and journal, or end the run over it."""
         counts = report.losses and report.finite
         skipped = not report.finite
@@ -184,13 +186,29 @@ class Trainer:
         if report.moved and self._averages is not None:
             self._averages.update(report.step)
         if journal is not None:
-            memory = peak_memory(self._accelerator.device)
-            journal.write(line(report, self.progress, memory))
+            entry = line(report, self.progress, peak_memory(self._accelerator.device))
+            journal.write(entry)
+            for watcher in watchers:
+                watcher.on_step(entry)
         if skipped:
             log.warning("Step %d has no finite loss; the weights stay.", report.step)
             if self._run.faults.nan == "stop":
                 raise save_batch(self._out, report, self._examples, self._writes)
         check_examples(self.progress, self._run.faults)
+        every = self._run.running.sample_every
+        if journal is not None and watchers and every and report.step % every == 0:
+            self._show(watchers)
+
+    def _show(self, watchers: Sequence[Watcher]) -> None:
+        """Show watchers what the model makes of a few examples."""
+        if not isinstance(self._model, Sampler):
+            return
+        made = make_samples(
+            self._model, self._model, self._examples, self._run.seed, self._accelerator.device
+        )
+        if made is not None:
+            for watcher in watchers:
+                watcher.on_samples(self.progress.step, made)
 
     def save(self, journal: Journal | None) -> None:
         """Write a checkpoint; where the disk does not take it the run goes on without."""

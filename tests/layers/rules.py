@@ -10,6 +10,7 @@ TENSORS = NUMPY | {"torch"}
 FITTING = TENSORS | {"sklearn", "scipy", "threadpoolctl"}
 IMAGING = frozenset({"cv2", "skimage", "PIL", "av", "OpenEXR"})
 MODELS = FITTING | IMAGING | {"accelerate", "diffusers", "safetensors", "transformers"}
+OPTIONAL_IN_TRAINING = frozenset({"bitsandbytes", "tensorboardX", "wandb"})
 BLENDER = NUMPY | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "addon_utils"}
 
 ATOMIC = "backend.files.atomic"
@@ -317,13 +318,14 @@ ZONES = (
             for name in (
                 *("averages", "base", "checkpoints", "config", "faults", "journal", "loader"),
                 *("optimizer", "progress", "random_states", "report", "run_folder", "schedule"),
-                *("step", "trainer"),
+                *("samples", "step", "trainer", "watch"),
             )
         ),
-        libraries=TENSORS | {"accelerate", "bitsandbytes", "safetensors"},  # the second is optional
+        libraries=TENSORS | {"accelerate", "safetensors"} | OPTIONAL_IN_TRAINING,
         own=(
             "backend.autograd",
             "backend.files.atomic",
+            "backend.files.video",
             RESOURCES,
             "backend.training",
             "protocol",

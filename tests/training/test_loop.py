@@ -17,7 +17,7 @@ from backend.training import random_states
 from backend.training.run_folder import Place
 from backend.training.trainer import train
 from protocol.errors import ShotError
-from tests.training.toy import ToySource, toy_build, toy_run
+from tests.training.toy import Told, ToySource, toy_build, toy_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -185,7 +185,7 @@ def test_asked_to_stop_it_writes_a_checkpoint_and_can_go_on(tmp_path):
         run,
         Place(out=tmp_path / "run", cpu=True),
         toy_build(run),
-        lambda report, progress: steps.append(report.step),
+        [Told(steps.append)],
         lambda: len(steps) == 4,
     )
     assert progress.step == 5

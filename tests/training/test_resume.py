@@ -18,7 +18,7 @@ from backend.training import checkpoints
 from backend.training.run_folder import Place
 from backend.training.trainer import train
 from protocol.errors import ShotError
-from tests.training.toy import toy_build, toy_run
+from tests.training.toy import Told, toy_build, toy_run
 
 ROOT = Path(__file__).parents[2]
 SAME = ("step", "loss", "average_loss", "learning_rate", "gradient_norm", "loss_by_noise_level")
@@ -183,15 +183,15 @@ def test_a_disk_that_takes_no_checkpoint_keeps_the_one_before_and_the_run_goes_o
     out, run = tmp_path / "run", toy_run()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def on_step(report, progress):
-        if report.step == 5:
+    def on_step(entry):
+        if entry["step"] == 5:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
-        if report.step == 7:
+        if entry["step"] == 7:
             assert checkpoints.steps(out) == [3]
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     try:
-        train(run, Place(out=out, cpu=True), toy_build(run), on_step)
+        train(run, Place(out=out, cpu=True), toy_build(run), [Told(on_step)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "No checkpoint of step 6: " in caplog.text

@@ -140,6 +140,13 @@ def toy_build(run: RunConfig, when_saving=lambda folder: None):
     return build
 
 
+class Told:
+    """A watcher that calls a function after each step."""
+
+    def __init__(self, on_step, on_samples=lambda step, frames: None):
+        self.on_step, self.on_samples = on_step, on_samples
+
+
 def die() -> None:
     """As by `kill -9`: nothing of this process is run after it."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -158,8 +165,8 @@ def main() -> None:
     run = toy_run(**args.values)
     run = replace(run, source=ToySource(broken=tuple(args.broken)))
 
-    def on_step(report, progress):
-        if report.step == args.die_at_step:
+    def on_step(entry):
+        if entry["step"] == args.die_at_step:
             die()
 
     def when_saving(folder):
@@ -168,7 +175,7 @@ def main() -> None:
 
     place = Place(out=args.out, resume=args.resume, cpu=True, processes=args.processes)
     try:
-        train(run, place, toy_build(run, when_saving), on_step)
+        train(run, place, toy_build(run, when_saving), [Told(on_step)])
     except ShotError as error:
         sys.exit(str(error))
 
