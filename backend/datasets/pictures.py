@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -28,6 +29,22 @@ def read_picture(path: Path) -> Array:
         ShotError: the file is missing or damaged.
     """
     return _read(path, lambda image: np.asarray(image.convert("RGB")))
+
+
+def decode_planes(data: bytes, where: str) -> Array:
+    """A picture held in memory, uint8 ``(3, H, W)`` RGB; faster than :func:`read_picture`.
+
+    Args:
+        data: of the file.
+        where: for the error.
+
+    Raises:
+        ShotError: it is damaged.
+    """
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if pixels is None:
+        raise broken(where, "the picture cannot be read.", FETCH_AGAIN)
+    return np.stack(cv2.split(pixels)[::-1])
 
 
 def read_labels(path: Path, size: Sequence[int] | None = None) -> Array:

@@ -183,11 +183,7 @@ def prepared_sample(
     Raises:
         ShotError: no object is left, or there is no depth.
     """
-    clip = without_small(crop_to(clip, options.height, options.width), options.smallest)
-    if not clip.names:
-        raise ShotError(
-            "clip", "no object is large enough in it.", "Lower --smallest, or leave it out."
-        )
+    clip = cropped(clip, options)
     if clip.depth is None:
         clip = clip.with_depth(*_predicted(clip.frames, depth, options.depth_size))
     masks = ClipControl(clip.annotated()).masks()
@@ -207,6 +203,20 @@ def prepared_sample(
         for index, frame in enumerate(clip.frames):
             sample[f"{index:02}.jpg"] = _jpeg(frame)
     return sample
+
+
+def cropped(clip: LabelledClip, options: PrepareOptions) -> LabelledClip:
+    """A clip of the size asked for, without small objects.
+
+    Raises:
+        ShotError: no object is left.
+    """
+    clip = without_small(crop_to(clip, options.height, options.width), options.smallest)
+    if not clip.names:
+        raise ShotError(
+            "clip", "no object is large enough in it.", "Lower --smallest, or leave it out."
+        )
+    return clip
 
 
 def _predicted(frames: Array, depth: DepthModel | None, size: int) -> tuple[Array, float, float]:

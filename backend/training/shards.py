@@ -11,6 +11,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def read_shard(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ShotError: the file is missing, damaged or cut short.
     """
-    try:
+    with _reading(path):
         _check_end(path)
         with tarfile.open(path, mode="r:") as tar:
             key, values = "", dict[str, Any]()
@@ -163,6 +164,50 @@ def read_shard(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 key, values[ending] = name, _decoded(ending, data.read())
             if values:
                 yield key, values
+
+
+def sample_spans(path: Path) -> list[tuple[int, int]]:
+    """Where each sample of a tar file begins and ends, in bytes, in their order.
+
+    Raises:
+        ShotError: as in :func:`read_shard`.
+    """
+    spans = list[tuple[int, int]]()
+    with _reading(path):
+        _check_end(path)
+        with tarfile.open(path, mode="r:") as tar:
+            key = ""
+            for entry in tar:
+                name = entry.name.partition(".")[0]
+                stop = entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if name != key or not spans:
+                    spans.append((entry.offset, stop))
+                key, spans[-1] = name, (spans[-1][0], stop)
+    return spans
+
+
+def read_sample(path: Path, span: tuple[int, int]) -> dict[str, Any]:
+    """One sample's values by ending.
+
+    Raises:
+        ShotError: as in :func:`read_shard`.
+    """
+    start, stop = span
+    with _reading(path):
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        if len(data) != stop - start:
+            raise ValueError(f"it is cut short at {start + len(data)} bytes")
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            parts = {entry.name.partition(".")[2]: tar.extractfile(entry) for entry in tar}
+            return {end: _decoded(end, part.read()) for end, part in parts.items() if part}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, tarfile.TarError, ValueError, EOFError) as error:
         raise ShotError(
             "shard",
