@@ -84,8 +84,9 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} is no file of tensors: {str(error).splitlines()[0][:120]}",
             "Name the file as it was published.",
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for wrapper in ("model", "state_dict"):  # of checkpoints of a training
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(part, Tensor) for part in state.values()):
         raise ShotError(
             "evaluation_weights", f"{path} is no state dictionary.", "Name one that is."
