@@ -379,6 +379,20 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="how a take obeyed its shot",
+        files=("backend/evaluation/*",),
+        libraries=TENSORS | {"av", "cv2"},
+        own=(
+            *VALUES,
+            PIXELS,
+            "backend.compose",
+            "backend.control_sources",
+            "backend.evaluation",
+            "protocol",
+        ),
+        banned=PURE,
+    ),
+    Zone(
         name="the server's job states",
         files=("backend/server/jobs.py",),
         own=("protocol",),

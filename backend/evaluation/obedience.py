@@ -1,0 +1,288 @@
+"""How well a take obeyed its shot, told from its pixels.
+
+Every thing is looked for in the take's frames by its appearance in the draft, and as it looked in
+the photo, whichever is more like what is found. So no tracker drifts, a take that stands still is
+off by what the thing should have gone, and one that is moved by d pixels is off by d.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.compose.filters import dilate, erode, pull_push
+from backend.evaluation.expected_take import ExpectedTake, ExpectedThing
+from backend.evaluation.matching import find_template, shifted
+from backend.evaluation.metrics import mask_iou
+from backend.evaluation.trackers import PROXY, LucasKanade, bytes_of
+
+METHOD = f"appearance in the draft ({PROXY})"
+RIM, RIM_WEIGHT = 2, 0.3
+"""Pixels around a thing that help to place one of a single colour, and what they count for."""
+LEAST_PIXELS = 12
+"""Of a thing, below which it is too small or too hidden to be looked for."""
+LEAST_SHARE = 0.1
+"""Of a thing's pixels that has to be in sight."""
+MARGIN = 0.06
+"""Colour distance by which one of two appearances has to be nearer before it counts."""
+GROWTH = 0.2
+"""How far around a thing more of it is looked for, as a share of its size."""
+EVENT_PIXELS, TOLD_APART = 16, 0.1
+"""Of an occlusion event, and the colour distance at which two things can be told apart."""
+AT_REST_BONUS = 0.7
+"""The photo's appearance has to be so much more like the take before it counts as not moved."""
+CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 80, 0.02, 6.0
+
+OnFrame = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThingInFrame:
+    """A thing in one frame; NaN where it is not to be seen, and where it was not found.
+
+    Attributes:
+        error: pixels that its middle is off.
+        iou: of the mask that it has with the one it should have; 0 if it was not found.
+        expected: ``(h, w)`` bool.
+        found: ``(h, w)`` bool.
+        in_sight: whether it should be seen.
+    """
+
+    error: float
+    iou: float
+    expected: Tensor
+    found: Tensor
+    in_sight: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeScore:
+    """A take against its shot, in the pixels that were compared.
+
+    Attributes:
+        things: by moving instance, each by frame from the second on, which is at 0.
+        drift: by frame, pixels that the background is off; NaN where it has no texture.
+        events: by frame, occlusion events and how many of them show the right thing in front.
+        size: (height, width).
+    """
+
+    things: dict[int, tuple[ThingInFrame, ...]]
+    drift: tuple[float, ...]
+    events: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+
+    @property
+    def occlusion_accuracy(self) -> float:
+        """Share of events with the right thing in front; NaN without events."""
+        count = sum(event[0] for event in self.events)
+        return sum(event[1] for event in self.events) / count if count else math.nan
+
+
+def score_take(
+    expected: ExpectedTake, take: Tensor, on_frame: OnFrame = lambda done, total: None
+) -> TakeScore:
+    """Measure every frame but the first, which is the photo itself.
+
+    Args:
+        expected: what the shot asks for.
+        take: ``(F, 3, h, w)`` in [0, 1], the frame of every sample of the shot's motion.
+        on_frame: called with (done, total).
+
+    Raises:
+        ValueError: the take has another number of frames, or another size.
+    """
+    if take.shape != (len(expected.draft), 3, *expected.ids.shape[1:]):
+        raise ValueError(f"a take of {tuple(take.shape)} for ids of {tuple(expected.ids.shape)}")
+    things: dict[int, list[ThingInFrame]] = {
+        thing.id: [] for thing in expected.things[: expected.moving]
+    }
+    drift, events = list[float](), list[tuple[int, int]]()
+    photo, plate_at_rest = expected.draft[0].rgb, expected.plate[0].rgb
+    for frame in range(1, len(take)):
+        draft, plate = expected.draft[frame], expected.plate[frame].rgb
+        background = expected.background(frame) & (draft.trust > 0.99)
+        off = background_shift(draft.rgb, background, take[frame])
+        drift.append(math.hypot(*off))
+        camera = (0.0, 0.0) if math.isnan(off[0]) else off
+        for thing in expected.things[: expected.moving]:
+            here = _Appearance(
+                draft.rgb, expected.visible(thing.id, frame), shifted(plate, camera), (0.0, 0.0)
+            )
+            rest = _Appearance(
+                photo,
+                expected.visible(thing.id, 0),
+                plate_at_rest,
+                (float(thing.displacement[frame, 0]), float(thing.displacement[frame, 1])),
+            )
+            others = ~background & ~here.mask & (expected.ids[frame] >= 0)
+            whole = thing.whole[frame]
+            things[thing.id].append(_found(here, rest, whole, others, take[frame]))
+        events.append(_occlusions(expected, frame, draft.rgb, plate, take[frame], camera))
+        on_frame(frame, len(take) - 1)
+    return TakeScore(
+        things={item: tuple(found) for item, found in things.items()},
+        drift=tuple(drift),
+        events=tuple(events),
+        size=(take.shape[2], take.shape[3]),
+    )
+
+
+def background_shift(draft: Tensor, background: Tensor, take: Tensor) -> tuple[float, float]:
+    """The median (x, y) that the background's corners are off; NaN without texture.
+
+    Args:
+        draft: ``(3, h, w)``.
+        background: ``(h, w)`` bool.
+        take: ``(3, h, w)``.
+    """
+    nowhere = (math.nan, math.nan)
+    inner = erode(background, 3)
+    if int(inner.sum()) < LEAST_PIXELS:
+        return nowhere
+    before, after = bytes_of(draft), bytes_of(take)
+    found = cv2.goodFeaturesToTrack(
+        cv2.cvtColor(before, cv2.COLOR_RGB2GRAY),
+        CORNERS,
+        CORNER_QUALITY,
+        CORNER_DISTANCE,
+        mask=inner.numpy().astype(np.uint8),
+    )
+    if found is None:
+        return nowhere
+    corners = found.reshape(-1, 2).astype(np.float32) + 0.5
+    whole = find_template(draft, background.float(), take)
+    guess = np.asarray(whole.shift if whole.found else (0.0, 0.0), np.float32)
+    at, ok = LucasKanade().step(before, after, corners, corners + guess)
+    if ok.sum() < 3:
+        return whole.shift if whole.found else nowhere
+    off = np.median((at - corners)[ok], axis=0)
+    return float(off[0]), float(off[1])
+
+
+class _Appearance:
+    """How a thing may look in a frame.
+
+    Args:
+        picture: ``(3, h, w)`` that shows it.
+        mask: ``(h, w)`` bool, where.
+        plate: ``(3, h, w)`` behind it.
+        goal: (x, y) that it has to move from there to be where it should be.
+    """
+
+    def __init__(
+        self, picture: Tensor, mask: Tensor, plate: Tensor, goal: tuple[float, float]
+    ) -> None:
+        self.picture, self.mask, self.plate, self.goal = picture, mask, plate, goal
+
+    @property
+    def weight(self) -> Tensor:
+        """``(h, w)`` for the search."""
+        return torch.where(self.mask, 1.0, RIM_WEIGHT * dilate(self.mask, RIM))
+
+
+def _found(
+    here: _Appearance, rest: _Appearance, whole: Tensor, others: Tensor, take: Tensor
+) -> ThingInFrame:
+    pixels = int(here.mask.sum())
+    nothing = torch.zeros_like(here.mask)
+    if pixels < max(LEAST_PIXELS, LEAST_SHARE * int(whole.sum())):
+        return ThingInFrame(
+            error=math.nan, iou=math.nan, expected=here.mask, found=nothing, in_sight=False
+        )
+    best, match = here, find_template(here.picture, here.weight, take)
+    if int(rest.mask.sum()) >= LEAST_PIXELS and math.hypot(*rest.goal) > 0.5:
+        other = find_template(rest.picture, rest.weight, take)
+        if other.cost < AT_REST_BONUS * match.cost:
+            best, match = rest, other
+    if not match.found:
+        return ThingInFrame(
+            error=math.nan, iou=0.0, expected=here.mask, found=nothing, in_sight=True
+        )
+    error = math.hypot(match.shift[0] - best.goal[0], match.shift[1] - best.goal[1])
+    found = _mask_in(take, best, match.shift, others)
+    return ThingInFrame(
+        error=error,
+        iou=mask_iou(found, here.mask),
+        expected=here.mask,
+        found=found,
+        in_sight=True,
+    )
+
+
+def _mask_in(
+    take: Tensor, thing: _Appearance, shift: tuple[float, float], others: Tensor
+) -> Tensor:
+    """``(h, w)`` bool, the pixels of a take that look more like a thing than like its background.
+
+    Inside of its mask it takes clear evidence against it, around it clear evidence for it.
+    """
+    grown = max(3, round(GROWTH * math.sqrt(int(thing.mask.sum()))))
+    around = shifted(dilate(thing.mask, grown)[None].float(), shift)[0] > 0.5
+    inside = shifted(thing.mask[None].float(), shift)[0] > 0.5
+    core = erode(thing.mask, 1)
+    core = core if int(core.sum()) >= LEAST_PIXELS else thing.mask
+    colours = shifted(pull_push(thing.picture, core.float()), shift)
+    own = (take - colours).norm(dim=0)
+    behind = (take - thing.plate).norm(dim=0)
+    kept = inside & ~(own > behind + MARGIN)
+    gained = around & ~inside & ~others & (own + MARGIN < behind)
+    return kept | _touching(gained, kept)
+
+
+def _touching(candidates: Tensor, seeds: Tensor) -> Tensor:
+    """The connected parts of ``candidates`` that touch ``seeds``."""
+    if not bool(candidates.any()) or not bool(seeds.any()):
+        return torch.zeros_like(candidates)
+    both = (candidates | seeds).numpy().astype(np.uint8)
+    _, labels = cv2.connectedComponents(both, connectivity=4)
+    parts = torch.from_numpy(labels)
+    return candidates & torch.isin(parts, parts[seeds].unique())
+
+
+def _occlusions(
+    expected: ExpectedTake,
+    frame: int,
+    draft: Tensor,
+    plate: Tensor,
+    take: Tensor,
+    camera: tuple[float, float],
+) -> tuple[int, int]:
+    """Pairs of which one hides the other in a frame, and how many of them the take shows so."""
+    count = right = 0
+    for behind in expected.things:
+        for front in expected.things:
+            if front is behind:
+                continue
+            both = front.whole[frame] & behind.whole[frame] & expected.visible(front.id, frame)
+            both = erode(both, 1)
+            if int(both.sum()) < EVENT_PIXELS:
+                continue
+            shown = _shows_front(
+                draft, _alone(behind, frame), plate, shifted(take, (-camera[0], -camera[1])), both
+            )
+            if shown is not None:
+                count, right = count + 1, right + shown
+    return count, right
+
+
+def _alone(thing: ExpectedThing, frame: int) -> Tensor:
+    return thing.alone[frame].rgb
+
+
+def _shows_front(
+    front: Tensor, behind: Tensor, plate: Tensor, take: Tensor, where: Tensor
+) -> bool | None:
+    """Whether most pixels look like what is in front; None if its looks do not tell."""
+    told = where & ((front - behind).norm(dim=0) > TOLD_APART)
+    if int(told.sum()) < EVENT_PIXELS // 2:
+        return None
+    own = (take - front).norm(dim=0)[told]
+    # What looks like the plate as well is no evidence against
+    other = torch.minimum((take - behind).norm(dim=0)[told], (take - plate).norm(dim=0)[told])
+    return float((own <= other).double().mean()) > 0.5

@@ -1,0 +1,117 @@
+"""Takes whose errors are known: the draft's own, one that stands still, one that is moved."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from backend.evaluation.expected_take import expected_take
+from backend.evaluation.matching import shifted
+from backend.evaluation.obedience import score_take
+from backend.geometry.fit import fit_photo
+from tests.evaluation.shots import FAR, FOCAL, FRAMES, HEIGHT, WIDTH, crossing_shot
+
+WHOLE = fit_photo((HEIGHT, WIDTH), (HEIGHT, WIDTH), "crop")
+
+
+def draft_of(expected):
+    return torch.stack([expected.draft[frame].rgb for frame in range(len(expected.draft))])
+
+
+def errors(score, item):
+    return [found.error for found in score.things[item]]
+
+
+@pytest.fixture(scope="module")
+def still_camera():
+    return expected_take(crossing_shot(), WHOLE)
+
+
+def test_the_drafts_own_take_is_nearly_perfect(still_camera):
+    score = score_take(still_camera, draft_of(still_camera))
+    for item in (1, 2):
+        assert max(errors(score, item)) < 0.1
+        assert min(found.iou for found in score.things[item]) > 0.93
+    assert score.occlusion_accuracy == 1
+    assert sum(event[0] for event in score.events) >= 1
+    assert max(score.drift) < 0.1
+
+
+def test_a_take_that_stands_still_is_off_by_what_the_things_should_have_gone(still_camera):
+    take = draft_of(still_camera)[:1].repeat(FRAMES, 1, 1, 1)
+    score = score_take(still_camera, take)
+    assert errors(score, 1) == pytest.approx([14, 28, 42], abs=0.2)
+    assert errors(score, 2) == pytest.approx([4, 8, 12], abs=0.2)
+    assert score.things[1][-1].iou == 0
+    assert score.occlusion_accuracy == 0
+    assert max(score.drift) < 0.1
+
+
+@pytest.mark.parametrize("off", [(5.0, 0.0), (-3.0, 4.0), (0.0, 12.0)])
+def test_a_take_that_is_moved_is_off_by_that(still_camera, off):
+    take = torch.stack([shifted(frame, off) for frame in draft_of(still_camera)])
+    score = score_take(still_camera, take)
+    for item in (1, 2):
+        assert errors(score, item) == pytest.approx([math.hypot(*off)] * 3, abs=0.2)
+    assert score.drift == pytest.approx([math.hypot(*off)] * 3, abs=0.2)
+
+
+def test_one_thing_that_lags_is_told_and_the_other_is_not_blamed(still_camera):
+    shot = crossing_shot()
+    moved = shot.motion.moved_from_rest.clone()
+    moved[:, 0, 0, 3] *= 0.5
+    lagging = expected_take(
+        replace(shot, motion=replace(shot.motion, moved_from_rest=moved)), WHOLE
+    )
+    score = score_take(still_camera, draft_of(lagging))
+    assert errors(score, 1) == pytest.approx([7, 14, 21], abs=0.5)
+    assert errors(score, 2)[0] < 0.3
+
+
+def test_things_in_the_wrong_order_are_told(still_camera):
+    shot = crossing_shot()
+    depth = shot.lift.depth.clone()
+    depth[shot.instance == 1] = 7.0
+    moved = shot.motion.moved_from_rest.clone()
+    moved[:, 0, 0, 3] *= 7.0 / 4.0
+    swapped = replace(
+        shot,
+        lift=replace(shot.lift, depth=depth),
+        motion=replace(shot.motion, moved_from_rest=moved),
+    )
+    score = score_take(still_camera, draft_of(expected_take(swapped, WHOLE)))
+    assert score.occlusion_accuracy == 0
+    assert errors(score, 1)[0] < 0.3
+
+
+def test_a_thing_that_a_take_left_out_has_no_mask(still_camera):
+    take = torch.stack([still_camera.plate[frame].rgb for frame in range(FRAMES)])
+    score = score_take(still_camera, take)
+    assert [found.iou for found in score.things[1]] == pytest.approx([0] * 3, abs=0.1)
+
+
+def test_a_camera_that_did_not_move_shows_as_drift():
+    step = 0.25
+    expected = expected_take(crossing_shot(camera_step=step), WHOLE)
+    own = score_take(expected, draft_of(expected))
+    assert max(own.drift) < 0.3
+    assert max(errors(own, 1)) < 0.3
+    take = draft_of(expected)[:1].repeat(FRAMES, 1, 1, 1)
+    score = score_take(expected, take)
+    pixels = step * FOCAL / FAR
+    assert score.drift == pytest.approx([pixels, 2 * pixels, 3 * pixels], abs=0.3)
+
+
+def test_a_larger_take_is_compared_in_its_own_pixels():
+    fit = fit_photo((HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH), "crop")
+    expected = expected_take(crossing_shot(), fit)
+    take = draft_of(expected)[:1].repeat(FRAMES, 1, 1, 1)
+    assert errors(score_take(expected, take), 1) == pytest.approx([28, 56, 84], abs=0.4)
+
+
+def test_another_number_of_frames_is_refused(still_camera):
+    with pytest.raises(ValueError, match=r"\(3, 3, 96, 144\)"):
+        score_take(still_camera, torch.zeros(3, 3, HEIGHT, WIDTH))
