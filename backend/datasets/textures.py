@@ -34,12 +34,12 @@ def texture(generator: Generator, height: int, width: int) -> Tensor:
     return one + (other - one) * level
 
 
-def blob(
+def outline(
     generator: Generator, height: int, width: int, centre: tuple[float, float], radius: float
 ) -> Tensor:
-    """``(H, W)`` bool: a shape without holes around ``centre`` (x, y), pixels.
+    """``(H, W)``: how much of a pixel a shape without holes around ``centre`` (x, y) covers.
 
-    Its outline is a circle with waves, so it has a side by which its turning can be seen.
+    It is a circle with waves, so it has a side by which its turning can be seen.
     """
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     dx, dy = x - centre[0], y - centre[1]
@@ -48,4 +48,4 @@ def blob(
     for wave in range(1, 5):
         depth, phase = uniform(generator, 0.0, 0.3 / wave), uniform(generator, 0, 2 * math.pi)
         reach += depth * torch.cos(wave * angle + phase)
-    return torch.hypot(dx, dy) <= radius * reach
+    return (radius * reach - torch.hypot(dx, dy) + 0.5).clamp(0, 1)

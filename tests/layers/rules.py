@@ -25,6 +25,7 @@ ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
 METRICS = ("__init__", "frechet", "intervals", "metrics")
 MEASURING = ("features", "flow", "lpips", "trackers", "weights_file")
+DRAWN = ("random_paths", "shots", "synthetic", "textures")
 DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels")
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
@@ -352,7 +353,7 @@ ZONES = (
     ),
     Zone(
         name="datasets that are drawn",
-        files=tuple(f"backend/datasets/{name}.py" for name in ("shots", "synthetic", "textures")),
+        files=tuple(f"backend/datasets/{name}.py" for name in DRAWN),
         libraries=TENSORS,
         own=(*VALUES, *(f"backend.{name}" for name in DRAWING), "protocol"),
         banned=PURE,
