@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -49,6 +51,23 @@ def test_fused_blocks_answer_what_stock_ones_do(unet, clips, legacy):
     stock, fused = answers(unet, told(clips), legacy_cfg_context=legacy)
     assert float(stock.abs().mean()) > 0.1
     torch.testing.assert_close(fused, stock, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param({"height": 2, "width": 2}, id="one place below"),
+        pytest.param({"frames": 1}, id="one frame"),
+    ],
+)
+def test_fused_blocks_answer_it_for_a_single_place_or_frame(unet, size):
+    """Where frames by places and places by frames are the same order in memory.
+
+    In double precision: norms over two numbers magnify rounding.
+    """
+    arguments = [one.double() for one in told(1, **size)]
+    stock, fused = answers(copy.deepcopy(unet).double(), arguments)
+    torch.testing.assert_close(fused, stock)
 
 
 def test_in_parts_and_in_another_order_in_memory_they_answer_the_same(unet):

@@ -86,7 +86,8 @@ class FusedTransformer(TransformerSpatioTemporalModel):
         ):
             hidden = _in_space(spatial, hidden, context)
             by_clip = hidden.unflatten(0, (clips, frames))
-            along = by_clip.transpose(1, 2).contiguous()
+            # A copy even where one place or one frame makes the order the same: both are changed
+            along = by_clip.transpose(1, 2).clone(memory_format=torch.contiguous_format)
             along += places
             along = _in_time(temporal, along.flatten(0, 1), context, self.batch)
             along = along.unflatten(0, (clips, height * width)).transpose(1, 2)
