@@ -1,4 +1,4 @@
-"""COCO's compressed run lengths -> masks.
+"""COCO's compressed run lengths <-> masks.
 
 Written here because pycocotools leaves the pixels that too short a string does not reach as they
 were in memory: a damaged file would give random masks without a word.
@@ -40,6 +40,28 @@ def decode(size: tuple[int, int], counts: str | bytes) -> npt.NDArray[np.bool_]:
         raise ValueError(f"the run lengths fill {total} of {width} x {height} pixels")
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T
+
+
+def encode(mask: npt.NDArray[np.bool_]) -> str:
+    """The run lengths of a mask ``(H, W)``, as :func:`decode` reads them."""
+    flat = np.asarray(mask, bool).T.reshape(-1)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    # The first run is of zeros, and has no pixel where the mask begins with a one
+    edges = np.concatenate([[0, 0] if flat[0] else [0], edges, [flat.size]])
+    runs = np.diff(edges)
+    runs[3:] -= runs[1:-2].copy()
+    return "".join(map(_text, runs.tolist()))
+
+
+def _text(value: int) -> str:
+    """Five bits a character, lowest first, until only the sign is left."""
+    text = ""
+    while True:
+        low, value = value & 0x1F, value >> 5
+        more = value != (-1 if low & _SIGN else 0)
+        text += chr(_FIRST + (low | _MORE if more else low))
+        if not more:
+            return text
 
 
 def _numbers(chars: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

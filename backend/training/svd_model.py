@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from backend.engines.svd import edm, images
-from backend.engines.svd.controlnet import SVDControlNet
+from backend.engines.svd.controlnet import EMBEDDING_CHANNELS, SVDControlNet
 from backend.engines.svd.load import controlnet_place, load_base, load_controlnet
 from backend.networks import fingerprint, move
 from backend.resources import Resources
@@ -50,6 +50,7 @@ class SvdTrainOptions:
         encode_chunk: frames that the codec encodes at once.
         latents: a folder that keeps what the codec's encoder gave; None encodes in every step.
         start: a ControlNet to begin with; None begins with the UNet's own encoder.
+        embedding_channels: of the convolutions that read the control; ``start`` has its own.
         seed: of the weights that neither of them gives.
         frozen_encoder: whether the UNet's way down records no gradients; it changes nothing but
             time and memory, and is there to be measured.
@@ -61,6 +62,7 @@ class SvdTrainOptions:
     encode_chunk: int = 4
     latents: Path | None = None
     start: Path | None = None
+    embedding_channels: tuple[int, ...] = EMBEDDING_CHANNELS
     seed: int = 0
     frozen_encoder: bool = True
 
@@ -104,7 +106,10 @@ class SVDControlModel:
         self._base = base = load_base(folder, torch.float32)
         base.unet.batch.one_token = True  # in the half that records no gradients
         if options.start is None:
-            controlnet = initialised(SVDControlNet.from_unet(base.unet), options.seed)
+            fresh = SVDControlNet.from_unet(
+                base.unet, conditioning_embedding_out_channels=options.embedding_channels
+            )
+            controlnet = initialised(fresh, options.seed)
         else:
             controlnet = load_controlnet(options.start, base.unet, torch.float32)
         self._controlnet = controlnet.float().requires_grad_(True).train()
@@ -142,6 +147,11 @@ class SVDControlModel:
         """
         if len(generators) != len(batch.numbers):
             raise ValueError(f"{len(generators)} generators for {len(batch.numbers)} clips")
+        # Whatever the loop has turned on: each network has its own precision here
+        with torch.autocast(self._device.type, enabled=False):
+            return self._loss(batch, generators)
+
+    def _loss(self, batch: Batch, generators: Sequence[Generator]) -> StepLoss:
         with torch.no_grad():
             drawn = [
                 self._drawn(frames, generator)
@@ -214,16 +224,15 @@ class SVDControlModel:
         mixed = self._dtype != torch.float32
         with torch.autocast(self._device.type, self._dtype, enabled=mixed):
             down, mid = self._controlnet(sample, factors.c_noise, embedding, ids, maps)
-        with torch.autocast(self._device.type, enabled=False):
-            return self._base.unet(
-                sample.to(self._dtype),
-                factors.c_noise,
-                embedding.to(self._dtype),
-                ids,
-                [residual.to(self._dtype) for residual in down],
-                mid.to(self._dtype),
-                frozen_encoder=self._options.frozen_encoder,
-            )
+        return self._base.unet(
+            sample.to(self._dtype),
+            factors.c_noise,
+            embedding.to(self._dtype),
+            ids,
+            [residual.to(self._dtype) for residual in down],
+            mid.to(self._dtype),
+            frozen_encoder=self._options.frozen_encoder,
+        )
 
 
 def initialised(network: SVDControlNet, seed: int) -> SVDControlNet:

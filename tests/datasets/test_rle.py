@@ -40,6 +40,7 @@ def test_strings_of_pycocotools(counts, size, area):
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_what_was_encoded_is_decoded(mask):
     np.testing.assert_array_equal(rle.decode(mask.shape, run_lengths(mask)), mask)
+    assert rle.encode(mask) == run_lengths(mask)
 
 
 @pytest.mark.parametrize(
