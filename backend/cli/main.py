@@ -18,6 +18,7 @@ COMMANDS = (
     "export",
     "data",
     "prepare",
+    "train",
     "weights",
     "doctor",
     "demo",

@@ -15,6 +15,6 @@ def learning_rate(config: RunConfig, step: int) -> float:
         return highest * step / (warmup + 1)
     if schedule.shape == "constant":
         return highest
-    past = min(1.0, (step - warmup) / max(1, config.steps - warmup))
+    past = min(1.0, (step - warmup - 1) / max(1, config.steps - warmup))
     wave = 0.5 * (1 + math.cos(math.pi * past))
     return highest * (schedule.floor + (1 - schedule.floor) * wave)

@@ -340,6 +340,7 @@ ZONES = (
         own=(
             *VALUES,
             *NETWORKS,
+            PIXELS,
             RESOURCES,
             "backend.control_sources",
             "backend.datasets",

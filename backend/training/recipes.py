@@ -1,0 +1,229 @@
+"""Recipes: functions that return a run's configuration, and what model and examples it names.
+
+The first line of a recipe's docstring is what ``levitor train --list`` says of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from backend.datasets.pictures import read_picture
+from backend.datasets.synthetic import SceneOptions
+from backend.pixels import image_from_pixels
+from backend.resources import Resources
+from backend.training import optimizer
+from backend.training.base import Examples, TrainableModel
+from backend.training.config import (
+    AverageOptions,
+    OptimizerOptions,
+    RunConfig,
+    RunningOptions,
+    ScheduleOptions,
+)
+from backend.training.examples import ControlOptions, SyntheticExamples
+from backend.training.svd_model import SVDControlModel, SvdTrainOptions
+from backend.training.tiny_model import TinyOptions, TinyVideoModel
+from protocol.errors import ShotError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+LARGEST = 512
+"""Longest side that photos are kept at, pixels: backgrounds of small clips are cut out of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticSource:
+    """Drawn clips, endless, without files.
+
+    Attributes:
+        data: a folder of photos that pictures are cut out of; without one all are procedural.
+        scene: what the clips show.
+        control: how their signal is made.
+    """
+
+    data: Path | None = None
+    scene: SceneOptions = field(default_factory=SceneOptions)
+    control: ControlOptions = field(default_factory=ControlOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSource:
+    """Clips of a dataset whose depth and control points are computed: see ``levitor prepare``.
+
+    Attributes:
+        data: the folder that it made.
+        control: how their signal is made.
+    """
+
+    data: Path | None = None
+    control: ControlOptions = field(default_factory=ControlOptions)
+
+
+def paper() -> RunConfig:
+    """LeviTor as in the paper: its ControlNet on SVD-XT, 200 K steps of 16 clips; for many GPUs."""
+    return RunConfig(
+        recipe="paper",
+        model=SvdTrainOptions(precision="bf16", checkpointing=True),
+        source=PreparedSource(),
+        steps=200_000,
+        batch=16,
+        precision="bf16",
+        optimizer=OptimizerOptions(learning_rate=1e-5),
+        running=RunningOptions(checkpoint_every=1000, workers=4, sample_every=1000),
+    )
+
+
+def single_gpu() -> RunConfig:
+    """The same on one card of 24 GB: a clip at a time, 16 to a step, optimizer in 8 bits."""
+    return replace(
+        paper(),
+        recipe="single-gpu",
+        accumulate=16,
+        optimizer=OptimizerOptions(learning_rate=1e-5, eight_bit=optimizer.has_eight_bit()),
+    )
+
+
+def tiny_cpu() -> RunConfig:
+    """A small pixel-space model from scratch on drawn clips: an hour on two CPU cores, no data."""
+    return RunConfig(
+        recipe="tiny-cpu",
+        model=TinyOptions(),
+        source=SyntheticSource(),
+        steps=3000,
+        batch=16,
+        precision="bf16",
+        optimizer=OptimizerOptions(learning_rate=1e-3, weight_decay=0.01),
+        schedule=ScheduleOptions(warmup=100, shape="cosine"),
+        average=AverageOptions(kind="power"),
+        running=RunningOptions(checkpoint_every=250, workers=1),
+    )
+
+
+def no_depth(base: RunConfig) -> RunConfig:
+    """Ablation: points have no depth; of --base, else of tiny-cpu."""
+    return _with_control(base, "no-depth", depth=False)
+
+
+def no_instance(base: RunConfig) -> RunConfig:
+    """Ablation: points have no instance; of --base, else of tiny-cpu."""
+    return _with_control(base, "no-instance", instance=False)
+
+
+def single_point(base: RunConfig) -> RunConfig:
+    """Ablation: an object has one point; of --base, else of tiny-cpu."""
+    return _with_control(base, "single-point", single_point=True)
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "paper": paper,
+    "single-gpu": single_gpu,
+    "tiny-cpu": tiny_cpu,
+}
+ABLATIONS: dict[str, Callable[[RunConfig], RunConfig]] = {
+    "no-depth": no_depth,
+    "no-instance": no_instance,
+    "single-point": single_point,
+}
+BASE = "tiny-cpu"
+
+
+def _with_control(base: RunConfig, name: str, **changes: Any) -> RunConfig:
+    control = replace(base.source.control, **changes)
+    return replace(base, recipe=name, source=replace(base.source, control=control))
+
+
+def recipe(name: str, base: str = BASE) -> RunConfig:
+    """The configuration of a recipe.
+
+    Args:
+        name: of the recipe.
+        base: what an ablation is one of.
+
+    Raises:
+        ShotError: there is no such recipe, or base.
+    """
+    for wanted, known in ((name, RECIPES | ABLATIONS), (base, RECIPES)):
+        if wanted not in known:
+            raise ShotError(
+                "recipe",
+                f"There is no recipe '{wanted:.40}'.",
+                f"Choose of {', '.join(known)}; `levitor train --list` says what they are.",
+            )
+    return RECIPES[name]() if name in RECIPES else ABLATIONS[name](RECIPES[base]())
+
+
+def listed() -> list[tuple[str, str]]:
+    """(name, what it is) of every recipe."""
+    made = [*RECIPES.items(), *ABLATIONS.items()]
+    return [(name, (one.__doc__ or "").splitlines()[0]) for name, one in made]
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """The configuration once all its values are chosen: the model's own follow the run's."""
+    match config.model:
+        case SvdTrainOptions() as options:
+            return replace(
+                config, model=replace(options, precision=config.precision, seed=config.seed)
+            )
+        case TinyOptions() as options:
+            half = config.precision != "fp32"
+            return replace(config, model=replace(options, half=half))
+        case _:
+            return config
+
+
+def build(config: RunConfig, resources: Resources) -> tuple[TrainableModel, Examples]:
+    """Make the model and the examples that a configuration names.
+
+    Args:
+        config: of the run.
+        resources: weights, and the device of frozen networks.
+
+    Raises:
+        ShotError: data or weights are missing or do not fit.
+    """
+    examples = _examples(config)  # first: what is missing there is said without loading gigabytes
+    match config.model:
+        case TinyOptions() as options:
+            return TinyVideoModel(options, seed=config.seed), examples
+        case SvdTrainOptions() as options:
+            return SVDControlModel(resources, options), examples
+        case _:
+            raise TypeError(f"no model has the options {type(config.model).__name__}")
+
+
+def _examples(config: RunConfig) -> Examples:
+    match config.source:
+        case SyntheticSource(data=data, scene=scene, control=control):
+            photos = () if data is None else _photos(data)
+            return SyntheticExamples(scene, control, photos, config.seed)
+        case _:
+            raise TypeError(f"no examples have the options {type(config.source).__name__}")
+
+
+def _photos(folder: Path) -> list[Tensor]:
+    """Pictures of a folder, ``(3, H, W)`` in [0, 1].
+
+    Raises:
+        ShotError: there is none, or one is damaged.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURES)
+    if not files:
+        raise ShotError(
+            "data", f"{folder} has no photos.", f"Name a folder of {', '.join(PICTURES)} files."
+        )
+    return [_at_most(image_from_pixels(read_picture(path))) for path in files]
+
+
+def _at_most(photo: Tensor) -> Tensor:
+    share = LARGEST / max(photo.shape[-2:])
+    if share >= 1:
+        return photo
+    size = [max(1, math.floor(side * share)) for side in photo.shape[-2:]]
+    return F.interpolate(photo[None], size, mode="area")[0]
