@@ -31,15 +31,20 @@ from tests.engines.toy_svd import SPEC as TOY
 LAST_SIGMA = 0.002
 
 
+def resources_of(other):
+    """New ones, whose preset, and so bits and steps of takes, is not what memory is free."""
+    return Resources(weights=other.weights, memory="balanced")
+
+
 @pytest.fixture
 def resources(tiny_resources):
     """Of the test's own: nobody else holds the base."""
-    return Resources(weights=tiny_resources.weights)
+    return resources_of(tiny_resources)
 
 
 @pytest.fixture(scope="module")
 def toy(tiny_resources):
-    return ToyEngine(Resources(weights=tiny_resources.weights))
+    return ToyEngine(resources_of(tiny_resources))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_two_engines_read_the_base_once_and_sample_as_each_does_alone(
     resources, tiny_resources, loads, usual
 ):
     toy, levitor = ToyEngine(resources), LevitorEngine(resources)
-    alone = levitors_take(LevitorEngine(Resources(weights=tiny_resources.weights)))
+    alone = levitors_take(LevitorEngine(resources_of(tiny_resources)))
     loads.clear()
     assert torch.equal(take(toy), usual)
     assert torch.equal(levitors_take(levitor), alone)
@@ -334,7 +339,8 @@ def test_a_take_that_starts_late_from_nothing_or_after_its_end_is_refused(toy, s
 def test_two_controlnets_add_up_and_none_is_the_base_alone(tiny_resources):
     folders = {name: tiny_resources.weights(name) for name in ("svd-xt", "levitor")}
     folders["second"] = folders["levitor"]
-    pipeline = SVDPipeline(Resources(weights=folders.__getitem__), ("levitor", "second"))
+    shared = Resources(weights=folders.__getitem__, memory="balanced")
+    pipeline = SVDPipeline(shared, ("levitor", "second"))
 
     def made(**scales):
         controls = {name: ControlMaps(maps=some_maps(), scale=s) for name, s in scales.items()}
@@ -345,8 +351,7 @@ def test_two_controlnets_add_up_and_none_is_the_base_alone(tiny_resources):
     torch.testing.assert_close(made(levitor=0.5, second=0.5), whole, atol=1e-4, rtol=0)
     assert torch.equal(made(levitor=0.0, second=0.0), none)
     assert float((whole - none).abs().max()) > 1e-3
-    toy = ToyEngine(Resources(weights=folders.__getitem__))
-    assert torch.equal(take(toy), none)
+    assert torch.equal(take(ToyEngine(shared)), none)
 
 
 def test_a_replaced_controlnet_is_read_anew_and_the_others_are_kept(
