@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import re
 import subprocess
 import sys
 import uuid
@@ -20,10 +19,10 @@ import pytest
 
 import build_addon
 
-ROOT = Path(build_addon.__file__).parent
+from .backend import READY, ROOT, backend_python, environment, in_backend
+
 PACKAGE = "bl_ext.user_default.levitor"
 WAIT = 240.0  # seconds; there to end a hang, so it is long
-READY = re.compile(r"LeviTor backend ready at (tcp://\S+)")
 _status = [0]
 
 
@@ -45,11 +44,6 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.blender)
-
-
-def backend_python() -> str:
-    """The Python that has torch; another one than Blender's."""
-    return os.environ.get("LEVITOR_BACKEND_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
 
 
 @pytest.fixture(scope="session")
@@ -74,12 +68,6 @@ def scene(addon):
     return bpy.context.scene
 
 
-def _environment(state: Path) -> dict[str, str]:
-    """What a backend is started with: this process' own, but with no weights to be found."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {**kept, "XDG_DATA_HOME": str(state), "HF_HOME": str(state / "hf")}
-
-
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """A backend that runs until the tests are over."""
@@ -91,7 +79,7 @@ def endpoint(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env=_environment(state),
+        env=environment(state),
     )
     try:
         match = None
@@ -117,11 +105,8 @@ def connected(scene, addon, endpoint):
 @pytest.fixture(scope="session")
 def flower() -> Path:
     """scikit-learn's flower.jpg, 640 x 427 pixels; it lies in the backend's Python."""
-    code = "import sklearn, pathlib; print(pathlib.Path(sklearn.__file__).parent)"
-    done = subprocess.run(
-        [backend_python(), "-c", code], capture_output=True, text=True, check=True
-    )
-    path = Path(done.stdout.strip()) / "datasets" / "images" / "flower.jpg"
+    package = in_backend("import importlib.util as u; answer = u.find_spec('sklearn').origin")
+    path = Path(package).parent / "datasets" / "images" / "flower.jpg"
     assert path.is_file()
     return path
 
@@ -360,21 +345,6 @@ def drawn(addon, panel, page=None):
     assert state._troubles == {}
     getattr(module(addon, "ui.panels"), panel).draw(SimpleNamespace(layout=page), bpy.context)
     return " ".join(page.words)
-
-
-def make_film(path, frames) -> Path:
-    """Encode uint8 frames (F, H, W, 3), as the backend encodes a take."""
-    code = (
-        "import sys, numpy as np, torch\n"
-        "from pathlib import Path\n"
-        "from backend.files import video\n"
-        "frames = torch.from_numpy(np.load(sys.argv[1])).movedim(-1, 1).float() / 255\n"
-        "Path(sys.argv[2]).write_bytes(video.encode_video(frames, 24.0))"
-    )
-    np.save(path.with_suffix(".npy"), frames)
-    command = [backend_python(), "-c", code, str(path.with_suffix(".npy")), str(path)]
-    subprocess.run(command, cwd=ROOT, check=True, env=_environment(path.parent))
-    return path
 
 
 def rendered(scene, path):

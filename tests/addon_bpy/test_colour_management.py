@@ -6,7 +6,8 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import link, make_film, module, rendered
+from .backend import make_film
+from .conftest import link, module, rendered
 
 BLOCK, ROWS, COLUMNS = 12, 4, 6
 SPACES = ["Linear Rec.2020", "ACEScg"] if bpy.app.version >= (5, 0, 0) else []

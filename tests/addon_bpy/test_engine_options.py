@@ -6,7 +6,8 @@ from dataclasses import replace
 import bpy
 import pytest
 
-from .conftest import READY, ROOT, WAIT, Page, _environment, backend_python, drawn, link, module
+from .backend import READY, ROOT, backend_python, environment
+from .conftest import WAIT, Page, drawn, link, module
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def toy_endpoint(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env=_environment(state),
+        env=environment(state),
     )
     try:
         line = server.stdout.readline()

@@ -11,7 +11,8 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import link, make_film, module, strips
+from .backend import make_film
+from .conftest import link, module, strips
 
 
 @pytest.fixture

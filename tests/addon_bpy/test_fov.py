@@ -1,7 +1,6 @@
 """Another field of view for a lift that is there: the photo looks the same, the world follows."""
 
 import math
-import subprocess
 
 import bpy
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
-from .conftest import backend_python, contents, link, module
+from .backend import in_backend
+from .conftest import contents, link, module
 
 # The stage's focal length of 60 pixels for 64 is 56.1 degrees; this one is of 32 for 64.
 WIDE, FOCAL = 90.0, 32.0
@@ -305,7 +305,7 @@ def test_a_photo_is_lifted_with_what_its_file_says(connected, flower, tmp_path):
         "image.save(sys.argv[2], exif=exif)"
     )
     told = tmp_path / "told.jpg"
-    subprocess.run([backend_python(), "-c", code, str(flower), str(told)], check=True)
+    in_backend(code, flower, told)
     found = {}
     for path in (flower, told):
         bpy.ops.levitor.lift(filepath=str(path), max_side=64, wait=240.0)

@@ -10,7 +10,8 @@ from contextlib import closing
 import bpy
 import pytest
 
-from .conftest import READY, ROOT, backend_python, link, module
+from .backend import READY, ROOT, backend_python
+from .conftest import link, module
 from .test_held import drawn
 
 

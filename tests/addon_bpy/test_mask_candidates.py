@@ -6,7 +6,8 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import READY, ROOT, _environment, backend_python, contents, module
+from .backend import READY, ROOT, backend_python, environment, in_backend
+from .conftest import contents, module
 
 MAKE = "import sys; from backend.perception import tiny; tiny.make_tiny_sam(sys.argv[1])"
 WAIT = 240.0
@@ -17,7 +18,7 @@ def network(tmp_path_factory):
     """A backend whose clicks are answered by a tiny SAM; its masks are arbitrary, but several."""
     state = tmp_path_factory.mktemp("network")
     weights = str(state / "sam")
-    subprocess.run([backend_python(), "-c", MAKE, weights], cwd=ROOT, check=True)
+    in_backend(MAKE, weights)
     command = [backend_python(), "-m", "backend", "serve", "--port", "0", "--state", str(state)]
     with (
         (state / "stderr.log").open("wb") as log,
@@ -27,7 +28,7 @@ def network(tmp_path_factory):
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=_environment(state),
+            env=environment(state),
         ) as server,
     ):
         line = server.stdout.readline()

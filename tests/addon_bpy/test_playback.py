@@ -6,7 +6,8 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import contents, link, make_film, module
+from .backend import make_film
+from .conftest import contents, link, module
 
 
 @pytest.fixture

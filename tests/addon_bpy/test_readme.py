@@ -6,7 +6,8 @@ import shutil
 
 import bpy
 
-from .conftest import ROOT, last_job, strips
+from .backend import ROOT
+from .conftest import last_job, strips
 
 
 def test_the_script_of_the_readme_makes_all_that_it_says(

@@ -1,7 +1,6 @@
 """Takes in the sequencer: the right frames on a free channel, with what they were made from."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import ROOT, backend_python, film_length, make_film, module, rendered
+from .backend import in_backend, make_film
+from .conftest import film_length, module, rendered
 
 
 @pytest.fixture(scope="session")
@@ -66,10 +66,11 @@ def test_a_take_spans_exactly_its_frames_and_says_what_it_was_made_from(take):
 
 MAKE = """
 import sys
+from pathlib import Path
 import torch
 from backend.files import video
 frames = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-open(sys.argv[1], "wb").write(video.encode_video(frames, float(sys.argv[2]), length=480))
+Path(sys.argv[1]).write_bytes(video.encode_video(frames, float(sys.argv[2]), length=480))
 """
 
 
@@ -81,7 +82,7 @@ def test_a_take_of_a_broadcast_rate_has_a_frame_for_each_of_the_shots(take, tmp_
     render.fps, render.fps_base = fps, base
     film = tmp_path / "film.mp4"
     rate = repr(render.fps / render.fps_base)
-    subprocess.run([backend_python(), "-c", MAKE, str(film), rate], cwd=ROOT, check=True)
+    in_backend(MAKE, film, rate)
     strip = sequencer.place(replace(made, path=film, frame_start=1, frame_end=480))
     assert sequencer.span_of(strip) == sequencer.Span(1, 1, 481)
     assert film_length(strip) == 480
