@@ -19,6 +19,7 @@ COMMANDS = (
     "data",
     "prepare",
     "train",
+    "evaluate",
     "weights",
     "doctor",
     "demo",

@@ -8,7 +8,7 @@ off by what the thing should have gone, and one that is moved by d pixels is off
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -66,7 +66,7 @@ class TakeScore:
     """A take against its shot, in the pixels that were compared.
 
     Attributes:
-        things: by moving instance, each by frame from the second on, which is at 0.
+        things: by moving instance, by frame from the second on, which is at 0.
         drift: by frame, pixels that the background is off; NaN where it has no texture.
         events: by frame, occlusion events and how many of them show the right thing in front.
         size: (height, width).
@@ -85,29 +85,36 @@ class TakeScore:
 
 
 def score_take(
-    expected: ExpectedTake, take: Tensor, on_frame: OnFrame = lambda done, total: None
+    expected: ExpectedTake,
+    take: Tensor,
+    samples: Sequence[int] | None = None,
+    on_frame: OnFrame = lambda done, total: None,
 ) -> TakeScore:
     """Measure every frame but the first, which is the photo itself.
 
     Args:
         expected: what the shot asks for.
-        take: ``(F, 3, h, w)`` in [0, 1], the frame of every sample of the shot's motion.
+        take: ``(K, 3, h, w)`` in [0, 1].
+        samples: ``K`` numbers of the shot's samples that the frames show, of which the first is
+            0; None if they show all.
         on_frame: called with (done, total).
 
     Raises:
         ValueError: the take has another number of frames, or another size.
     """
-    if take.shape != (len(expected.draft), 3, *expected.ids.shape[1:]):
+    samples = range(len(expected.draft)) if samples is None else samples
+    if take.shape != (len(samples), 3, *expected.ids.shape[1:]):
         raise ValueError(f"a take of {tuple(take.shape)} for ids of {tuple(expected.ids.shape)}")
     things: dict[int, list[ThingInFrame]] = {
         thing.id: [] for thing in expected.things[: expected.moving]
     }
     drift, events = list[float](), list[tuple[int, int]]()
     photo, plate_at_rest = expected.draft[0].rgb, expected.plate[0].rgb
-    for frame in range(1, len(take)):
+    for done in range(1, len(samples)):
+        frame, shown = samples[done], take[done]
         draft, plate = expected.draft[frame], expected.plate[frame].rgb
         background = expected.background(frame) & (draft.trust > 0.99)
-        off = background_shift(draft.rgb, background, take[frame])
+        off = background_shift(draft.rgb, background, shown)
         drift.append(math.hypot(*off))
         camera = (0.0, 0.0) if math.isnan(off[0]) else off
         for thing in expected.things[: expected.moving]:
@@ -122,9 +129,9 @@ def score_take(
             )
             others = ~background & ~here.mask & (expected.ids[frame] >= 0)
             whole = thing.whole[frame]
-            things[thing.id].append(_found(here, rest, whole, others, take[frame]))
-        events.append(_occlusions(expected, frame, draft.rgb, plate, take[frame], camera))
-        on_frame(frame, len(take) - 1)
+            things[thing.id].append(_found(here, rest, whole, others, shown))
+        events.append(_occlusions(expected, frame, draft.rgb, plate, shown, camera))
+        on_frame(done, len(samples) - 1)
     return TakeScore(
         things={item: tuple(found) for item, found in things.items()},
         drift=tuple(drift),

@@ -383,10 +383,11 @@ ZONES = (
     Zone(
         name="how a take obeyed its shot",
         files=("backend/evaluation/*",),
-        libraries=TENSORS | {"av", "cv2"},
+        libraries=TENSORS | {"PIL", "av", "cv2"},
         own=(
             *VALUES,
             PIXELS,
+            "backend.files.video",
             "backend.compose",
             "backend.control_sources",
             "backend.evaluation",
