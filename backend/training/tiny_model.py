@@ -13,10 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
+from backend.datasets.synthetic import FAR, NEAR
 from backend.engines.svd.edm import (
     denoised,
     euler_step,
@@ -40,10 +42,10 @@ CONFIG = "config.json"
 CHANGE_SCALE = 3.0
 """What a frame's difference from the first one, in [-2, 2], is multiplied by, so that where things
 move its variance is about 1, as the preconditioning expects."""
-MOST_IDS = 4
-"""Objects that the ControlNet tells apart; higher ids count as the last one."""
-CONTROL = MOST_IDS + 5
-"""Channels: heat by id, heat, depth, colour."""
+MOST_IDS = 3
+"""Ids that the ControlNet tells apart, also 0, of points without one; higher ones are the last."""
+CONTROL = 2 + 5 * MOST_IDS
+"""Channels of :func:`control_channels`."""
 SIGMA_MIN, SIGMA_MAX = 0.05, 30.0
 
 
@@ -175,23 +177,60 @@ class TinyVideoModel:
 
 
 def control_channels(batch: Batch) -> Tensor:
-    """``(B, F, 9, H, W)``: the maps as the ControlNet reads them.
+    """``(B, F, 17, H, W)``: the maps as the ControlNet reads them, nothing learned in it.
 
-    Heat in a channel for every id, heat of all, depth, and the colour that a point's object has in
-    the first frame, where the control and the picture lie over one another.
+    Heat and depth of all points; then for every id heat, depth, and the first frame as it is
+    carried along by its points: moved as their middle moves, and magnified as their depth says.
+    So a picture stands where an object's points are, and which id is which object needs no
+    learning over a distance. What of it is the object, and what it hides, the network has to find.
     """
-    heat, ids, depth = batch.maps.unbind(2)
-    heat, depth = heat / 255, depth / 255
-    ids = ids.clamp(max=MOST_IDS)
-    by_id = torch.stack([heat * (ids == item) for item in range(1, MOST_IDS + 1)], 2)
-    colour = torch.zeros_like(batch.frames)
-    picture = 2 * batch.frames[:, 0] - 1
-    for item in range(MOST_IDS + 1):
+    heat, ids, depth = (part / 255 for part in batch.maps.unbind(2))
+    ids = (ids * 255).round().clamp(max=MOST_IDS - 1)
+    parts = [heat[:, :, None], depth[:, :, None]]
+    for item in range(MOST_IDS):
         own = heat * (ids == item)
-        weight = own[:, :1]
-        mean = (picture * weight).sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1e-6)
-        colour += own[:, :, None] * mean[:, None, :, None, None]
-    return torch.cat([by_id, heat[:, :, None], depth[:, :, None], colour], 2)
+        picture, seen = _carried(2 * batch.frames[:, 0] - 1, own, depth)
+        parts += [own[:, :, None], (depth * (own > 0))[:, :, None], picture * seen]
+    return torch.cat(parts, 2)
+
+
+def _carried(picture: Tensor, heat: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """A picture moved and magnified in every frame as points of one id are.
+
+    Args:
+        picture: ``(B, 3, H, W)``, the first frame.
+        heat: ``(B, F, H, W)`` of the points of that id.
+        depth: ``(B, F, H, W)`` disparity in [0, 1] at points; 0 throughout is no depth.
+
+    Returns:
+        ``(B, F, 3, H, W)``, and ``(B, F, 1, 1, 1)``: whether there are points in that frame and in
+        the first one.
+    """
+    clips, frames, height, width = heat.shape
+    y = torch.arange(height, device=heat.device, dtype=heat.dtype) + 0.5
+    x = torch.arange(width, device=heat.device, dtype=heat.dtype) + 0.5
+    total = heat.sum((-2, -1))
+    safe = total.clamp(min=1e-6)
+    middle_x = (heat.sum(-2) * x).sum(-1) / safe
+    middle_y = (heat.sum(-1) * y).sum(-1) / safe
+    disparity = (heat * depth).sum((-2, -1)) / safe
+    inverse_z = 1 / FAR + disparity * (1 / NEAR - 1 / FAR)
+    scale = (inverse_z / inverse_z[:, :1])[..., None, None]
+    from_x = (x - middle_x[..., None])[:, :, None, :] / scale + middle_x[:, :1, None, None]
+    from_y = (y - middle_y[..., None])[:, :, :, None] / scale + middle_y[:, :1, None, None]
+    grid = torch.stack(
+        [
+            (2 * from_x / width - 1).expand(-1, -1, height, -1),
+            (2 * from_y / height - 1).expand(-1, -1, -1, width),
+        ],
+        -1,
+    )
+    found = F.grid_sample(
+        picture, grid.reshape(clips, frames * height, width, 2), align_corners=False
+    )
+    found = found.reshape(clips, 3, frames, height, width).transpose(1, 2)
+    seen = (total > 0) & (total[:, :1] > 0)
+    return found, seen.to(found)[..., None, None, None]
 
 
 def _change(frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -88,16 +88,30 @@ def test_a_clip_is_drawn_from_its_first_frame_and_its_control():
     assert not torch.equal(frames, drawn(control=False))
 
 
-def test_the_colour_of_an_object_is_that_under_its_points_in_the_first_frame():
-    one = examples(1)[0]
-    one.frames[0, :, 4:8, 4:8] = torch.tensor([1.0, 0.0, 0.5])[:, None, None]
+def test_the_first_frame_is_carried_along_by_its_points():
+    size, generator = 32, torch.Generator().manual_seed(0)
+    maps = torch.zeros(3, 3, size, size)
+    near, far = 170.0, 51.0  # 1/z, of 2 and 12 scene units: magnified by about 2
+    for frame, (row, column, disparity) in enumerate(((8, 8, far), (8, 18, far), (16, 16, near))):
+        place = (frame, slice(None), slice(row - 2, row + 2), slice(column - 2, column + 2))
+        maps[place] = torch.tensor([200.0, 2.0, disparity])[:, None, None]
+    frames = torch.rand(3, 3, size, size, generator=generator)
+    one = Example(number=0, frames=frames, maps=maps)
     channels = control_channels(Batch.of([one]))[0]
-    assert channels.shape == (3, 9, 16, 16)
-    inside, outside = channels[2, :, 5, 5], channels[2, :, 0, 0]
-    heat = 200 / 255
-    wanted = torch.tensor([0, heat, 0, 0, heat, 90 / 255, heat, -heat, 0])
-    torch.testing.assert_close(inside, wanted)
-    assert not outside.any()
+    assert channels.shape == (3, 17, size, size)
+    picture = 2 * frames[0] - 1
+    heat, depth, carried = channels[:, 12], channels[:, 13], channels[:, 14:]
+    torch.testing.assert_close(heat, maps[:, 0] / 255)
+    torch.testing.assert_close(depth, maps[:, 2] / 255)
+    torch.testing.assert_close(carried[0], picture)
+    torch.testing.assert_close(carried[1][:, :, 10:], picture[:, :, :-10])
+    scale = (1 / 12 + near / 255 * (1 / 2 - 1 / 12)) / (1 / 12 + far / 255 * (1 / 2 - 1 / 12))
+    at = (20.5 - 16) / scale + 8 - 0.5
+    low = int(at)
+    line = picture[:, :, low] + (at - low) * (picture[:, :, low + 1] - picture[:, :, low])
+    value = line[:, low] + (at - low) * (line[:, low + 1] - line[:, low])
+    torch.testing.assert_close(carried[2][:, 20, 20], value, rtol=1e-3, atol=1e-3)
+    assert not channels[:, 2:12].any()  # the other ids
 
 
 def test_what_is_saved_is_loaded_again(tmp_path):
