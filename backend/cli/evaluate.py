@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-ACTIONS = ("shot",)
+ACTIONS = ("shot", "control")
 """Each in a module ``evaluate_NAME`` beside this one, with ``add_parser`` and ``run``."""
 
 

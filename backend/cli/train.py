@@ -21,8 +21,8 @@ DESCRIPTION = """\
 Train a network that makes videos obey a control, as a recipe says.
 
 RECIPES AND THEIR DATA (levitor train --list names all)
-  tiny-cpu      none: clips are drawn. Photos in --data make their pictures; without, they are
-                procedural. To see that everything works, and that control is obeyed.
+  tiny-cpu      none: clips are drawn. Photos in --data make their pictures, or some that come
+                with libraries. To see that everything works, and that control is obeyed.
   paper         clips of a dataset such as SA-V, prepared once: `levitor prepare VIDEOS -o CLIPS`,
                 then --data CLIPS; and the weights svd-xt: `levitor weights fetch svd-xt`.
   single-gpu    the same, on one card of 24 GB.

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,9 +182,7 @@ def measure(
     scores: dict[str, list[ClipScores]] = {}
     made: dict[str, Tensor] = {}
     for name, (one, told) in rows.items():
-        drawn = _drawn(
-            one.model, told, seed, steps, device, lambda n, name=name: on_clips(name, n, clips)
-        )
+        drawn = _drawn(one.model, told, seed, steps, device, partial(on_clips, name))
         scores[name] = [score_clip(*pair) for pair in zip(drawn, truths, strict=True)]
         made[name] = drawn[:SHOWN]
         if name == "shuffled":
@@ -215,7 +214,7 @@ def _drawn(
     seed: int,
     steps: int,
     device: torch.device,
-    on_clips: Callable[[int], None],
+    on_clips: Callable[[int, int], None],
 ) -> Tensor:
     for network in model.networks().values():
         network.to(device)
@@ -224,7 +223,7 @@ def _drawn(
         batch = Batch.of(examples[start : start + AT_ONCE]).to(device)
         generators = [example_generator(seed, number) for number in batch.numbers]
         parts.append(model.sample(batch, generators, steps).cpu())
-        on_clips(min(start + AT_ONCE, len(examples)))
+        on_clips(min(start + AT_ONCE, len(examples)), len(examples))
     return torch.cat(parts)
 
 

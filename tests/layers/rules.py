@@ -381,6 +381,21 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="how a trained control is obeyed",
+        files=("backend/evaluation/control_run.py",),
+        libraries=TENSORS,
+        own=(
+            "backend.autograd",
+            "backend.contracts",
+            "backend.datasets",
+            "backend.evaluation",
+            "backend.networks",
+            "backend.training",
+            "protocol",
+        ),
+        banned=PURE,
+    ),
+    Zone(
         name="how a take obeyed its shot",
         files=("backend/evaluation/*",),
         libraries=TENSORS | {"PIL", "av", "cv2"},
@@ -441,7 +456,7 @@ ZONES = (
     Zone(
         name="the command line",
         files=("backend/cli/*", "backend/__main__.py", "backend/__init__.py"),
-        libraries=TENSORS | IMAGING | {"sklearn", "tqdm", "zmq"},
+        libraries=TENSORS | IMAGING | {"matplotlib", "sklearn", "tqdm", "zmq"},
         own=("backend", "protocol", "build_addon"),
         never=("backend.server",),
     ),
