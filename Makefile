@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz lint bench addon window-test clean backend blender blender45 blender52
+.PHONY: help demo test test-all fuzz lint bench prove addon window-test clean backend blender blender45 blender52
 
 python := .venv/bin/python
 code := protocol backend blender_addon tests build_addon.py
@@ -33,6 +33,9 @@ lint: backend  ## ruff, pyright and codespell; no warnings
 
 bench: backend  ## measure the hot steps; a table, and JSON in build/
 	@$(python) -m tests.benchmarks
+
+prove: backend  ## train a small model from nothing and measure whether it obeys its control; resumable
+	@scripts/prove.sh
 
 addon: backend  ## build dist/levitor-X.Y.Z.zip, the extension for Blender
 	@$(python) build_addon.py
