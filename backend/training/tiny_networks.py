@@ -262,12 +262,15 @@ class TinyUNet(nn.Module):
 class TinyControlNet(nn.Module):
     """A copy of the trunk's encoder that sees the control.
 
+    It adds to the trunk's skips, and says for every carried picture which of its pixels are seen.
+
     Args:
         width: the trunk's.
         control: channels of the control, per pixel.
+        pictures: carried ones.
     """
 
-    def __init__(self, width: int, control: int) -> None:
+    def __init__(self, width: int, control: int, pictures: int) -> None:
         super().__init__()
         self.embed_control = nn.Sequential(
             nn.Conv2d(control * BLOCK**2, width, 3, padding=1),
@@ -276,14 +279,32 @@ class TinyControlNet(nn.Module):
         )
         self.encoder = Encoder(width)
         self.outwards = nn.ModuleList([nn.Conv2d(n, n, 1) for n in Encoder.channels(width)])
-        for layer in self.outwards:
+        self.seen_in = nn.Conv2d(3 * width, width, 3, padding=1)
+        self.seen_out = nn.Conv2d(width, pictures * BLOCK**2, 3, padding=1)
+        for layer in (*self.outwards, self.seen_out):
             _zero(layer)
 
-    def forward(self, noisy: Tensor, first: Tensor, noise: Tensor, control: Tensor) -> list[Tensor]:
-        """What is added to the trunk's skips; ``control`` is ``(B, F, 4 C, h, w)``."""
+    def forward(
+        self, noisy: Tensor, first: Tensor, noise: Tensor, control: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """What is added to the trunk's skips, and how much of carried pictures is seen.
+
+        Args:
+            noisy: as of the trunk.
+            first: likewise.
+            noise: likewise.
+            control: ``(B, F, 4 C, h, w)``.
+
+        Returns:
+            Features of all depths, and ``(B, F, K, 4, h, w)``.
+        """
+        frames = noisy.shape[1]
         told = self.embed_control(control.flatten(0, 1))
-        features, _ = self.encoder(_beside(noisy, first), noise, noisy.shape[1], told)
-        return [layer(x) for layer, x in zip(self.outwards, features, strict=True)]
+        features, _ = self.encoder(_beside(noisy, first), noise, frames, told)
+        wide = F.interpolate(features[-1], scale_factor=2, mode="nearest")
+        seen = self.seen_out(F.silu(self.seen_in(torch.cat([features[1], wide], 1))))
+        seen = seen.unflatten(1, (-1, BLOCK**2)).unflatten(0, (-1, frames))
+        return [layer(x) for layer, x in zip(self.outwards, features, strict=True)], seen
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from backend.training.base import Batch, Example, example_generator
-from backend.training.tiny_model import TinyOptions, TinyVideoModel, control_channels
+from backend.training.tiny_model import (
+    CHANGE_SCALE,
+    TinyOptions,
+    TinyVideoModel,
+    carried_change,
+    control_channels,
+)
+from backend.training.tiny_networks import to_blocks, to_pixels
 from protocol.errors import ShotError
 
 OPTIONS = TinyOptions(width=16, half=False)
@@ -18,7 +25,9 @@ def examples(count, frames=3, size=16):
     made = []
     for number in range(count):
         maps = torch.zeros(frames, 3, size, size)
-        maps[:, 0, 4:8, 4:8], maps[:, 1, 4:8, 4:8], maps[:, 2, 4:8, 4:8] = 200.0, 2.0, 90.0
+        for frame in range(frames):  # a point that goes down
+            place = maps[frame, :, 4 + frame : 8 + frame, 4:8]
+            place[:] = torch.tensor([200.0, 2.0, 90.0])[:, None, None]
         shown = torch.rand(frames, 3, size, size, generator=generator)
         made.append(Example(number=number, frames=shown, maps=maps))
     return made
@@ -111,7 +120,24 @@ def test_the_first_frame_is_carried_along_by_its_points():
     line = picture[:, :, low] + (at - low) * (picture[:, :, low + 1] - picture[:, :, low])
     value = line[:, low] + (at - low) * (line[:, low + 1] - line[:, low])
     torch.testing.assert_close(carried[2][:, 20, 20], value, rtol=1e-3, atol=1e-3)
-    assert not channels[:, 2:12].any()  # the other ids
+    for item in (0, 1):  # of which there are no points
+        other = channels[:, 2 + 5 * item :]
+        assert not other[:, :2].any()
+        assert torch.equal(other[:, 2:5], picture.expand(3, -1, -1, -1))
+
+
+def test_what_is_seen_of_a_carried_picture_is_the_change_that_is_expected():
+    batch = Batch.of(examples(2))
+    control = to_blocks(control_channels(batch))
+    first = to_blocks(2 * batch.frames[:, 0] - 1)
+    seen = torch.zeros(2, 3, 3, 4, 8, 8)
+    assert not carried_change(control, seen, first).any()
+    seen[:, :, 2] = 1
+    change = to_pixels(carried_change(control, seen, first)) / CHANGE_SCALE
+    whole = change + 2 * batch.frames[:, :1] - 1
+    torch.testing.assert_close(whole, control_channels(batch)[:, :, 14:17])
+    seen[:, :, 1] = 1  # an object without points changes nothing
+    assert torch.equal(to_pixels(carried_change(control, seen, first)) / CHANGE_SCALE, change)
 
 
 def test_what_is_saved_is_loaded_again(tmp_path):
