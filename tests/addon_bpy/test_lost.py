@@ -10,13 +10,15 @@ from contextlib import closing
 import bpy
 import pytest
 
+from protocol.messages import FINAL_STATES
+
 from .backend import READY, ROOT, backend_python
 from .conftest import link, module
 from .test_held import drawn
 
 
 class Backend:
-    """A backend of the test's own, which can be frozen, killed and started again."""
+    """A backend of this file's own, which can be frozen, killed and started again."""
 
     def __init__(self, folder):
         self.folder, self.store = folder, folder / "jobs.sqlite"
@@ -44,21 +46,32 @@ class Backend:
         self.process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One for all tests: each leaves it with no job under way, or a new process on its folder."""
+    one = Backend(tmp_path_factory.mktemp("lost"))
+    yield one
+    one.end()
+
+
 @pytest.fixture
-def backend(scene, addon, tmp_path):
+def backend(scene, addon, server):
     owner = link(addon)
     owner.disconnect()
-    one = Backend(tmp_path)
+    if server.process.returncode is not None:
+        server.again()
     try:
         client = module(addon, "link.client").Client
+        server.client = uuid.uuid4().hex
         # Noticing a silence takes 3 s with the extension's own heartbeat; here it takes 0.6 s.
-        owner.client = client(one.endpoint, uuid.uuid4().hex, heartbeat_seconds=0.2)
-        yield one
+        owner.client = client(server.endpoint, server.client, heartbeat_seconds=0.2)
+        yield server
     finally:
         owner.disconnect()
-        if one.process.returncode is None:
-            one.process.send_signal(signal.SIGCONT)
-            one.end()
+        if server.process.returncode is None:
+            server.process.send_signal(signal.SIGCONT)
+            if set(states_at_the_backend(server)) - FINAL_STATES:  # the test has failed
+                server.end(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -84,9 +97,12 @@ def lost(running, addon, backend):
     return running
 
 
-def state_at_the_backend(backend):
+def states_at_the_backend(backend):
+    """Of the jobs of the test's client."""
+    ours = (backend.client,)
     with closing(sqlite3.connect(backend.store)) as store:
-        return [state for (state,) in store.execute("SELECT state FROM jobs")]
+        rows = store.execute("SELECT state FROM jobs WHERE client = ?", ours)
+        return [state for (state,) in rows]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no process can be frozen there")
@@ -96,7 +112,7 @@ def test_a_job_is_cancelled_while_nobody_answers_and_the_backend_hears_of_it(los
     assert until(lambda: not owner.under_way(), 1.0)
     assert owner.jobs.get(lost).state == "cancelled"
     backend.process.send_signal(signal.SIGCONT)
-    assert until(lambda: state_at_the_backend(backend) == ["cancelled"], 240.0)
+    assert until(lambda: states_at_the_backend(backend) == ["cancelled"], 240.0)
     assert until(lambda: not owner.client._tasks, 240.0)
 
 
