@@ -50,7 +50,9 @@ def dilate(mask: Tensor, pixels: int) -> Tensor:
     """``(H, W)`` bool dilated by a square of 2 ``pixels`` + 1."""
     if pixels == 0:
         return mask
-    grown = F.max_pool2d(mask[None].float(), 2 * pixels + 1, stride=1, padding=pixels)
+    side = 2 * pixels + 1  # along rows, then along columns: a square at once takes its area
+    grown = F.max_pool2d(mask[None].float(), (1, side), stride=1, padding=(0, pixels))
+    grown = F.max_pool2d(grown, (side, 1), stride=1, padding=(pixels, 0))
     return grown[0] > 0
 
 

@@ -28,7 +28,7 @@ class ExpectedThing:
 
     Attributes:
         id: of the instance.
-        alone: its frames before the plate, with nothing else picked.
+        alone: its frames before the plate, with nothing else picked and nothing in front of it.
         whole: ``(F, h, w)`` bool, where it is, hidden parts included.
         displacement: ``(F, 2)`` pixels (x, y) that the mean of its points has gone from rest.
     """
@@ -108,10 +108,11 @@ def _thing(shot: Shot, item: int, background: Background, fit: Fit) -> ExpectedT
         motion=replace(shot.motion, moved_from_rest=matrices),
     )
     far = float(shot.lift.depth.max()) * BEHIND_ALL
+    behind = Background(rgb=background.rgb, depth=torch.full_like(background.depth, far))
     unhidden = replace(alone, lift=replace(shot.lift, depth=shot.lift.depth.where(own, far)))
     return ExpectedThing(
         id=item,
-        alone=FittedDraft(ShotDraft(alone, background=background), fit),
+        alone=FittedDraft(ShotDraft(unhidden, background=behind), fit),
         whole=shot_masks(unhidden, fit).instance == 1,
         displacement=_displacement(alone, own, fit),
     )

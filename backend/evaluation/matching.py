@@ -24,6 +24,8 @@ FAR_PENALTY = 1.0
 one is meant."""
 UNLIKE = 0.5
 """A best place whose difference is more than this share of the usual one is no place."""
+MOST_PIXELS = 20_000
+"""Of a template, when it is placed to a fraction of a pixel; more of them tell nothing new."""
 STEPS = 12
 """Of Gauss-Newton, at most."""
 
@@ -119,6 +121,9 @@ class _Window:
 
     def __init__(self, template: Tensor, weight: Tensor, picture: Tensor) -> None:
         row, column = torch.nonzero(weight > 0, as_tuple=True)
+        if len(row) > MOST_PIXELS:
+            chosen = torch.linspace(0, len(row) - 1, MOST_PIXELS).long()
+            row, column = row[chosen], column[chosen]
         self._x, self._y = column.double(), row.double()
         self._colour = template[:, row, column].double()
         self._weight = weight[row, column].double()

@@ -8,7 +8,7 @@ off by what the thing should have gone, and one that is moved by d pixels is off
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from backend.compose.filters import dilate, erode, pull_push
-from backend.evaluation.expected_take import ExpectedTake, ExpectedThing
+from backend.evaluation.expected_take import ExpectedTake
 from backend.evaluation.matching import find_template, shifted
 from backend.evaluation.metrics import mask_iou
 from backend.evaluation.trackers import PROXY, LucasKanade, bytes_of
@@ -37,6 +37,8 @@ EVENT_PIXELS, TOLD_APART = 16, 0.1
 """Of an occlusion event, and the colour distance at which two things can be told apart."""
 AT_REST_BONUS = 0.7
 """The photo's appearance has to be so much more like the take before it counts as not moved."""
+REACHED = 0.5
+"""A thing that is off by more than this share of its size is not where the scenery hides it."""
 CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 80, 0.02, 6.0
 
 OnFrame = Callable[[int, int], None]
@@ -130,7 +132,9 @@ def score_take(
             others = ~background & ~here.mask & (expected.ids[frame] >= 0)
             whole = thing.whole[frame]
             things[thing.id].append(_found(here, rest, whole, others, shown))
-        events.append(_occlusions(expected, frame, draft.rgb, plate, shown, camera))
+        undone = shifted(shown, (-camera[0], -camera[1]))
+        errors = {item: found[-1].error for item, found in things.items()}
+        events.append(_occlusions(expected, frame, (draft.rgb, plate, undone), errors))
         on_frame(done, len(samples) - 1)
     return TakeScore(
         things={item: tuple(found) for item, found in things.items()},
@@ -255,41 +259,51 @@ def _touching(candidates: Tensor, seeds: Tensor) -> Tensor:
 def _occlusions(
     expected: ExpectedTake,
     frame: int,
-    draft: Tensor,
-    plate: Tensor,
-    take: Tensor,
-    camera: tuple[float, float],
+    pictures: tuple[Tensor, Tensor, Tensor],
+    errors: Mapping[int, float],
 ) -> tuple[int, int]:
-    """Pairs of which one hides the other in a frame, and how many of them the take shows so."""
+    """Pairs of which one hides the other in a frame, and how many of them the take shows so.
+
+    What is not picked hides things too: that counts where the thing came near enough to be hidden.
+
+    Args:
+        expected: what the shot asks for.
+        frame: number of the sample.
+        pictures: the draft, the plate, and the take with its camera's drift undone.
+        errors: by thing, pixels that it is off; NaN where it is not to be seen.
+    """
+    draft, plate, take = pictures
     count = right = 0
+    scenery = expected.background(frame) & (expected.ids[frame] >= 0)
     for behind in expected.things:
-        for front in expected.things:
-            if front is behind:
-                continue
-            both = front.whole[frame] & behind.whole[frame] & expected.visible(front.id, frame)
-            both = erode(both, 1)
+        whole = behind.whole[frame]
+        near = not errors.get(behind.id, 0.0) > REACHED * math.sqrt(int(whole.sum()))
+        fronts: list[tuple[Tensor, Tensor | None]] = [
+            (expected.visible(front.id, frame) & front.whole[frame], plate)
+            for front in expected.things
+            if front is not behind
+        ]
+        if near:  # the plate is what is in front, so that it is no other answer
+            fronts.append((scenery, None))
+        for seen, third in fronts:
+            both = erode(seen & whole, 1)
             if int(both.sum()) < EVENT_PIXELS:
                 continue
-            shown = _shows_front(
-                draft, _alone(behind, frame), plate, shifted(take, (-camera[0], -camera[1])), both
-            )
+            shown = _shows_front(draft, behind.alone[frame].rgb, third, take, both)
             if shown is not None:
                 count, right = count + 1, right + shown
     return count, right
 
 
-def _alone(thing: ExpectedThing, frame: int) -> Tensor:
-    return thing.alone[frame].rgb
-
-
 def _shows_front(
-    front: Tensor, behind: Tensor, plate: Tensor, take: Tensor, where: Tensor
+    front: Tensor, behind: Tensor, plate: Tensor | None, take: Tensor, where: Tensor
 ) -> bool | None:
     """Whether most pixels look like what is in front; None if its looks do not tell."""
     told = where & ((front - behind).norm(dim=0) > TOLD_APART)
     if int(told.sum()) < EVENT_PIXELS // 2:
         return None
     own = (take - front).norm(dim=0)[told]
-    # What looks like the plate as well is no evidence against
-    other = torch.minimum((take - behind).norm(dim=0)[told], (take - plate).norm(dim=0)[told])
+    other = (take - behind).norm(dim=0)[told]
+    if plate is not None:  # what looks like the plate as well is no evidence against
+        other = torch.minimum(other, (take - plate).norm(dim=0)[told])
     return float((own <= other).double().mean()) > 0.5

@@ -115,3 +115,23 @@ def test_a_larger_take_is_compared_in_its_own_pixels():
 def test_another_number_of_frames_is_refused(still_camera):
     with pytest.raises(ValueError, match=r"\(3, 3, 96, 144\)"):
         score_take(still_camera, torch.zeros(3, 3, HEIGHT, WIDTH))
+
+
+def test_a_thing_that_should_have_gone_behind_the_scenery_is_told():
+    shot = crossing_shot()
+    depth, image = shot.lift.depth.clone(), shot.lift.image.clone()
+    post = (slice(20, 76), slice(68, 78))
+    depth[post] = 2.5
+    image[:, post[0], post[1]] = torch.tensor([0.1, 0.9, 0.1])[:, None, None]
+    with_post = replace(shot, lift=replace(shot.lift, image=image, depth=depth))
+    expected = expected_take(with_post, WHOLE)
+    own = score_take(expected, draft_of(expected))
+    assert own.occlusion_accuracy == 1
+    assert sum(event[0] for event in own.events) >= 3
+    depth = depth.clone()
+    depth[post] = FAR
+    before = replace(with_post, lift=replace(shot.lift, image=image, depth=depth))
+    score = score_take(expected, draft_of(expected_take(before, WHOLE)))
+    assert score.occlusion_accuracy < 0.5
+    still = score_take(expected, draft_of(expected)[:1].repeat(FRAMES, 1, 1, 1))
+    assert sum(event[0] for event in still.events) < sum(event[0] for event in own.events)
