@@ -5,18 +5,30 @@ from __future__ import annotations
 import argparse
 import importlib
 
-ACTIONS = ("shot", "control")
+ACTIONS = ("shot", "control", "videos", "table")
 """Each in a module ``evaluate_NAME`` beside this one, with ``add_parser`` and ``run``."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand and its actions."""
     parser = subparsers.add_parser("evaluate", help="measure takes and engines")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    parser.add_argument("--list", action="store_true", help="name the papers' tables and leave")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name in ACTIONS:
         importlib.import_module(f"backend.cli.evaluate_{name}").add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action that was asked for."""
-    return importlib.import_module(f"backend.cli.evaluate_{args.action}").run(args)
+    if args.action is not None:
+        return importlib.import_module(f"backend.cli.evaluate_{args.action}").run(args)
+    if not args.list:
+        print(f"levitor evaluate takes an action: {', '.join(ACTIONS)}; or --list.")
+        return 2
+    from backend.evaluation.published import RECIPES
+
+    for recipe in RECIPES:
+        print(f"{recipe.name}: {recipe.title}")
+        print(f"    {recipe.source}; {', '.join(recipe.metrics)}")
+        print(f"    needs {recipe.needs}")
+    return 0
