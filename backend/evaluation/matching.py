@@ -24,7 +24,7 @@ FAR_PENALTY = 1.0
 one is meant."""
 UNLIKE = 0.5
 """A best place whose difference is more than this share of the usual one is no place."""
-MOST_PIXELS = 20_000
+MOST_PIXELS = 6_000
 """Of a template, when it is placed to a fraction of a pixel; more of them tell nothing new."""
 STEPS = 12
 """Of Gauss-Newton, at most."""

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.compose.filters import blur
 from backend.evaluation.expected_take import expected_take
 from backend.evaluation.matching import shifted
 from backend.evaluation.obedience import score_take
 from backend.geometry.fit import fit_photo
-from tests.evaluation.shots import FAR, FOCAL, FRAMES, HEIGHT, WIDTH, crossing_shot
+from tests.evaluation.shots import FAR, FOCAL, FRAMES, HEIGHT, NEAR, WIDTH, crossing_shot
 
 WHOLE = fit_photo((HEIGHT, WIDTH), (HEIGHT, WIDTH), "crop")
 
@@ -135,3 +136,34 @@ def test_a_thing_that_should_have_gone_behind_the_scenery_is_told():
     assert score.occlusion_accuracy < 0.5
     still = score_take(expected, draft_of(expected)[:1].repeat(FRAMES, 1, 1, 1))
     assert sum(event[0] for event in still.events) < sum(event[0] for event in own.events)
+
+
+def test_a_take_that_a_model_has_softened_and_recoloured_is_measured_all_the_same(still_camera):
+    generator = torch.Generator().manual_seed(0)
+    soft = [torch.stack([blur(part, 1.0) for part in frame]) for frame in draft_of(still_camera)]
+    noise = 0.03 * torch.randn(FRAMES, 3, HEIGHT, WIDTH, generator=generator)
+    score = score_take(still_camera, (torch.stack(soft) * 0.85 + 0.08 + noise).clamp(0, 1))
+    for item in (1, 2):
+        assert max(errors(score, item)) < 0.3
+        assert min(found.iou for found in score.things[item]) > 0.9
+    assert score.occlusion_accuracy == 1
+
+
+def test_a_thing_that_should_have_turned_is_where_it_should_be_but_not_in_its_mask(still_camera):
+    shot = crossing_shot()
+    moved = shot.motion.moved_from_rest.clone()
+    middle = torch.tensor([-37 * NEAR / FOCAL, -6 * NEAR / FOCAL, NEAR], dtype=torch.float64)
+    for frame in range(FRAMES):
+        turn = math.radians(20 * frame)
+        about_z = torch.eye(3, dtype=torch.float64)
+        about_z[:2, :2] = torch.tensor(
+            [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
+        )
+        moved[frame, 0, :3, :3] = about_z
+        moved[frame, 0, :3, 3] += middle - about_z @ middle
+    turning = replace(shot, motion=replace(shot.motion, moved_from_rest=moved))
+    expected = expected_take(turning, WHOLE)
+    assert min(found.iou for found in score_take(expected, draft_of(expected)).things[1]) > 0.93
+    score = score_take(expected, draft_of(still_camera))
+    assert max(errors(score, 1)) < 0.5
+    assert score.things[1][-1].iou < 0.8
