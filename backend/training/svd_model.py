@@ -104,7 +104,7 @@ class SVDControlModel:
         folder = resources.weights(BASE)
         # In single precision first: what the ControlNet copies is not to be rounded
         self._base = base = load_base(folder, torch.float32)
-        base.unet.batch.one_token = True  # in the half that records no gradients
+        base.unet.batch.one_token = base.unet.batch.one_token_always = True
         if options.start is None:
             fresh = SVDControlNet.from_unet(
                 base.unet, conditioning_embedding_out_channels=options.embedding_channels

@@ -4,7 +4,7 @@ Stable Video Diffusion's context is the CLIP embedding of the photo: one token. 
 token is 1 whatever the query asks, so the layer's output is ``to_out(to_v(token))`` at every place:
 a bias. With ``Batch.one_token`` it is computed once a layer and clip, and added by broadcasting,
 instead of once for every pixel and frame with a query nobody needs. Without it, and where a
-gradient is asked for, the stock attention runs, to the bit.
+gradient is asked for, the stock attention runs, to the bit, unless ``Batch.one_token_always``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ class Batch:
         legacy: whether the present call gives row r the context r mod B (see
             :class:`TemporalContext`).
         one_token: whether the bias is added instead of attended to, where no gradient is asked for.
+        one_token_always: with it, where one is asked for too; the query's weights then get none, so
+            it is for a network that is not trained itself.
     """
 
     def __init__(self) -> None:
         self.clips = 1
         self.legacy = False
         self.one_token = False
+        self.one_token_always = False
 
     @property
     def fused(self) -> bool:
@@ -43,6 +46,11 @@ class Batch:
         Told by the mode alone, so that a recomputation under gradient checkpointing does the same.
         """
         return self.one_token and not torch.is_grad_enabled()
+
+    @property
+    def bias(self) -> bool:
+        """Whether cross-attention is a bias, in whichever blocks."""
+        return self.one_token and (self.one_token_always or not torch.is_grad_enabled())
 
 
 class SpatialContext:
@@ -60,7 +68,7 @@ class SpatialContext:
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         """``(B * F, 1 or H * W, C)``, to be added to ``(B * F, H * W, C)``."""
-        if self._batch.fused:
+        if self._batch.bias:
             return context_bias(attn, encoder_hidden_states)
         return self._stock(attn, hidden_states, encoder_hidden_states, attention_mask)
 
@@ -88,14 +96,14 @@ class TemporalContext:
         """``(B * H * W, 1 or F, C)``, to be added to ``(B * H * W, F, C)``."""
         clips = self._batch.clips
         by_clip = encoder_hidden_states.unflatten(0, (clips, -1))
-        if self._batch.fused:
+        if self._batch.bias:
             # One row of each clip, and only then as many as there are places
             by_clip = context_bias(attn, by_clip[:, 0])[:, None].expand(
                 -1, by_clip.shape[1], -1, -1
             )
         rows = by_clip.transpose(0, 1) if self._batch.legacy else by_clip
         rows = rows.flatten(0, 1)
-        if self._batch.fused:
+        if self._batch.bias:
             return rows
         return self._stock(attn, hidden_states, rows, attention_mask)
 
