@@ -207,7 +207,7 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory(sys.argv[-1])
         return
-    from tests.benchmarks import control, denoising, footprint, perception, waiting
+    from tests.benchmarks import control, denoising, footprint, perception, training, waiting
 
     if "--growth" in sys.argv:
         control.print_growth()
@@ -225,6 +225,9 @@ def main() -> None:
         for name, value, unit, _ in denoising.rows():
             print(f"{name:<60} {value:.3g} {unit}")
         return
+    if "--training" in sys.argv:
+        training.print_rows()
+        return
     rows = [
         *command_rows(),
         *control.rows(seconds),
@@ -232,6 +235,7 @@ def main() -> None:
         *memory_rows(),
         *splat_rows(),
         *denoising.rows(),
+        *training.rows(),
         *perception_rows(),
         *perception.rows(seconds),
         *wire_rows(),

@@ -125,7 +125,7 @@ def test_gradients_go_into_the_whole_controlnet_and_nowhere_else(model):
 
 def test_the_way_down_of_the_frozen_unet_keeps_nothing_for_a_gradient(model):
     kept = set()
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.add(t.data_ptr()), lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.add(t.data_ptr()), lambda _: _):
         loss_of(model, example(0))
     unet = model.frozen["unet"]
     down = {p.data_ptr() for part in (unet.down_blocks, unet.mid_block) for p in part.parameters()}
