@@ -6,7 +6,6 @@ What LeviTor is told of a shot and of a training clip is made by the same functi
 
 from __future__ import annotations
 
-import functools
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,14 +24,14 @@ from backend.datasets.base import Dataset, LabelledClip
 from backend.datasets.clips import crop_to
 from backend.datasets.pictures import decode_planes
 from backend.datasets.recognise import open_dataset
+from backend.datasets.shots import Shots
 from backend.datasets.synthetic import SceneOptions, SyntheticClips
 from backend.resources import is_out_of_memory
-from backend.training.base import Example, example_generator
+from backend.training.base import Example, Examples
+from backend.training.order import shuffled
 from backend.training.prepare import PrepareOptions, clips_of, cropped
-from backend.training.shards import read_manifest, read_sample, sample_spans
+from backend.training.shards import MANIFEST, read_manifest, read_sample, sample_spans
 from protocol.errors import ShotError
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +306,25 @@ class DatasetExamples:
         return example_of(clip, self._control, number)
 
 
+def examples_in(
+    folder: Path, control: ControlOptions, *, seed: int = 0, source: Path | None = None
+) -> Examples:
+    """Examples of prepared clips, or of a dataset whose depth is exact: whichever is there.
+
+    Args:
+        folder: of the shards and the manifest, or of the dataset, such as ``.shot`` files.
+        control: how the signal is made.
+        seed: of the order.
+        source: as for :class:`PreparedExamples`.
+
+    Raises:
+        ShotError: as of :class:`PreparedExamples` and :class:`DatasetExamples`.
+    """
+    if (folder / MANIFEST).exists() or not Shots.recognises(folder):
+        return PreparedExamples(folder, control, seed=seed, source=source)
+    return DatasetExamples(folder, control, PrepareOptions(), seed=seed)
+
+
 def _read_clip(dataset: Dataset, video: str, start: int, options: PrepareOptions) -> LabelledClip:
     try:
         clip = dataset.read(video, start, options.length)
@@ -375,19 +392,3 @@ def control_maps(
     if not control.depth:
         maps[:, 2] = 0
     return maps
-
-
-def shuffled(number: int, total: int, seed: int) -> int:
-    """Which of ``total`` clips example ``number`` is: each once an epoch, every epoch anew.
-
-    A function of its arguments alone, so that a run goes on anywhere.
-    """
-    if number < 0:
-        raise IndexError(f"examples are numbered from 0, not {number}")
-    epoch, place = divmod(number, total)
-    return int(_order(total, seed, epoch)[place])
-
-
-@functools.lru_cache(maxsize=4)
-def _order(total: int, seed: int, epoch: int) -> Array:
-    return torch.randperm(total, generator=example_generator(seed, epoch)).numpy()

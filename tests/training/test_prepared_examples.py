@@ -20,9 +20,10 @@ from backend.training.examples import (
     DatasetExamples,
     PreparedExamples,
     example_of,
-    shuffled,
+    examples_in,
 )
 from backend.training.loader import Split, Unreadable, parts
+from backend.training.order import shuffled
 from backend.training.prepare import PrepareOptions, prepare
 from protocol.errors import ShotError
 from tests.datasets import tiny
@@ -265,6 +266,16 @@ def test_our_own_shots_are_examples_without_preparing(tmp_path):
     assert labels(found)
     again = pickle.loads(pickle.dumps(examples))[1]
     assert torch.equal(again.frames, found.frames)
+
+
+def test_a_folder_says_itself_whether_it_is_of_prepared_clips_or_of_shots(prepared, tmp_path):
+    assert isinstance(examples_in(prepared[1], CONTROL), PreparedExamples)
+    assert "holds no prepared clips" in refusal(examples_in, tmp_path, CONTROL)
+    (tmp_path / "shots").mkdir()
+    shutil.copy(SHOT, tmp_path / "shots" / "one.shot")
+    total = open_dataset(tmp_path / "shots").num_frames("one.shot")
+    assert total < 16
+    assert "gives no clip of 16 frames" in refusal(examples_in, tmp_path / "shots", CONTROL)
 
 
 def test_a_dataset_without_depth_is_to_be_prepared(tmp_path):
