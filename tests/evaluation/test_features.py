@@ -112,7 +112,8 @@ def test_i3d_is_given_small_clips_in_minus_one_to_one_and_its_file_is_named(tmp_
     extractor = I3D400(path, through_256=True)
     video = torch.zeros(2, 10, 3, 32, 64)
     video[1] = 1
-    assert extractor(video).tolist() == [[-1, -1, -1], [1, 1, 1]]
+    # Interpolation rounds otherwise on one thread
+    assert torch.allclose(extractor(video), torch.tensor([[-1.0] * 3, [1.0] * 3]), atol=1e-5)
     assert hashlib.sha256(path.read_bytes()).hexdigest() in extractor.source
     with pytest.raises(ShotError, match="clips of 10 frames and more, got 3"):
         clip_distance(extractor, clips(2), clips(2))
