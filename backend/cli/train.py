@@ -13,6 +13,7 @@ from backend.cli import resource_options
 from backend.cli.console import counted
 
 if TYPE_CHECKING:
+    from backend.resources import Resources
     from backend.training.config import RunConfig
     from backend.training.progress import Progress
     from backend.training.watch import Watcher
@@ -25,7 +26,8 @@ RECIPES AND THEIR DATA (levitor train --list names all)
                 with libraries. To see that everything works, and that control is obeyed.
   paper         clips of a dataset such as SA-V, prepared once: `levitor prepare VIDEOS -o CLIPS`,
                 then --data CLIPS; and the weights svd-xt: `levitor weights fetch svd-xt`.
-  single-gpu    the same, on one card of 24 GB.
+  single-gpu    the same, on one card of 24 GB. With --tiny both run through on a CPU in minutes, on
+                random networks and films: every part works, and nothing is learned.
   no-depth, no-instance, single-point
                 the paper's ablations, of tiny-cpu or of the recipe that --base names.
 A recipe is a set of named values. Options change the common ones, --set NAME=VALUE any; the run's
@@ -52,10 +54,11 @@ STOPPING AND GOING ON
 
 SEVERAL GPUS
   torchrun --standalone --nproc_per_node 8 -m backend train paper --processes 8 --data ... --out ...
-  or `accelerate launch` with a configuration of your own (several machines; FSDP). The batch is
+  or `accelerate launch` with a configuration of your own, on several machines too. The batch is
   that of all processes together and is split between them: the same recipe is the same run on any
-  number. `accelerate launch --cpu` starts one process, whatever it is told: --processes N makes
-  sure. Two on a CPU:
+  number. Every process holds all that is trained, a ControlNet; FSDP and DeepSpeed, which split
+  it, are refused. `accelerate launch --cpu` starts one process, whatever it is told: --processes N
+  makes sure. Two on a CPU:
   ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 -m backend train tiny-cpu ...
 
 OUT OF MEMORY
@@ -66,6 +69,7 @@ EXAMPLES
   levitor train tiny-cpu --out runs/tiny
   levitor train tiny-cpu --out runs/tiny --resume auto --nice 19
   levitor train no-depth --out runs/no-depth --seed 1
+  levitor train paper --tiny --device cpu --out runs/try
   levitor train single-gpu --data sav-prepared --out runs/levitor --tensorboard
 """
 EXIT_STOPPED = 130
@@ -86,6 +90,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--data", type=Path, metavar="DIR", help="what the recipe learns from")
     parser.add_argument(
         "--base", default="tiny-cpu", metavar="RECIPE", help="of an ablation (default: tiny-cpu)"
+    )
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="20 steps of paper or single-gpu on random networks and films, made in DIR/tiny",
     )
     run = parser.add_argument_group("the run")
     run.add_argument("--steps", type=int, metavar="N", help="of the optimizer, in all")
@@ -135,8 +144,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.training import recipes, trainer
     from backend.training.run_folder import Place
 
-    config = config_of(args)
-    resources = resource_options.parse_resource_options(args).resources
+    config, resources = chosen(args)
     if args.nice and hasattr(os, "nice"):
         os.nice(args.nice)
     place = Place(
@@ -164,8 +172,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if progress.step >= config.steps else EXIT_STOPPED
 
 
-def config_of(args: argparse.Namespace) -> RunConfig:
-    """The recipe with the options' values.
+def chosen(args: argparse.Namespace) -> tuple[RunConfig, Resources]:
+    """The recipe with the options' values, and what its model may use.
 
     Raises:
         ShotError: an option is wrong or missing.
@@ -181,6 +189,9 @@ def config_of(args: argparse.Namespace) -> RunConfig:
     if args.out is None:
         raise ShotError("option", "The run has no folder.", "Add --out DIR.")
     check_folder(args.out)
+    resources = resource_options.parse_resource_options(args).resources
+    if args.tiny:
+        config, resources = recipes.tiny(config, args.out / "tiny", resources)
     given = {
         "steps": args.steps,
         "seed": args.seed,
@@ -200,7 +211,7 @@ def config_of(args: argparse.Namespace) -> RunConfig:
         if not equals:
             raise ShotError("option", f"--set {text:.60} has no value.", "Write --set NAME=VALUE.")
         values[name] = value
-    return recipes.settled(with_values(config, values))
+    return recipes.settled(with_values(config, values)), resources
 
 
 def _opening(config: RunConfig) -> list[str]:

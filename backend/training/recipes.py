@@ -27,15 +27,14 @@ from backend.training.config import (
     RunningOptions,
     ScheduleOptions,
 )
-from backend.training.examples import ControlOptions, SyntheticExamples
-from backend.training.photos import TO_LEARN_FROM, load_photos
+from backend.training.examples import ControlOptions, PreparedExamples, SyntheticExamples
+from backend.training.photos import LONGEST_SIDE, TO_LEARN_FROM, load_photos
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions
 from backend.training.tiny_model import TinyOptions, TinyVideoModel
+from backend.training.tiny_paper import tiny_paper_parts
 from protocol.errors import ShotError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-LARGEST = 512
-"""Longest side that photos are kept at, pixels: backgrounds of small clips are cut out of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +59,17 @@ class PreparedSource:
 
     Attributes:
         data: the folder that it made.
+        moved_to: where the dataset lies now, if its frames were not copied and it was moved since.
         control: how their signal is made.
     """
 
     data: Path | None = None
+    moved_to: Path | None = None
     control: ControlOptions = field(default_factory=ControlOptions)
 
 
 def paper() -> RunConfig:
-    """LeviTor as in the paper: its ControlNet on SVD-XT, 200 K steps of 16 clips; for many GPUs."""
+    """The paper's: a ControlNet on SVD-XT, 200 K steps of 16 clips; for many GPUs."""
     return RunConfig(
         recipe="paper",
         model=SvdTrainOptions(precision="bf16", checkpointing=True),
@@ -82,7 +83,7 @@ def paper() -> RunConfig:
 
 
 def single_gpu() -> RunConfig:
-    """The same on one card of 24 GB: a clip at a time, 16 to a step, optimizer in 8 bits."""
+    """The same on a card of 24 GB: a clip at a time, optimizer in 8 bits if it can."""
     return replace(
         paper(),
         recipe="single-gpu",
@@ -92,7 +93,7 @@ def single_gpu() -> RunConfig:
 
 
 def tiny_cpu() -> RunConfig:
-    """A small pixel-space model from scratch on drawn clips: an hour on two CPU cores, no data."""
+    """A small model from scratch on drawn clips: an hour on two cores, no data."""
     # Small batches: at equal time, twice the steps of 8 clips obey better than those of 16. Four
     # points at most, since a tenth of the pixels of a small thing are no more.
     return RunConfig(
@@ -171,6 +172,42 @@ def listed() -> list[tuple[str, str]]:
     return [(name, (one.__doc__ or "").splitlines()[0]) for name, one in made]
 
 
+def tiny(config: RunConfig, folder: Path, resources: Resources) -> tuple[RunConfig, Resources]:
+    """A few steps of the same recipe on random networks and films, to see that every part runs.
+
+    Args:
+        config: of ``paper`` or ``single-gpu``, or an ablation of them.
+        folder: that ``tiny_paper`` fills, or has filled.
+        resources: the device.
+
+    Returns:
+        The configuration, and resources with the tiny weights.
+
+    Raises:
+        ShotError: the recipe's own model is small.
+    """
+    if not isinstance(config.model, SvdTrainOptions):
+        raise ShotError(
+            "option", f"The recipe {config.recipe} is tiny already.", "Leave --tiny out."
+        )
+    parts = tiny_paper_parts(folder, resources)
+    model = replace(
+        config.model, embedding_channels=parts.embedding_channels, latents=parts.latents
+    )
+    source = replace(config.source, data=parts.prepared)
+    small = replace(
+        config,
+        model=model,
+        source=source,
+        steps=20,
+        batch=1,
+        accumulate=1,
+        precision="fp32",
+        running=RunningOptions(checkpoint_every=10),
+    )
+    return small, parts.resources
+
+
 def settled(config: RunConfig) -> RunConfig:
     """The configuration once all its values are chosen: the model's own follow the run's."""
     match config.model:
@@ -207,6 +244,14 @@ def build(config: RunConfig, resources: Resources) -> tuple[TrainableModel, Exam
 
 def _examples(config: RunConfig) -> Examples:
     match config.source:
+        case PreparedSource(data=None):
+            raise ShotError(
+                "data",
+                f"The recipe {config.recipe} learns from prepared clips, and none are named.",
+                "Make them with `levitor prepare DATASET -o CLIPS` and add --data CLIPS.",
+            )
+        case PreparedSource(data=Path() as data, control=control, moved_to=moved_to):
+            return PreparedExamples(data, control, seed=config.seed, source=moved_to)
         case SyntheticSource(data=data, scene=scene, control=control):
             photos = load_photos(TO_LEARN_FROM) if data is None else _photos(data)
             return SyntheticExamples(scene, control, photos, config.seed)
@@ -229,7 +274,7 @@ def _photos(folder: Path) -> list[Tensor]:
 
 
 def _at_most(photo: Tensor) -> Tensor:
-    share = LARGEST / max(photo.shape[-2:])
+    share = LONGEST_SIDE / max(photo.shape[-2:])
     if share >= 1:
         return photo
     size = [max(1, math.floor(side * share)) for side in photo.shape[-2:]]
