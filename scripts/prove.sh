@@ -4,6 +4,7 @@
 # one run of two threads. About two hours and a half on two cores; without ABLATIONS an hour.
 #   OUT=build/prove  STEPS=4000  SHORT=2000  SEED=0  CLIPS=256  NICE=0  ABLATIONS=1
 set -euo pipefail
+cd "$(dirname "$0")/.."
 out=${OUT:-build/prove} steps=${STEPS:-4000} short=${SHORT:-2000} seed=${SEED:-0}
 nice=${NICE:-0} ablations=${ABLATIONS-1}
 levitor=.venv/bin/levitor

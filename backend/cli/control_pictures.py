@@ -42,7 +42,9 @@ def contact_sheet(truth: Tensor, made: Mapping[str, Tensor]) -> bytes:
             sheet.paste(
                 strip.resize((frames * wide, tall), Image.Resampling.NEAREST), (CAPTION, top)
             )
-    return _png(sheet)
+    buffer = io.BytesIO()
+    sheet.quantize(256).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -82,10 +84,4 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes | None:
         axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

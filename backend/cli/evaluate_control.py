@@ -81,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
         write_atomically(args.json, text.encode())
         write_atomically(args.json.with_suffix(".md"), (table + "\n").encode())
         stem = args.json.with_suffix("")
-        sheet = control_pictures.contact_sheet(report.truth, report.made)
+        shown = {name: clips for name, clips in report.made.items() if name != "frozen"}
+        sheet = control_pictures.contact_sheet(report.truth, shown)
         write_atomically(stem.with_name(f"{stem.name}-sheet.png"), sheet)
         run_folder = args.run if (args.run / "metrics.jsonl").exists() else args.run.parent
         runs = {"trained": run_folder, **_compared(args.compare)}
