@@ -34,7 +34,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("run", type=Path, metavar="DIR", help="the run's folder, or a checkpoint's")
     parser.add_argument("--clips", type=int, default=128, metavar="N", help="default: 128")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of clips and noise")
-    parser.add_argument("--steps", type=int, default=12, metavar="K", help="of the sampler")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=2,
+        metavar="K",
+        help="of the sampler (default: 2; more are sharper, and noisier after an hour of training)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument(
         "--compare",
