@@ -5,9 +5,9 @@ import pytest
 from tests.server.support import HERE, Extension, Peer, ServerHere, ServerProcess
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_server(tmp_path_factory):
-    """One server for the tests of a file that do it no harm."""
+    """One server for all tests that do it no harm."""
     server = ServerProcess(tmp_path_factory.mktemp("server") / "state", "--chunk", "65536").start()
     yield server
     server.stop()
