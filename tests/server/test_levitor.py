@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from blender_addon.core.jobs import TaskCancelled, TaskFailed, TaskFinished, TaskProgress
 from protocol import content, messages
 from tests.server.support import PATIENCE, ROOT, Extension, workers_of
@@ -42,6 +41,9 @@ def end(process):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
+    # Imported here, since the other processes that collect this file have no use for diffusers
+    from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+
     folder = tmp_path_factory.mktemp("levitor")
     make_tiny_weights(folder)
     process = serve(
