@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import importlib
 import logging
 import os
@@ -171,6 +172,20 @@ def _exit_with_server() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _without_collections(handlers: str) -> ModuleType:
+    """Import the handlers and leave them, as they stay until the end, out of every collection.
+
+    Torch alone makes 170 000 objects, and those in the middle of its import take a fifth of it.
+    """
+    gc.disable()
+    try:
+        module = importlib.import_module(handlers)
+        gc.freeze()
+    finally:
+        gc.enable()
+    return module
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run jobs until the server exits."""
     parser = argparse.ArgumentParser(prog="backend.server.worker")
@@ -185,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {options.role}: %(message)s")
     connection = ServerConnection(os.environ.pop(ENDPOINT), os.environ.pop(TOKEN))
     blobs = BlobStore(options.blobs, deferred_sync=True)
-    handlers = importlib.import_module(options.handlers)
+    handlers = _without_collections(options.handlers)
     try:
         weights = Search.here(options.weights).require
         session = handlers.Session(
