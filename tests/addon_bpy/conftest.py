@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,31 +70,49 @@ def scene(addon):
     return bpy.context.scene
 
 
+@contextmanager
+def _serving(state: Path, *arguments: str) -> Iterator[str]:
+    """``python -m`` something that serves with that folder; gives its address."""
+    with (
+        (state / "stderr.log").open("wb") as log,
+        subprocess.Popen(
+            [backend_python(), "-m", *arguments, "--state", str(state)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment(state),
+        ) as server,
+    ):
+        assert server.stdout is not None
+        try:
+            match = None
+            while match is None:
+                line = server.stdout.readline()
+                assert line, f"the backend ended: {(state / 'stderr.log').read_text()[-2000:]}"
+                match = READY.search(line)
+            yield match[1]
+        finally:
+            server.terminate()
+            server.wait(WAIT)
+
+
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """A backend that runs until the tests are over."""
-    state = tmp_path_factory.mktemp("state")
-    log = (state / "stderr.log").open("wb")
-    server = subprocess.Popen(
-        [backend_python(), "-m", "backend", "serve", "--port", "0", "--state", str(state)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env=environment(state),
-    )
-    try:
-        match = None
-        while match is None:
-            line = server.stdout.readline()
-            assert line, f"the backend ended: {(state / 'stderr.log').read_text()[-2000:]}"
-            match = READY.search(line)
-        yield match[1]
-    finally:
-        server.terminate()
-        server.wait(WAIT)
-        server.stdout.close()
-        log.close()
+    with _serving(tmp_path_factory.mktemp("state"), "backend", "serve", "--port", "0") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def richer_endpoint(tmp_path_factory):
+    """Another one, with the toy engine and a tiny SAM: its masks are arbitrary, but several."""
+    state = tmp_path_factory.mktemp("richer")
+    make = "import sys; from backend.perception import tiny; tiny.make_tiny_sam(sys.argv[1])"
+    in_backend(make, state / "sam")
+    sam = f"sam-vit-base={state / 'sam'}"
+    with _serving(state, "tests.toy.serve", "--network", sam) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,44 +1,18 @@
 """A real backend with an engine that has every kind of option: what the panel draws and sends."""
 
-import subprocess
 from dataclasses import replace
 
 import bpy
 import pytest
 
-from .backend import READY, ROOT, backend_python, environment
 from .conftest import WAIT, Page, drawn, link, module
 
 
-@pytest.fixture(scope="module")
-def toy_endpoint(tmp_path_factory):
-    """A backend that has the toy engine too."""
-    state = tmp_path_factory.mktemp("toy")
-    log = (state / "stderr.log").open("wb")
-    server = subprocess.Popen(
-        [backend_python(), "-m", "tests.toy.serve", "--state", str(state)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env=environment(state),
-    )
-    try:
-        line = server.stdout.readline()
-        assert READY.search(line), (state / "stderr.log").read_text()[-2000:]
-        yield READY.search(line)[1]
-    finally:
-        server.terminate()
-        server.wait(WAIT)
-        server.stdout.close()
-        log.close()
-
-
 @pytest.fixture
-def toy(stage, addon, toy_endpoint):
+def toy(stage, addon, richer_endpoint):
     """A scene with three instances, the second static, and the toy engine chosen."""
     link(addon).disconnect()
-    assert bpy.ops.levitor.connect(endpoint=toy_endpoint, wait=WAIT) == {"FINISHED"}
+    assert bpy.ops.levitor.connect(endpoint=richer_endpoint, wait=WAIT) == {"FINISHED"}
     stage.lift()
     for n, name in enumerate(("Box", "Rock", "Ball")):
         left = 2 + 10 * n

@@ -1,46 +1,18 @@
 """A click's masks in Blender: gone through, refined and made an instance; with a tiny SAM."""
 
-import subprocess
-
 import bpy
 import numpy as np
 import pytest
 
-from .backend import READY, ROOT, backend_python, environment, in_backend
 from .conftest import contents, module
 
-MAKE = "import sys; from backend.perception import tiny; tiny.make_tiny_sam(sys.argv[1])"
 WAIT = 240.0
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """A backend whose clicks are answered by a tiny SAM; its masks are arbitrary, but several."""
-    state = tmp_path_factory.mktemp("network")
-    weights = str(state / "sam")
-    in_backend(MAKE, weights)
-    command = [backend_python(), "-m", "backend", "serve", "--port", "0", "--state", str(state)]
-    with (
-        (state / "stderr.log").open("wb") as log,
-        subprocess.Popen(
-            [*command, "--weights", f"sam-vit-base={weights}"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environment(state),
-        ) as server,
-    ):
-        line = server.stdout.readline()
-        assert READY.search(line), (state / "stderr.log").read_text()[-2000:]
-        yield READY.search(line)[1]
-        server.terminate()
-
-
 @pytest.fixture
-def picked(scene, addon, network, flower):
+def picked(scene, addon, richer_endpoint, flower):
     """The flower, lifted without networks, and one click in it."""
-    assert bpy.ops.levitor.connect(endpoint=network, wait=240.0) == {"FINISHED"}
+    assert bpy.ops.levitor.connect(endpoint=richer_endpoint, wait=240.0) == {"FINISHED"}
     settings = bpy.context.scene.levitor
     settings.depth_model = settings.segment_model = "offline"
     bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=WAIT)

@@ -1,8 +1,9 @@
 """Run a real server that has the toy engine too.
 
-    python -m tests.toy.serve --state FOLDER [--weights FOLDER]
+    python -m tests.toy.serve --state FOLDER [--weights FOLDER] [--network NAME=FOLDER]
 
-The toy's weights are files of that folder, called as the weights are.
+The toy's weights are files of the folder of weights, called as the weights are. A network is one of
+the real ones, as ``levitor serve --weights`` takes it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=Path("nowhere"))
+    parser.add_argument("--network", action="append", default=[])
     given = parser.parse_args()
 
     def lacks(engine, options):
@@ -35,6 +37,7 @@ def main() -> int:
             engines=(SPEC.info(), *infos()),
             handlers="tests.toy.handlers",
             lacks=lacks,
+            weights=tuple(given.network),
         )
     )
 
