@@ -7,18 +7,21 @@ import shutil
 import numpy as np
 import pytest
 
-from backend.perception import tiny
 from blender_addon.core.jobs import TaskFailed, TaskFinished
 from protocol import content, messages
 from tests.server.support import PATIENCE, Extension, python_server
 from tests.server.test_whole import photo
 
-CELLS = tiny.SAM_SIDE // 4
+CELLS = 64  # of a tiny SAM's logits, to a side
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The process of a server: its ``endpoint``, and the folder of its ``weights``."""
+    # Imported here, since the other processes that collect this file have no use for torch
+    from backend.perception import tiny
+
+    assert tiny.SAM_SIDE == 4 * CELLS
     folder = tmp_path_factory.mktemp("click")
     weights = tiny.make_tiny_sam(folder / "sam")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEVITOR_")}
@@ -103,6 +106,8 @@ def test_weights_that_are_replaced_under_a_running_server_answer_the_next_click(
     server, extension, lifted, tmp_path
 ):
     """The same photo, the same click, the same names and sizes of files."""
+    from backend.perception import tiny
+
     ours, other = server.weights / "model.safetensors", tmp_path / "ours.safetensors"
     before = click(extension, lifted).result.logits
     shutil.copy(ours, other)
