@@ -27,7 +27,7 @@ from backend.training.config import (
     RunningOptions,
     ScheduleOptions,
 )
-from backend.training.examples import ControlOptions, PreparedExamples, SyntheticExamples
+from backend.training.examples import ControlOptions, SyntheticExamples, examples_in
 from backend.training.photos import LONGEST_SIDE, TO_LEARN_FROM, load_photos
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions
 from backend.training.tiny_model import TinyOptions, TinyVideoModel
@@ -58,7 +58,7 @@ class PreparedSource:
     """Clips of a dataset whose depth and control points are computed: see ``levitor prepare``.
 
     Attributes:
-        data: the folder that it made.
+        data: the folder that it made, or one of shots, whose depth is exact.
         moved_to: where the dataset lies now, if its frames were not copied and it was moved since.
         control: how their signal is made.
     """
@@ -251,7 +251,7 @@ def _examples(config: RunConfig) -> Examples:
                 "Make them with `levitor prepare DATASET -o CLIPS` and add --data CLIPS.",
             )
         case PreparedSource(data=Path() as data, control=control, moved_to=moved_to):
-            return PreparedExamples(data, control, seed=config.seed, source=moved_to)
+            return examples_in(data, control, seed=config.seed, source=moved_to)
         case SyntheticSource(data=data, scene=scene, control=control):
             photos = load_photos(TO_LEARN_FROM) if data is None else _photos(data)
             return SyntheticExamples(scene, control, photos, config.seed)

@@ -137,6 +137,9 @@ def test_curves_and_samples_go_to_tensorboard(tmp_path, levitor):
         pytest.param(("tiny-cpu", "--set", "steps"), "--set steps has no value", id="no value"),
         pytest.param(("tiny-cpu", "--set", "a=1"), "There is no option 'a'.", id="no option"),
         pytest.param(("tiny-cpu", "--processes", "2"), "1 training processes are here", id="alone"),
+        pytest.param(("paper",), "learns from prepared clips, and none are named", id="no data"),
+        pytest.param(("paper", "--data", "none"), "none holds no prepared clips", id="no clips"),
+        pytest.param(("tiny-cpu", "--tiny"), "is tiny already. Leave --tiny out", id="tiny"),
         pytest.param(("tiny-cpu", "--data", "none"), "none has no photos", id="no photos"),
         pytest.param(
             ("tiny-cpu", "--set", "optimizer.eight_bit=true"),
