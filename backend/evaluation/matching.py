@@ -148,8 +148,8 @@ class _Window:
             inside = self._inside(x, y) * self._weight
             off = (_sampled(self._picture, x, y) - self._colour) * inside
             slopes = _sampled(self._slopes, x, y).reshape(2, 3, -1)
-            normal = torch.einsum("acn,bcn,n->ab", slopes, slopes, inside)
-            right = torch.einsum("acn,cn->a", slopes, off)
+            normal = torch.einsum("ijn,kjn,n->ik", slopes, slopes, inside)
+            right = torch.einsum("ijn,jn->i", slopes, off)
             if float(torch.linalg.det(normal)) < 1e-9:
                 break
             step = torch.linalg.solve(normal, right)
