@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -55,6 +54,9 @@ def has_eight_bit() -> bool:
 def save_state(optimizer: Optimizer, names: list[str], folder: Path) -> None:
     """Write the state of every parameter.
 
+    As the optimizer itself keeps it: ``state_dict()`` of bitsandbytes hides what is quantised in a
+    dictionary of its own, for FSDP; its ``load_state_dict`` takes either form.
+
     Args:
         optimizer: with one group of parameters.
         names: of its parameters, in their order.
@@ -62,11 +64,13 @@ def save_state(optimizer: Optimizer, names: list[str], folder: Path) -> None:
     """
     tensors: dict[str, Tensor] = {}
     rest: dict[str, Any] = {}
-    for index, kept in optimizer.state_dict()["state"].items():
-        for what, value in kept.items():
-            key = f"{names[index]}{BETWEEN}{what}"
+    parameters = optimizer.param_groups[0]["params"]
+    for name, parameter in zip(names, parameters, strict=True):
+        for what, value in optimizer.state.get(parameter, {}).items():
+            key = f"{name}{BETWEEN}{what}"
             if isinstance(value, Tensor):
-                tensors[key] = value.detach().contiguous().cpu()
+                # Copied: parameters share the tables of 8-bit numbers, which safetensors refuses
+                tensors[key] = value.detach().to("cpu", copy=True).contiguous()
             else:
                 rest[key] = value
     save_file(tensors, folder / TENSORS)
@@ -108,8 +112,3 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def is_finite(value: Tensor | float) -> bool:
-    """Whether a number is neither infinite nor NaN."""
-    return bool(torch.isfinite(torch.as_tensor(value)))
