@@ -41,8 +41,11 @@ class TrainingBar:
         said += [] if memory is None else [f"{memory:.1f} GB"]
         self._bar.set_postfix_str(", ".join(said), refresh=False)
         self._bar.update()
-        if entry["step"] >= self._steps:
-            self._bar.close()
 
     def on_samples(self, step: int, frames: Tensor) -> None:
         """Nothing to show."""
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()

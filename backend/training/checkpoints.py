@@ -31,6 +31,8 @@ STATE, CONFIG = "state.json", "config.json"
 NAME = re.compile(r"checkpoint-(\d+)")
 UNFINISHED = ".part"
 """Ending of a folder that is being written, or was when the process was killed."""
+BROKEN = ".broken"
+"""Ending of one that could not be read when the run went on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ class Checkpoint:
     config: Mapping[str, Any]
     progress: Mapping[str, Any]
     processes: int
+
+
+class OtherVersionError(ShotError):
+    """Another version of this program wrote a checkpoint."""
 
 
 class NotWrittenError(Exception):
@@ -118,13 +124,14 @@ def read(folder: Path) -> Checkpoint:
     """What a checkpoint says of itself.
 
     Raises:
-        ShotError: it is not complete, or another version of this program wrote it.
+        OtherVersionError: another version of this program wrote it.
+        ShotError: it is not complete.
     """
     try:
         state = json.loads((folder / STATE).read_bytes())
         config = json.loads((folder / CONFIG).read_bytes())
         if state["version"] != VERSION:
-            raise ShotError(
+            raise OtherVersionError(
                 "checkpoint",
                 f"{folder} has version {state['version']}, this program reads {VERSION}.",
                 "Train on with the program that wrote it.",
@@ -192,6 +199,16 @@ def remove(folder: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
         folder.replace(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def set_aside(folder: Path) -> None:
+    """Rename a checkpoint that could not be read, and say so: perhaps it can be mended."""
+    place, number = folder.with_name(folder.name + BROKEN), 1
+    while place.exists():
+        number += 1
+        place = folder.with_name(f"{folder.name}{BROKEN}-{number}")
+    folder.replace(place)
+    log.warning("%s cannot be read; it is now %s.", folder, place.name)
 
 
 def remove_unfinished(out: Path) -> None:

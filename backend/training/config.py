@@ -21,7 +21,7 @@ SOURCE = "source"
 SVD_XTEND = "SVD_Xtend's train_svd.py, which the authors credit"
 """Source: github.com/pixeli99/SVD_Xtend."""
 TORCH = "torch's default; the paper says AdamW only"
-FREE = ("steps", "running.")
+FREE = ("steps", "running.", "faults.", "model.checkpointing", "model.encode_chunk")
 """Beginnings of names that a resumed run may change without being another run."""
 
 
@@ -178,7 +178,7 @@ def guesses(options: Any, under: str = "") -> Iterator[tuple[str, Any, str]]:
         if is_dataclass(value):
             yield from guesses(value, f"{under}{one.name}.")
         elif source := one.metadata.get(SOURCE):
-            changed = "" if value == one.default else f"chosen here; {one.default} would be "
+            changed = "" if value == one.default else f"chosen here; the default is {one.default}: "
             yield f"{under}{one.name}", value, changed + source
 
 

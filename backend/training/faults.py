@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from backend.training.base import Batch, Examples
@@ -48,23 +49,33 @@ def save_batch(out: Path, report: StepReport, examples: Examples, writes: bool) 
     rows = list(zip(readable, report.losses, report.sigmas, strict=True))
     guilty = [row for row in rows if not math.isfinite(row[1])] or rows
     folder = out / f"nan-step-{report.step}"
+    where = f"are in {folder}"
     if writes:
-        with contextlib.suppress(OSError):  # a full disk: the sentence below still helps
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            batch = Batch.of([examples[number] for number, _, _ in guilty])
-            save_file({"frames": batch.frames, "maps": batch.maps}, folder / "batch.safetensors")
-            said = [
-                {"number": number, "loss": str(loss), "sigma": sigma}
-                for number, loss, sigma in guilty
-            ]
-            about = {"step": report.step, "gradient_norm": str(report.gradient_norm)}
-            (folder / "batch.json").write_text(json.dumps({**about, "examples": said}, indent=1))
+        try:
+            _save(folder, report, examples, guilty)
+        except (OSError, SafetensorError, ShotError) as problem:  # the error below still helps
+            where = f"could not be saved ({problem})"
     what = "loss" if not math.isfinite(report.loss) else "gradient"
     return ShotError(
         "nan",
         f"The {what} of step {report.step} is no finite number; examples "
-        f"{', '.join(str(row[0]) for row in guilty)} are in {folder}.",
+        f"{', '.join(str(row[0]) for row in guilty)} {where}.",
         "Look at frames and maps in its batch.safetensors and at batch.json; then go on with "
-        "--resume auto and a lower --learning-rate, fp32, or --set faults.nan=skip.",
+        "--resume auto --set faults.nan=skip, or with --resume auto --force and a lower "
+        "--learning-rate or --precision fp32.",
     )
+
+
+def _save(
+    folder: Path,
+    report: StepReport,
+    examples: Examples,
+    guilty: Sequence[tuple[int, float, float]],
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    said = [{"number": number, "loss": str(loss), "sigma": sigma} for number, loss, sigma in guilty]
+    about = {"step": report.step, "gradient_norm": str(report.gradient_norm)}
+    (folder / "batch.json").write_text(json.dumps({**about, "examples": said}, indent=1))
+    batch = Batch.of([examples[number] for number, _, _ in guilty])
+    save_file({"frames": batch.frames, "maps": batch.maps}, folder / "batch.safetensors")

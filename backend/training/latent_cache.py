@@ -42,7 +42,7 @@ class LatentCache:
 
     def __init__(self, folder: Path, codec: str) -> None:
         self._folder = folder / codec[:16]
-        self._told = False
+        self._told = self._failed = False
 
     def posterior(self, frames: Tensor, encode: Callable[[], Posterior]) -> Posterior:
         """That of a clip, encoded where it is not there or cannot be read.
@@ -52,23 +52,31 @@ class LatentCache:
             encode: the encoder.
 
         Returns:
-            Both on the device of ``frames``.
-
-        Raises:
-            OSError: the folder cannot be written.
+            Both on the device of ``frames``, also where the folder cannot be written.
         """
         path = self._path(frames)
         found = _read(path)
         if found is None:
             found = tuple(part.half().cpu().contiguous() for part in encode())
-            path.parent.mkdir(parents=True, exist_ok=True)
-            data = save({"mean": found[0], "deviation": found[1]})
-            write_atomically(path, data)
-            if not self._told:
-                self._told = True
-                log.info("latents are kept in %s, %.2f MB a clip", self._folder, len(data) / 1e6)
+            self._keep(path, save({"mean": found[0], "deviation": found[1]}))
         mean, deviation = (part.to(frames.device).float() for part in found)
         return mean, deviation
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                log.warning(
+                    "Latents cannot be kept in %s (%s); these clips are encoded in every epoch.",
+                    self._folder,
+                    error.strerror or error,
+                )
+            return
+        if not self._told:
+            self._told = True
+            log.info("latents are kept in %s, %.2f MB a clip", self._folder, len(data) / 1e6)
 
     def size(self) -> tuple[int, int]:
         """Clips that are there, and their bytes."""

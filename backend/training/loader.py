@@ -6,6 +6,7 @@ of them, which it works through in A parts one after the other.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,11 @@ def parts(
     settings: dict[str, Any] = {}
     if workers:
         # Started anew rather than forked, which may hang beside torch's threads
-        settings = {"multiprocessing_context": "spawn", "prefetch_factor": 2}
+        settings = {
+            "multiprocessing_context": "spawn",
+            "prefetch_factor": 2,
+            "worker_init_fn": _ignore_interrupts,
+        }
     loader = DataLoader(
         _Numbered(examples),
         batch_sampler=_Numbers(split, first, steps),
@@ -116,6 +121,11 @@ def parts(
     stream = iter(loader)
     for _ in range(steps):
         yield [next(stream) for _ in range(split.accumulate)]
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C in a terminal goes to every process of the run; the training process answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(part: Part) -> Part:

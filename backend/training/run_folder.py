@@ -25,8 +25,8 @@ class Place:
 
     Attributes:
         out: the run's folder.
-        resume: ``auto`` goes on from the last complete checkpoint in ``out``, and begins where
-            there is none; ``no`` begins; else a checkpoint's folder, or that of another run.
+        resume: ``auto`` goes on from the last whole checkpoint in ``out``, and begins where there
+            is no checkpoint at all; ``no`` begins; else a checkpoint's folder, or another run's.
         force: go on although options that decide the weights are others.
         processes: that must be there; None takes any number.
         cpu: use no GPU.
@@ -48,8 +48,9 @@ def starting_point(place: Place, config: Mapping[str, Any], steps: int) -> Check
         steps: that the run is to make in all.
 
     Raises:
-        ShotError: the folder holds another run, the checkpoint is not there, not complete or of
-            other options, or has all the steps already.
+        ShotError: the folder holds another run; the checkpoint is not there, not whole, of another
+            version or of other options, or has more steps than the run is to make; or there are
+            checkpoints and none of them is whole.
     """
     found = _chosen(place)
     if found is None:
@@ -85,14 +86,11 @@ def _chosen(place: Place) -> Checkpoint | None:
             )
         return None
     if resume == AUTO:
-        found = checkpoints.complete(out)
-        return found[-1] if found else None
+        return _last_whole(out)
     folder = Path(resume)
     if checkpoints.NAME.fullmatch(folder.name):
         found = checkpoints.read(folder)
-    elif several := checkpoints.complete(folder):
-        found = several[-1]
-    else:
+    elif (found := _last_whole(folder)) is None:
         raise ShotError(
             "resume",
             f"{folder} is no checkpoint, and no run with one in it.",
@@ -109,9 +107,39 @@ def _chosen(place: Place) -> Checkpoint | None:
     return found
 
 
-def remove_broken(out: Path, step: int) -> None:
-    """Remove what a kill left half done: unfinished folders, and later ones that are not whole."""
+def _last_whole(folder: Path) -> Checkpoint | None:
+    """The last checkpoint of a run that can be read; None where it has none at all.
+
+    Raises:
+        ShotError: there are some and none is whole, which may be the disk's fault and not theirs;
+            or another version of this program wrote the last one.
+    """
+    taken = checkpoints.steps(folder)
+    problem = None
+    for step in reversed(taken):
+        try:
+            return checkpoints.read(folder / f"checkpoint-{step}")
+        except checkpoints.OtherVersionError:
+            raise
+        except ShotError as error:
+            log.warning("%s It is left out.", error.sentence)
+            problem = problem or error
+    if problem is None:
+        return None
+    raise ShotError(
+        "resume",
+        f"None of the {len(taken)} checkpoints in {folder} is whole. {problem.sentence}",
+        "Look at the disk and at who may read the folder; nothing in it was changed. To begin anew "
+        "name another --out.",
+    )
+
+
+def clean(out: Path, step: int) -> None:
+    """Put what a kill left half done out of the way of a run that goes on from ``step``.
+
+    Unfinished folders are removed. Later checkpoints, which could not be read, are renamed.
+    """
     checkpoints.remove_unfinished(out)
     for later in checkpoints.steps(out):
         if later > step:
-            checkpoints.remove(out / f"checkpoint-{later}")
+            checkpoints.set_aside(out / f"checkpoint-{later}")

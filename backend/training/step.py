@@ -221,7 +221,8 @@ class Stepper:
             "memory",
             f"The memory of {self._accelerator.device} is too small for step {step}: "
             f"{len(examples)} clips of {sizes or 'no frames'} at once.",
-            f"Use --accumulate {2 * self._config.accumulate} (fewer at once, same result), "
-            "gradient checkpointing (--set model.checkpointing=true), --precision bf16, or fewer "
-            "frames or a smaller size.",
+            "Use gradient checkpointing (--set model.checkpointing=true), "
+            f"--accumulate {2 * self._config.accumulate} (fewer at once, same result but for "
+            "rounding) or --precision bf16; to go on with one of the last two add --force. Or use "
+            "fewer frames or a smaller size.",
         )

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ from backend.training.journal import Journal
 from backend.training.loader import Split, parts
 from backend.training.progress import Progress
 from backend.training.report import line, peak_memory
-from backend.training.run_folder import Place, remove_broken, starting_point
+from backend.training.run_folder import Place, clean, starting_point
 from backend.training.samples import make_samples
 from backend.training.step import LossModule, Stepper, StepReport
-from backend.training.watch import Watcher
+from backend.training.watch import Watcher, Watchers
 from protocol.errors import ShotError
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def train(
         run: what it is.
         place: where it lies and what it goes on from.
         build: makes model and examples; its hidden randomness is set by the run's seed.
-        watchers: are told of every step, in the process that writes.
+        watchers: are told of every step, in the process that writes; closed at the end.
         stopped: asked before each step; the run then writes a checkpoint and ends.
 
     Returns:
@@ -69,18 +70,20 @@ def train(
     Raises:
         ShotError: options, folder, data or memory do not allow it; says what to do.
     """
-    accelerator = _accelerator(run, place)
+    accelerator, told = _accelerator(run, place), Watchers(watchers)
     try:
         config.check(run, accelerator.num_processes)
         start = starting_point(place, config.flat(run), run.steps)
-        accelerator.wait_for_everyone()  # before the first writes what the last still looks for
+        # Also waits for all, before the first writes what the last still looks for
+        _check_one_start(accelerator, place.out, 0 if start is None else start.step)
         random_states.start(run.seed)
         model, examples = build(accelerator.device)
         trainer = Trainer(accelerator, run, place.out, model, examples)
         if start is not None:
             trainer.restore(start)
-        return trainer.run(watchers, stopped)
+        return trainer.run(told, stopped)
     finally:
+        told.close()
         accelerator.end_training()
         # Another run of this process may use another precision or device
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -107,6 +110,28 @@ def _accelerator(run: RunConfig, place: Place) -> Accelerator:
             "GB with its optimizer, 4 GB less in 8 bits.",
         )
     return accelerator
+
+
+def _check_one_start(accelerator: Accelerator, out: Path, step: int) -> None:
+    """Refuse processes that have found different checkpoints.
+
+    Args:
+        accelerator: of this process.
+        out: the run's folder.
+        step: that this process goes on from.
+
+    Raises:
+        ShotError: they see different folders.
+    """
+    everyones: Any = accelerator.gather(torch.tensor([step], device=accelerator.device))
+    steps = everyones.tolist()
+    if len(set(steps)) > 1:
+        raise ShotError(
+            "resume",
+            f"The processes do not go on from the same step: {', '.join(map(str, steps))}. They "
+            f"see different folders {out}.",
+            "Put --out, and --data too, in a folder that all machines share.",
+        )
 
 
 class Trainer:
@@ -149,16 +174,21 @@ class Trainer:
     def _writes(self) -> bool:
         return self._accelerator.is_main_process
 
-    def run(self, watchers: Sequence[Watcher], stopped: Callable[[], bool]) -> Progress:
+    def run(self, watchers: Watchers, stopped: Callable[[], bool]) -> Progress:
         """Make the steps that are left; see :func:`train`."""
+        if not self._writes:
+            return self._steps(None, watchers, stopped)
+        self._out.mkdir(parents=True, exist_ok=True)
+        clean(self._out, self.progress.step)
+        text = json.dumps(config.flat(self._run), indent=1)
+        write_atomically(self._out / CONFIG, text.encode())
+        with closing(Journal(self._out, self.progress.step)) as journal:
+            return self._steps(journal, watchers, stopped)
+
+    def _steps(
+        self, journal: Journal | None, watchers: Watchers, stopped: Callable[[], bool]
+    ) -> Progress:
         run, accelerator = self._run, self._accelerator
-        journal = None
-        if self._writes:
-            self._out.mkdir(parents=True, exist_ok=True)
-            remove_broken(self._out, self.progress.step)
-            text = json.dumps(config.flat(run), indent=1)
-            write_atomically(self._out / CONFIG, text.encode())
-            journal = Journal(self._out, self.progress.step)
         split = Split(
             batch=run.batch,
             accumulate=run.accumulate,
@@ -181,9 +211,7 @@ class Trainer:
             self.save(journal)
         return self.progress
 
-    def _after(
-        self, report: StepReport, journal: Journal | None, watchers: Sequence[Watcher]
-    ) -> None:
+    def _after(self, report: StepReport, journal: Journal | None, watchers: Watchers) -> None:
         """Take a step into progress, averages and journal, or end the run over it."""
         counts = report.losses and report.finite
         skipped = not report.finite
@@ -197,8 +225,7 @@ class Trainer:
         if journal is not None:
             entry = line(report, self.progress, peak_memory(self._accelerator.device))
             journal.write(entry)
-            for watcher in watchers:
-                watcher.on_step(entry)
+            watchers.on_step(entry)
         if skipped:
             log.warning("Step %d has no finite loss; the weights stay.", report.step)
             if self._run.faults.nan == "stop":
@@ -208,7 +235,7 @@ class Trainer:
         if journal is not None and watchers and every and report.step % every == 0:
             self._show(watchers)
 
-    def _show(self, watchers: Sequence[Watcher]) -> None:
+    def _show(self, watchers: Watchers) -> None:
         """Show watchers what the model makes of a few examples."""
         if not isinstance(self._model, Sampler):
             return
@@ -216,15 +243,14 @@ class Trainer:
             self._model, self._model, self._examples, self._run.seed, self._accelerator.device
         )
         if made is not None:
-            for watcher in watchers:
-                watcher.on_samples(self.progress.step, made)
+            watchers.on_samples(self.progress.step, made)
 
     def save(self, journal: Journal | None) -> None:
         """Write a checkpoint; where the disk does not take it the run goes on without."""
         states = self._random_states()
         if journal is not None:
-            journal.sync()
             try:
+                journal.sync()
                 path = checkpoints.write(
                     self._out,
                     self.progress.step,
@@ -235,7 +261,7 @@ class Trainer:
                 )
                 checkpoints.prune(self._out, self._run.running.keep)
                 log.info("%s is written.", path)
-            except NotWrittenError as problem:
+            except (NotWrittenError, OSError) as problem:
                 log.error(
                     "No checkpoint of step %d: %s. The one before is as it was; training goes on, "
                     "and the next one is tried again.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from backend.files.atomic import write_atomically
 from backend.files.video import encode_video
 from protocol.errors import ShotError
+
+log = logging.getLogger(__name__)
 
 FPS = 6.0
 """Of sample videos: LeviTor's clips have 16 frames in 2.7 seconds."""
@@ -29,6 +32,49 @@ class Watcher(Protocol):
     def on_samples(self, step: int, frames: Tensor) -> None:
         """The model has made clips: ``(B, F, 3, H, W)`` in [0, 1], see ``samples.beside``."""
         ...
+
+    def close(self) -> None:
+        """The run has ended, in whatever way."""
+        ...
+
+
+class Watchers:
+    """Several as one, none of which can end the run: what one raises is logged, once a kind.
+
+    Args:
+        watchers: in the order in which they are told.
+    """
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+        self._said: set[tuple[str, str]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._watchers)
+
+    def on_step(self, entry: Mapping[str, Any]) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            self._tell(one, one.on_step, entry)
+
+    def on_samples(self, step: int, frames: Tensor) -> None:
+        """Show all."""
+        for one in self._watchers:
+            self._tell(one, one.on_samples, step, frames)
+
+    def close(self) -> None:
+        """Close all."""
+        for one in self._watchers:
+            self._tell(one, one.close)
+
+    def _tell(self, watcher: Watcher, call: Callable[..., None], *values: Any) -> None:
+        try:
+            call(*values)
+        except Exception as error:  # noqa: BLE001 - a full disk, no network, a library's own fault
+            kind = type(watcher).__name__, type(error).__name__
+            if kind not in self._said:
+                self._said.add(kind)
+                log.warning("%s: %s (%s). Training goes on; this is said once.", *kind, error)
 
 
 class SampleVideos:
@@ -48,6 +94,9 @@ class SampleVideos:
         """Write the video; the same step's of an earlier try is replaced."""
         wall = torch.cat(list(frames), 2)
         write_atomically(self._folder / f"step-{step}.mp4", encode_video(wall, FPS), sync=False)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class TensorBoard:
@@ -79,6 +128,11 @@ class TensorBoard:
         """Add a picture: a row a clip, a column a frame."""
         rows = torch.cat([torch.cat(list(clip), 2) for clip in frames], 1)
         self._writer.add_image("samples", rows.clamp(0, 1).cpu().numpy(), step)
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 class WeightsAndBiases:
@@ -113,6 +167,10 @@ class WeightsAndBiases:
         """Send the clips as a video."""
         wall = (torch.cat(list(frames), 2).clamp(0, 1) * 255).round().byte().cpu().numpy()
         self._run.log({"samples": self._wandb.Video(wall, fps=int(FPS))}, step=step)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._run.finish()
 
 
 def curves(entry: Mapping[str, Any]) -> dict[str, float]:

@@ -113,7 +113,7 @@ def test_a_guess_says_its_source_and_whether_it_was_changed():
     said = {name: (value, source) for name, value, source in guesses(config)}
     value, source = said["model.edm.dropout"]
     assert value == 0.2
-    assert source.startswith("chosen here; 0.1 would be SVD_Xtend")
+    assert source.startswith("chosen here; the default is 0.1: SVD_Xtend")
     assert said["model.edm.sigma_mean"] == (
         0.7,
         "Stable Video Diffusion (arXiv 2311.15127), appendix D",

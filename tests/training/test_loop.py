@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from backend.training import random_states
+from backend.training import optimizer, random_states
+from backend.training.journal import Journal
+from backend.training.latent_cache import LatentCache
 from backend.training.run_folder import Place
 from backend.training.trainer import train
 from protocol.errors import ShotError
-from tests.training.toy import Told, ToySource, toy_build, toy_run
+from tests.training.toy import Told, ToyExamples, ToyModel, ToySource, toy_build, toy_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +71,117 @@ def test_no_finite_loss_stops_the_run_and_saves_what_did_it(tmp_path):
     said = json.loads((folder / "batch.json").read_text())
     assert [(one["number"], one["loss"]) for one in said["examples"]] == [(9, "nan")]
     assert losses(tmp_path / "run")[2] is None
+
+
+def test_a_batch_that_cannot_be_read_again_is_said_beside_the_loss(tmp_path):
+    class Once(ToyExamples):
+        """A disk that goes away."""
+
+        seen: ClassVar[set[int]] = set()
+
+        def __getitem__(self, number):
+            if number in self.seen:
+                raise ShotError("video", "The disk is away.")
+            self.seen.add(number)
+            return super().__getitem__(number)
+
+    run = toy_run(model__nan_at=9)
+    with pytest.raises(ShotError, match=r"step 3 .* 9 could not be saved \(The disk is away"):
+        train(
+            run,
+            Place(out=tmp_path / "run", cpu=True),
+            lambda device: (ToyModel(run.model), Once(run.source, run.seed)),
+        )
+
+
+def test_a_watcher_that_fails_is_named_once_and_ends_no_run(tmp_path, caplog):
+    closed = []
+
+    def on_step(entry):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = toy_run()
+    told = Told(on_step, close=lambda: closed.append(True))
+    assert train(run, Place(out=tmp_path / "run", cpu=True), toy_build(run), [told]).step == 9
+    assert caplog.text.count("Told: OSError ([Errno 28] No space left on device)") == 1
+    assert closed == [True]
+
+
+def test_a_journal_that_cannot_be_synced_costs_a_checkpoint_and_not_the_run(
+    tmp_path, caplog, monkeypatch
+):
+    def sync(self):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Journal, "sync", sync)
+    assert trained(tmp_path / "run").step == 9
+    assert "No checkpoint of step 9: [Errno 5]" in caplog.text
+
+
+def test_latents_that_cannot_be_kept_are_used_all_the_same(tmp_path, caplog):
+    (tmp_path / "latents").write_text("a file where a folder should be")
+    cache = LatentCache(tmp_path / "latents", "codec")
+    ours = torch.rand(2, 4, 1, 1), torch.rand(2, 4, 1, 1)
+    for _ in range(2):
+        mean, deviation = cache.posterior(torch.rand(2, 3, 8, 8), lambda: ours)
+        assert torch.equal(mean, ours[0].half().float())
+        assert torch.equal(deviation, ours[1].half().float())
+    assert caplog.text.count("Latents cannot be kept in") == 1
+
+
+class EightBit(torch.optim.AdamW):
+    """Hides state in ``state_dict()`` as bitsandbytes does since 0.44, and shares a table."""
+
+    NESTED = "__bnb_optimizer_quant_state__"
+    TABLE = torch.linspace(-1, 1, 256)
+
+    def step(self, closure=None):
+        super().step(closure)
+        for kept in self.state.values():
+            kept["qmap1"] = self.TABLE
+
+    def state_dict(self):
+        whole = super().state_dict()
+        state = {
+            index: {
+                "step": kept["step"],
+                self.NESTED: {what: one for what, one in kept.items() if what != "step"},
+            }
+            for index, kept in whole["state"].items()
+        }
+        return {**whole, "state": state}
+
+    def load_state_dict(self, state_dict):
+        state = {
+            index: {
+                **{k: v for k, v in kept.items() if k != self.NESTED},
+                **kept.get(self.NESTED, {}),
+            }
+            for index, kept in state_dict["state"].items()
+        }
+        super().load_state_dict({**state_dict, "state": state})
+
+
+def test_state_in_8_bits_is_kept_and_read_back_though_its_state_dict_is_nested(tmp_path):
+    def made(steps):
+        parameters = {name: torch.nn.Parameter(torch.ones(3)) for name in ("a.weight", "a.bias")}
+        adam = EightBit(parameters.values(), lr=0.1)
+        for _ in range(steps):
+            for number, one in enumerate(parameters.values()):
+                one.grad = torch.full_like(one, number + 0.5)
+            adam.step()
+        return list(parameters), adam
+
+    names, adam = made(3)
+    optimizer.save_state(adam, names, tmp_path)
+    assert "a.bias/exp_avg" in load_file(tmp_path / optimizer.TENSORS)
+    _, fresh = made(0)
+    optimizer.load_state(fresh, names, tmp_path)
+    parameters = (one.param_groups[0]["params"] for one in (adam, fresh))
+    for old, new in zip(*parameters, strict=True):
+        ours, theirs = adam.state[old], fresh.state[new]
+        assert ours.keys() == theirs.keys() == {"step", "exp_avg", "exp_avg_sq", "qmap1"}
+        assert all(torch.equal(ours[what], theirs[what]) for what in ours)
 
 
 def test_no_finite_loss_can_be_skipped_and_is_counted(tmp_path):

@@ -9,16 +9,20 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from backend.training import checkpoints
-from backend.training.run_folder import Place
-from backend.training.trainer import train
+from backend.training import checkpoints, recipes
+from backend.training.config import differences, flat
+from backend.training.run_folder import Place, starting_point
+from backend.training.trainer import _check_one_start, train
 from protocol.errors import ShotError
-from tests.training.toy import Told, toy_build, toy_run
+from tests.training.toy import Told, ToySource, toy_build, toy_run
 
 ROOT = Path(__file__).parents[2]
 SAME = ("step", "loss", "average_loss", "learning_rate", "gradient_norm", "loss_by_noise_level")
@@ -33,6 +37,8 @@ def program(*arguments, **environment):
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
+        start_new_session=True,  # a group of its own, which --interrupt-at-step signals
     )
 
 
@@ -90,6 +96,53 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(whole, tmp_path):
     assert curve(out) == curve(whole)
 
 
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_leaves_a_checkpoint(tmp_path):
+    """The next step needs more parts than the worker has read ahead."""
+    values = {"accumulate": 4, "running.workers": 1, "running.checkpoint_every": 100}
+    stopped = program(tmp_path / "run", json.dumps(values), "--interrupt-at-step", 2)
+    assert stopped.returncode == 0, stopped.stderr
+    assert checkpoints.steps(tmp_path / "run") == [3]
+
+
+class Killed(BaseException):
+    """Ends a run where it is raised, as a kill does: nothing is written after it."""
+
+
+@pytest.mark.parametrize(
+    ("broken", "values"),
+    [
+        pytest.param((), {"running__workers": 1}, id="a worker"),
+        pytest.param((), {"accumulate": 2}, id="parts"),
+        pytest.param((3, 7), {"faults__share": 0.5}, id="examples that cannot be read"),
+        pytest.param((), {"model__nan_at": 17, "faults__nan": "skip"}, id="a loss that is none"),
+    ],
+)
+def test_a_run_killed_twice_is_the_run_that_was_never_killed(tmp_path, broken, values):
+    same = (*SAME, "left_out", "left_out_in_all", "skipped_steps_in_all")
+
+    def lines(out):
+        return [{name: line[name] for name in same} for line in metrics(out)]
+
+    def part(out, last, **others):
+        def on_step(entry):
+            if entry["step"] == last:
+                raise Killed
+
+        run = replace(toy_run(**{**values, **others}), source=ToySource(broken=broken))
+        place = Place(out=out, resume="auto", cpu=True)
+        return train(run, place, toy_build(run), [Told(on_step)])
+
+    in_process, out = {"running__workers": 0}, tmp_path / "run"
+    part(tmp_path / "whole", None, **in_process)
+    with pytest.raises(Killed):
+        part(out, 5)
+    with pytest.raises(Killed):
+        part(out, 8, **in_process)
+    assert part(out, None, **in_process).step == 9
+    assert lines(out) == lines(tmp_path / "whole")
+    assert weights(out) == weights(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("harm", ["cut", "missing", "unfinished"])
 def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(whole, tmp_path, caplog, harm):
     out = unbroken(tmp_path / "run", running__keep=3)
@@ -106,8 +159,64 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_is_used(whole, tmp_path
         train(run, Place(out=out, resume="auto", cpu=True), toy_build(run))
     assert f"{last}" in caplog.text
     assert f"goes on from {out / 'checkpoint-6'}" in caplog.text
+    if harm != "unfinished":
+        assert f"{last} cannot be read; it is now checkpoint-9.broken" in caplog.text
+        assert (out / "checkpoint-9.broken" / "state.json").exists()
     assert curve(out) == curve(whole)
     assert weights(out) == weights(whole)
+
+
+@pytest.mark.parametrize("harm", ["unreadable", "another version"])
+def test_checkpoints_none_of_which_can_be_read_are_refused_and_left_alone(tmp_path, harm):
+    out = unbroken(tmp_path / "run")
+    last = out / "checkpoint-9"
+    for state in out.glob("checkpoint-*/state.json"):
+        if harm == "unreadable":
+            state.rename(state.with_name("elsewhere"))
+        elif state.parent == last:
+            state.write_text(state.read_text().replace('"version": 1', '"version": 2'))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    run = toy_run()
+    sentence = "None of the 2 checkpoints in" if harm == "unreadable" else "has version 2"
+    for resume in ("auto", str(out)):
+        with pytest.raises(ShotError, match=sentence):
+            train(run, Place(out=out, resume=resume, cpu=True), toy_build(run))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_machines_that_see_different_folders_are_refused():
+    other = SimpleNamespace(device="cpu", gather=lambda mine: torch.cat([mine, mine * 0]))
+    with pytest.raises(ShotError, match=r"not go on from the same step: 500, 0\."):
+        _check_one_start(other, Path("run"), 500)
+    _check_one_start(other, Path("run"), 0)
+
+
+def test_what_a_stopped_run_advises_is_taken_when_it_goes_on(tmp_path):
+    """With --force where the advice says so, and only there."""
+    out = tmp_path / "run"
+    stopping = toy_run(model__nan_at=17)
+    with pytest.raises(ShotError) as stopped:
+        train(stopping, Place(out=out, cpu=True), toy_build(stopping))
+
+    def taken(force, **values):
+        run = toy_run(model__nan_at=17, **values)
+        return starting_point(Place(out=out, resume="auto", force=force), flat(run), run.steps)
+
+    free, forced = stopped.value.fix.split("or with --resume auto --force")
+    assert "--resume auto --set faults.nan=skip" in free
+    assert taken(False, faults__nan="skip").step == 3
+    for option, values in {
+        "--learning-rate": {"optimizer__learning_rate": 1e-4},
+        "--precision": {"precision": "bf16"},
+    }.items():
+        assert option in forced
+        assert taken(True, **values).step == 3
+        with pytest.raises(ShotError, match="--force"):
+            taken(False, **values)
+    paper = flat(recipes.recipe("paper"))
+    saving = {"model.checkpointing": False, "model.encode_chunk": 1, "faults.share": 0.5}
+    assert differences(paper, {**paper, **saving}) == []
+    assert differences(paper, {**paper, "accumulate": 2})
 
 
 def test_a_finished_run_resumed_changes_nothing(whole):
@@ -181,19 +290,21 @@ def test_a_disk_that_takes_no_checkpoint_keeps_the_one_before_and_the_run_goes_o
 ):
     """The limit on a file's size is a real error of the system in the middle of a real write."""
     out, run = tmp_path / "run", toy_run()
+    there = []
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def on_step(entry):
         if entry["step"] == 5:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
         if entry["step"] == 7:
-            assert checkpoints.steps(out) == [3]
+            there.extend(checkpoints.steps(out))
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     try:
         train(run, Place(out=out, cpu=True), toy_build(run), [Told(on_step)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert there == [3]
     assert "No checkpoint of step 6: " in caplog.text
     assert "its lines wait" in caplog.text
     assert checkpoints.steps(out) == [3, 9]

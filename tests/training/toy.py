@@ -3,7 +3,8 @@
 It has a loss with noise levels like a real one, dropout, which draws from torch's hidden generator,
 and files of its own. As a program it trains, and dies where it is told to:
 
-    python toy.py OUT '{"steps": 9, ...}' [--resume auto] [--die-at-step N | --die-in-checkpoint N]
+    python toy.py OUT '{"steps": 9, ...}' [--resume auto]
+        [--die-at-step N | --die-in-checkpoint N | --interrupt-at-step N]
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from backend.cli.train import _Stopping
 from backend.training.base import Example, StepLoss, example_generator
 from backend.training.config import (
     AverageOptions,
@@ -143,8 +145,8 @@ def toy_build(run: RunConfig, when_saving=lambda folder: None):
 class Told:
     """A watcher that calls a function after each step."""
 
-    def __init__(self, on_step, on_samples=lambda step, frames: None):
-        self.on_step, self.on_samples = on_step, on_samples
+    def __init__(self, on_step, on_samples=lambda step, frames: None, close=lambda: None):
+        self.on_step, self.on_samples, self.close = on_step, on_samples, close
 
 
 def die() -> None:
@@ -159,6 +161,7 @@ def main() -> None:
     parser.add_argument("--resume", default="no")
     parser.add_argument("--die-at-step", type=int)
     parser.add_argument("--die-in-checkpoint", type=int)
+    parser.add_argument("--interrupt-at-step", type=int)
     parser.add_argument("--processes", type=int)
     parser.add_argument("--broken", type=json.loads, default=())
     args = parser.parse_args()
@@ -168,6 +171,8 @@ def main() -> None:
     def on_step(entry):
         if entry["step"] == args.die_at_step:
             die()
+        if entry["step"] == args.interrupt_at_step:  # Ctrl-C in a terminal
+            os.killpg(os.getpgrp(), signal.SIGINT)
 
     def when_saving(folder):
         if folder.name == f"checkpoint-{args.die_in_checkpoint}.part":
@@ -175,7 +180,14 @@ def main() -> None:
 
     place = Place(out=args.out, resume=args.resume, cpu=True, processes=args.processes)
     try:
-        train(run, place, toy_build(run, when_saving), [Told(on_step)])
+        with _Stopping() as stopping:
+            train(
+                run,
+                place,
+                toy_build(run, when_saving),
+                [Told(on_step)],
+                lambda: stopping.asked,
+            )
     except ShotError as error:
         sys.exit(str(error))
 
