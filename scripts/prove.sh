@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Trains tiny-cpu and what it is compared with, from nothing, and measures whether control is obeyed.
 # Goes on where it was stopped. Two runs at a time, a thread each: that is quicker on two cores than
-# one run of two threads. About two hours and a half on two cores; without ABLATIONS an hour.
-#   OUT=build/prove  STEPS=4000  SHORT=2000  SEED=0  CLIPS=256  NICE=0  ABLATIONS=1
+# one run of two threads. About two hours on two cores; an hour with ABLATIONS= (empty).
+#   OUT=build/prove  STEPS=3600  SHORT=1800  SEED=0  CLIPS=256  NICE=0  ABLATIONS=1
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=${OUT:-build/prove} steps=${STEPS:-4000} short=${SHORT:-2000} seed=${SEED:-0}
+out=${OUT:-build/prove} steps=${STEPS:-3600} short=${SHORT:-1800} seed=${SEED:-0}
 nice=${NICE:-0} ablations=${ABLATIONS-1}
 levitor=.venv/bin/levitor
 export OMP_NUM_THREADS=1

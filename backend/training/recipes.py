@@ -103,7 +103,7 @@ def tiny_cpu() -> RunConfig:
             scene=SceneOptions(height=32, width=32, frames=8, objects=(1, 2)),
             control=ControlOptions(radius=2, k_max=4),
         ),
-        steps=4500,
+        steps=3600,
         batch=8,
         precision="bf16",
         optimizer=OptimizerOptions(learning_rate=1e-3, weight_decay=0.01),

@@ -72,7 +72,7 @@ def test_a_value_is_read_as_what_it_replaces(name, text, value):
         ("optimizer.lr", "1", r"no option 'optimizer.lr'. Did you mean optimizer"),
         ("optimizer", "1", r"no option 'optimizer'"),
         ("steps.more", "1", r"no option 'steps.more'"),
-        ("steps", "many", r"'many' is no value of steps, which is 4500"),
+        ("steps", "many", r"'many' is no value of steps, which is 3600"),
         ("schedule.shape", "square", r"Choose of constant, cosine"),
         ("optimizer.clip", "nan", r"finite"),
         ("optimizer.eight_bit", "yes", r"Write true or false"),
