@@ -16,14 +16,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
+from backend.autograd import without_gradients
 from backend.engines.svd import edm, images
 from backend.engines.svd.controlnet import EMBEDDING_CHANNELS, SVDControlNet
 from backend.engines.svd.load import controlnet_place, load_base, load_controlnet
+from backend.engines.svd.memory import Plan
+from backend.engines.svd.sampler import (
+    ControlInput,
+    Denoiser,
+    SamplerSettings,
+    sample_latents,
+)
 from backend.networks import fingerprint, move
 from backend.resources import Resources
 from backend.training.base import Batch, StepLoss
@@ -36,6 +44,18 @@ BASE = "svd-xt"
 CONTROLNET = "controlnet"
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CODEC = torch.float32
+"""Of the codec, whatever the run's precision: sampling encodes in it too, and latents that are
+rounded to bfloat16 are off by more than their posterior's spread."""
+SAMPLING = Plan(
+    preset="training",
+    sequential_cfg=True,
+    offload=False,
+    decode_chunk=4,
+    tile=0,
+    feed_forward=0,
+)
+"""Little memory beside the optimizer's, and nothing is moved that a step needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +64,9 @@ class SvdTrainOptions:
 
     Attributes:
         edm: what the paper does not say of the loss.
-        precision: of the frozen networks, and of what flows through the ControlNet, whose weights
-            stay in single precision. The reference: fp16 with a gradient scaler.
+        precision: of the frozen networks but the codec, and of what flows through the ControlNet;
+            codec and ControlNet's weights stay in single precision. The reference: fp16 with a
+            gradient scaler.
         checkpointing: compute activations twice instead of keeping them.
         encode_chunk: frames that the codec encodes at once.
         latents: a folder that keeps what the codec's encoder gave; None encodes in every step.
@@ -113,15 +134,18 @@ class SVDControlModel:
         else:
             controlnet = load_controlnet(options.start, base.unet, torch.float32)
         self._controlnet = controlnet.float().requires_grad_(True).train()
-        for network in self.frozen.values():
-            nn.Module.to(network, self._device, self._dtype)
+        for name, network in self.frozen.items():
+            nn.Module.to(network, self._device, CODEC if name == "vae" else self._dtype)
         move(self._device, self._controlnet)
         if options.checkpointing:
             self._controlnet.enable_gradient_checkpointing()
             base.unet.enable_gradient_checkpointing()
         self._cache = None
         if options.latents is not None:
-            self._cache = LatentCache(options.latents, fingerprint(folder / "vae"))
+            precision = str(CODEC).removeprefix("torch.")
+            self._cache = LatentCache(
+                options.latents, f"{fingerprint(folder / 'vae')[:8]}{precision}"
+            )
         log.info("the loss of LeviTor's ControlNet, as guessed: %s", asdict(options.edm))
 
     @property
@@ -164,6 +188,60 @@ class SVDControlModel:
         velocity = self._velocity(noisy, sigmas, drawn, batch.maps)
         each = edm_loss(edm.denoised(noisy, velocity.float(), level), clean, sigmas)
         return StepLoss(mean=each.mean(), each=each.detach(), sigmas=sigmas)
+
+    @without_gradients()
+    def sample(self, batch: Batch, generators: Sequence[Generator], steps: int) -> Tensor:
+        """The clips of a batch as the engine would make them, one after the other.
+
+        The network is told the frame rate and the motion of its training; guidance, its noise on
+        the photo and the noise levels are the engine's usual ones. See
+        :class:`~backend.training.base.Sampler`.
+        """
+        told = self._options.edm
+        settings = SamplerSettings(fps=round(told.fps_id) + 1, motion_bucket=told.motion_bucket)
+        training = self._controlnet.training
+        self._controlnet.eval()
+        try:
+            with torch.autocast(self._device.type, enabled=False):
+                clips = [
+                    self._sampled(frames[0], maps, generator, steps, settings)
+                    for frames, maps, generator in zip(
+                        batch.frames, batch.maps, generators, strict=True
+                    )
+                ]
+        finally:
+            self._controlnet.train(training)
+        return torch.stack(clips)
+
+    def _sampled(
+        self,
+        photo: Tensor,
+        maps: Tensor,
+        generator: Generator,
+        steps: int,
+        settings: SamplerSettings,
+    ) -> Tensor:
+        """``(F, 3, H, W)`` in [0, 1]; randomness is drawn in the engine's order."""
+        base = self._base
+        frames, (height, width) = len(maps), photo.shape[-2:]
+        pixels = photo * 2 - 1
+        grain = torch.randn(pixels.shape, generator=generator).to(pixels)
+        noise = torch.randn(frames, 4, height // 8, width // 8, generator=generator)
+        embedding = images.clip_embedding(base.image_encoder, pixels, base.clip_mean, base.clip_std)
+        latents = images.encode_image(base.vae, pixels + settings.noise_augmentation * grain)
+        denoiser = Denoiser(
+            base.unet,
+            embedding.to(self._dtype),
+            latents.to(self._dtype),
+            frames,
+            settings,
+            SAMPLING,
+            [ControlInput(network=_Asked(self._controlnet, self._dtype), maps=maps)],
+        )
+        sigmas = edm.karras_sigmas(steps, base.sigma_min, base.sigma_max)
+        noise = noise.to(self._device)
+        made = sample_latents(denoiser, noise, sigmas, lambda step, clean: None)
+        return images.decode_frames(base.vae, made, SAMPLING.decode_chunk)
 
     def save(self, folder: Path, networks: Mapping[str, nn.Module]) -> None:
         """Write ``controlnet/`` as the LeviTor engine loads it."""
@@ -233,6 +311,26 @@ class SVDControlModel:
             mid.to(self._dtype),
             frozen_encoder=self._options.frozen_encoder,
         )
+
+
+class _Asked:
+    """The ControlNet as sampling asks it: single-precision weights beside a UNet in the run's."""
+
+    def __init__(self, network: SVDControlNet, dtype: torch.dtype) -> None:
+        self._network, self._dtype = network, dtype
+
+    def embed(self, maps: Tensor) -> Tensor:
+        with self._autocast(maps):
+            return self._network.embed(maps)
+
+    def residuals(self, sample: Tensor, *told: Any) -> tuple[list[Tensor], Tensor]:
+        with self._autocast(sample):
+            down, mid = self._network.residuals(sample, *told)
+        return [residual.to(self._dtype) for residual in down], mid.to(self._dtype)
+
+    def _autocast(self, like: Tensor) -> torch.autocast:
+        mixed = self._dtype != torch.float32
+        return torch.autocast(like.device.type, self._dtype, enabled=mixed)
 
 
 def initialised(network: SVDControlNet, seed: int) -> SVDControlNet:

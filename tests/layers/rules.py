@@ -342,6 +342,7 @@ ZONES = (
             *NETWORKS,
             PIXELS,
             RESOURCES,
+            "backend.autograd",
             "backend.control_sources",
             "backend.datasets",
             "backend.engines.svd",

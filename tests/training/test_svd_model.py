@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Generator
 from torch.nn import functional as F
 
 from backend.control_sources import ShotControl
@@ -14,9 +15,13 @@ from backend.engines.levitor.signal import encode
 from backend.engines.levitor.spec import SPEC
 from backend.engines.svd import images
 from backend.engines.svd.load import load_base
+from backend.engines.svd.pipeline import SVDPipeline
+from backend.engines.svd.sampler import SamplerSettings
+from backend.engines.svd.take_spec import ControlMaps, TakeSpec
 from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
+from backend.geometry.fit import fit_photo
 from backend.resources import Resources
-from backend.training.base import Batch, Example, example_generator
+from backend.training.base import Batch, Example, Sampler, example_generator
 from backend.training.edm_loss import EdmOptions, added_ids, draw
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions, initialised
 from protocol.errors import ShotError
@@ -268,3 +273,42 @@ def test_the_engine_renders_with_what_two_steps_have_trained(weights, tmp_path):
 def test_weights_of_another_base_are_refused(weights, model, tmp_path):
     with pytest.raises(ShotError, match="controlnet"):
         model.load(tmp_path)
+
+
+def test_samples_are_what_the_engine_makes_and_leave_the_networks_as_they_were(weights, model):
+    controlnet, batch = model.networks()["controlnet"], Batch.of([example(1)])
+    before = weights_of(controlnet)
+    networks = (controlnet, *model.frozen.values())
+    asks = [p.requires_grad for network in networks for p in network.parameters()]
+    assert isinstance(model, Sampler)
+    made = model.sample(batch, [Generator().manual_seed(4)], 2)
+    assert made.shape == batch.frames.shape
+    pipeline = SVDPipeline(resources(weights), ("levitor",))
+    spec = TakeSpec(
+        image=batch.frames[0, 0],
+        fit=fit_photo(SIZE, SIZE, "crop"),
+        frames=2,
+        seed=4,
+        settings=SamplerSettings(fps=8, motion_bucket=127.0),
+        steps=2,
+        controls={"levitor": ControlMaps(maps=batch.maps[0])},
+    )
+    theirs = pipeline.sample(spec, lambda *step, **more: None)
+    torch.testing.assert_close(made[0], theirs, rtol=0, atol=1e-4)
+    assert controlnet.training
+    assert all(torch.equal(before[key], value) for key, value in weights_of(controlnet).items())
+    assert asks == [p.requires_grad for network in networks for p in network.parameters()]
+
+
+def test_the_codec_stays_in_single_precision_and_samples_are_made_in_mixed(weights, tmp_path):
+    options = SvdTrainOptions(
+        start=weights / CONTROL_FOLDER, precision="bf16", latents=tmp_path / "latents"
+    )
+    half = SVDControlModel(resources(weights), options)
+    assert half.frozen["vae"].dtype == torch.float32
+    assert half.frozen["unet"].dtype == torch.bfloat16
+    loss_of(half, example(0))
+    assert "float32" in next((tmp_path / "latents").iterdir()).name
+    made = half.sample(Batch.of([example(0)]), [Generator().manual_seed(3)], 1)
+    assert bool(made.isfinite().all())
+    assert float(made.std()) > 0
