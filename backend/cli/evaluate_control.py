@@ -12,7 +12,8 @@ from backend.cli import resource_options
 DESCRIPTION = """\
 Measure whether the control of a run of tiny-cpu is obeyed: on clips of photos that no run learns
 from, drawn from another seed. Rows: trained; zeroed (maps of zeros), shuffled (the next clip's
-maps), frozen (the first frame, repeated); and a row for every --compare.
+maps), frozen (the first frame, repeated), carried (what the ControlNet is handed, pasted where the
+points are, with no network); and a row for every --compare.
 
 centroid_error_px   how far things are from where they should be: each thing's exact look is
                     searched for in every frame (ObjMC, first frames and hidden things left out)
@@ -20,7 +21,7 @@ change_iou          pixels that change, of those that do or should
 occlusion_accuracy  share of occlusions with the right thing in front; even odds are 0.5
 Each is a mean over clips with its 95 % bootstrap interval. Beside FILE come a table (.md), curves
 of the run (-curves.png; matplotlib draws them) and a contact sheet (-sheet.png)."""
-CAPTIONS = {"trained": "trained", "zeroed": "zeroed", "shuffled": "shuffled", "frozen": "frozen"}
+CAPTIONS = {name: name for name in ("trained", "zeroed", "shuffled", "frozen", "carried")}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             {name: control_pictures.lines(d) for name, d in runs.items()}
         )
         if drawn is None:
-            print("No curves: `pip install levitor[training]` brings matplotlib.")
+            print("No curves: `pip install levitor[train]` brings matplotlib.")
         else:
             write_atomically(stem.with_name(f"{stem.name}-curves.png"), drawn)
     return 0

@@ -32,7 +32,7 @@ from backend.training import checkpoints
 from backend.training.base import Batch, Example, example_generator
 from backend.training.examples import ControlOptions, example_of
 from backend.training.photos import HELD_OUT, load_photos
-from backend.training.tiny_model import TinyOptions, TinyVideoModel
+from backend.training.tiny_model import TinyOptions, TinyVideoModel, carried_frames
 from protocol.errors import ShotError
 
 Options = TypeVar("Options")
@@ -139,7 +139,8 @@ def measure(
     """Draw and measure.
 
     Rows: ``trained``; ``zeroed``: maps of zeros; ``shuffled``: the next clip's maps; ``frozen``:
-    the first frame, repeated, with no model at all; and one for each of ``others``.
+    the first frame, repeated, with no model at all; ``carried``: what the model's ControlNet is
+    handed, pasted where points are, with no model either; and one for each of ``others``.
 
     Args:
         run: what is measured.
@@ -189,6 +190,9 @@ def measure(
             still = torch.stack([one.frames[:1].expand_as(one.frames) for one in truths])
             scores["frozen"] = [score_clip(*pair) for pair in zip(still, truths, strict=True)]
             made["frozen"] = still[:SHOWN]
+            pasted = carried_frames(Batch.of(examples))
+            scores["carried"] = [score_clip(*pair) for pair in zip(pasted, truths, strict=True)]
+            made["carried"] = pasted[:SHOWN]
     values = _values(run, others, scores)
     values |= {"clips": clips, "seed": seed, "sampler_steps": steps, "photos": list(HELD_OUT)}
     return ControlReport(
@@ -234,7 +238,7 @@ def _values(
 ) -> dict[str, Any]:
     diagonal = math.hypot(run.scene.height, run.scene.width)
     ratios: dict[str, Any] = {}
-    for below in ("zeroed", "shuffled", "frozen", *others):
+    for below in ("zeroed", "shuffled", "frozen", "carried", *others):
         for group, kept in (("all", range(1, 100)), ("one_object", range(1, 2))):
             pairs = [
                 (a, b)

@@ -221,6 +221,28 @@ def carried_change(control: Tensor, seen: Tensor, first: Tensor) -> Tensor:
     return CHANGE_SCALE * (seen[:, :, :, None] * change).sum(2).flatten(2, 3)
 
 
+def carried_frames(batch: Batch) -> Tensor:
+    """What the carried pictures show with no network at all, to hold a trained one against.
+
+    Each is pasted where its points are drawn, nearer points over farther ones, on the first frame.
+
+    Args:
+        batch: only the first frames and the maps are looked at.
+
+    Returns:
+        ``(B, F, 3, H, W)`` in [0, 1].
+    """
+    heat, ids, depth = (part / 255 for part in batch.maps.unbind(2))
+    ids = (ids * 255).round()
+    frames = batch.frames[:, :1].expand_as(batch.frames)
+    for item in range(1, MOST_IDS):  # a pixel is of one point: what is drawn later lies over it
+        own = heat * (ids == item)
+        frames = torch.where(
+            (own > 0)[:, :, None], _carried(batch.frames[:, 0], own, depth), frames
+        )
+    return frames.clamp(0, 1)
+
+
 def _carried(picture: Tensor, heat: Tensor, depth: Tensor) -> Tensor:
     """A picture moved and magnified in every frame as points of one id are.
 

@@ -50,7 +50,7 @@ def test_rows_and_files_are_written(runs, tmp_path, capsys):
     arguments += ["--compare", f"no-depth={runs / 'no-depth'}", "--device", "cpu"]
     assert main([*arguments, "--json", str(file)]) == 0
     values = json.loads(file.read_text())
-    assert set(values["rows"]) == {"trained", "zeroed", "shuffled", "frozen", "no-depth"}
+    assert set(values["rows"]) == {"trained", "zeroed", "shuffled", "frozen", "carried", "no-depth"}
     for row in values["rows"].values():
         assert row["clips"] == 4
         assert {"centroid_error_px", "change_iou", "occlusion_accuracy"} <= row.keys()
