@@ -47,23 +47,27 @@ WHAT COMES OUT, in the folder --out
 EPILOG = """\
 STOPPING AND GOING ON
   Ctrl-C or SIGTERM ends the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
-  The same command with --resume auto goes on from the last complete checkpoint, after a kill or a
-  power failure too: one process on a CPU continues bit by bit. Other options than before are
-  listed and refused; --force takes them. --steps may always be raised; the learning rate then
-  falls towards the new end.
+  The same command with --resume auto goes on from the last whole checkpoint, after a kill or a
+  power failure too: one process on a CPU continues bit by bit. One that cannot be read is renamed
+  to checkpoint-N.broken; where none can be read, the run is refused and nothing is changed. Other
+  options than before are listed and refused; --force takes them. --steps may always be raised; the
+  learning rate then falls towards the new end, and a warm-up that was cut to a fifth of the run
+  gets longer.
 
 SEVERAL GPUS
   torchrun --standalone --nproc_per_node 8 -m backend train paper --processes 8 --data ... --out ...
-  or `accelerate launch` with a configuration of your own, on several machines too. The batch is
-  that of all processes together and is split between them: the same recipe is the same run on any
-  number. Every process holds all that is trained, a ControlNet; FSDP and DeepSpeed, which split
-  it, are refused. `accelerate launch --cpu` starts one process, whatever it is told: --processes N
-  makes sure. Two on a CPU:
+  or `accelerate launch` with a configuration of your own, on several machines too, where --out and
+  --data are in a folder that all machines share. The batch is that of all processes together and is
+  split between them: the same recipe is the same run on any number. Every process holds all that is
+  trained, a ControlNet; FSDP and DeepSpeed, which split it, are refused, since checkpoints hold it
+  whole. `accelerate launch --cpu` starts one process, whatever it is told: --processes N makes
+  sure. Two on a CPU:
   ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node 2 -m backend train tiny-cpu ...
 
 OUT OF MEMORY
   --accumulate 2, 4 ... works through each process's share in as many parts: less memory, the same
-  result. Then gradient checkpointing (--set model.checkpointing=true), --precision bf16.
+  result. Then gradient checkpointing (--set model.checkpointing=true), --precision bf16. A run that
+  goes on takes gradient checkpointing as it is, the others with --force.
 
 EXAMPLES
   levitor train tiny-cpu --out runs/tiny

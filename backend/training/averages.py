@@ -16,7 +16,8 @@ def decay(options: AverageOptions, step: int) -> float:
     """How much of the average step ``step`` (from 1) keeps; the first keeps nothing.
 
     Source: EDM2, "Analyzing and Improving the Training Dynamics of Diffusion Models" (Karras et al.
-    2024), section 3.1, for ``power``; the ramp of ``constant`` is EDM's, (1 + t) / (10 + t).
+    2024), section 3.1, for ``power``; the ramp of ``constant``, (1 + t) / (10 + t), is that of
+    TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
     """
     if step <= 1:
         return 0.0

@@ -21,6 +21,8 @@ SOURCE = "source"
 SVD_XTEND = "SVD_Xtend's train_svd.py, which the authors credit"
 """Source: github.com/pixeli99/SVD_Xtend."""
 TORCH = "torch's default; the paper says AdamW only"
+WIDEST = 0.28
+"""Of an average's profile: no power of time has one of .289 of the run or more."""
 FREE = ("steps", "running.", "faults.", "model.checkpointing", "model.encode_chunk")
 """Beginnings of names that a resumed run may change without being another run."""
 
@@ -60,7 +62,7 @@ class ScheduleOptions:
     Attributes:
         warmup: steps in which it rises in a line from near 0; at most a fifth of the run.
         shape: what it does after them.
-        floor: where the cosine ends at the last step, as a share of the highest.
+        floor: where the cosine ends, as a share of the highest: one step after the last.
     """
 
     warmup: int = guess(500, SVD_XTEND)
@@ -270,12 +272,28 @@ def check(config: RunConfig, processes: int) -> None:
         "running.sample_every": 0,
         "faults.in_a_row": 1,
         "optimizer.learning_rate": 0,
+        "optimizer.beta1": 0,
+        "optimizer.beta2": 0,
+        "optimizer.epsilon": 0,
+        "optimizer.weight_decay": 0,
         "optimizer.clip": 0,
+        "schedule.floor": 0,
+        "average.decay": 0,
+        "average.width": 0.001,
+        "faults.share": 0,
     }
+    most = {"schedule.floor": 1, "faults.share": 1, "average.width": WIDEST}
+    below = {"optimizer.beta1": 1, "optimizer.beta2": 1, "average.decay": 1}
     values = flat(config)
     for name, smallest in least.items():
         if values[name] < smallest:
             raise wrong(f"{name} is {values[name]}.", f"Give a number from {smallest} on.")
+    for name, largest in most.items():
+        if values[name] > largest:
+            raise wrong(f"{name} is {values[name]}.", f"Give a number of at most {largest}.")
+    for name, end in below.items():
+        if values[name] >= end:
+            raise wrong(f"{name} is {values[name]}.", f"Give a number of less than {end}.")
     parts = processes * config.accumulate
     if config.batch % parts:
         raise wrong(

@@ -95,6 +95,13 @@ def test_a_value_that_cannot_be_read_is_a_sentence(name, text, sentence):
             "batch of 16 cannot be split between 1 processes in 3 parts",
         ),
         ({"running.checkpoint_every": "0"}, 1, "checkpoint_every is 0"),
+        ({"optimizer.beta1": "2"}, 1, "beta1 is 2.0. Give a number of less than 1"),
+        ({"optimizer.beta2": "-0.5"}, 1, "beta2 is -0.5. Give a number from 0 on"),
+        ({"optimizer.epsilon": "-1"}, 1, "epsilon is -1.0. Give a number from 0 on"),
+        ({"schedule.floor": "1.5"}, 1, "floor is 1.5. Give a number of at most 1"),
+        ({"average.width": "0.3"}, 1, "width is 0.3. Give a number of at most 0.28"),
+        ({"average.decay": "1"}, 1, "decay is 1.0. Give a number of less than 1"),
+        ({"faults.share": "20"}, 1, "share is 20.0. Give a number of at most 1"),
     ],
 )
 def test_a_run_that_cannot_be_carried_out_is_refused(values, processes, sentence):
