@@ -23,6 +23,7 @@ from backend.control.tracks import shot_tracks
 from backend.datasets.random_paths import LENS, Path, random_camera, random_paths
 from backend.datasets.textures import outline, texture, uniform
 from backend.geometry.camera import intrinsics_from_fov
+from backend.seeds import seeded_generator
 
 NEAR, FAR = 2.0, 12.0
 """Range of the depth, scene units."""
@@ -133,10 +134,7 @@ class SyntheticClips:
     def __getitem__(self, number: int) -> SyntheticClip:
         if number < 0:
             raise IndexError(f"clips are numbered from 0, not {number}")
-        # Mixed, so that neighbouring numbers of neighbouring seeds share nothing
-        generator = Generator().manual_seed((self._seed * 1_000_003 + number) % 2**63)
-        generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        scene = self._scene(generator)
+        scene = self._scene(seeded_generator(self._seed, number))
         return SyntheticClip(clip=_filmed(scene), scene=scene)
 
     def _scene(self, generator: Generator) -> Scene:

@@ -15,6 +15,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
+from backend.seeds import seeded_generator
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
@@ -149,5 +151,4 @@ class Sampler(Protocol):
 
 def example_generator(seed: int, number: int) -> Generator:
     """The randomness of one example: the same for the same run and number, in any process."""
-    mixed = Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
-    return mixed.manual_seed(int(torch.randint(2**62, (), generator=mixed)))
+    return seeded_generator(seed, number)

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
+
+from backend.seeds import seeded_generator
 
 TORCH, DEVICE, PYTHON, NUMPY = "torch", "device", "python", "numpy"
 NO_GAUSS = float("nan")
@@ -21,7 +23,7 @@ NO_GAUSS = float("nan")
 
 def start(seed: int, process: int = 0) -> None:
     """Set all of them by a run's seed, in every process otherwise."""
-    own = Generator().manual_seed((seed * 1_000_003 + process) % 2**63)
+    own = seeded_generator(seed, process)
     words = torch.randint(2**31, (4,), generator=own).tolist()
     random.seed(words[0])
     np.random.seed(words[1])

@@ -26,7 +26,7 @@ ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 METRICS = ("__init__", "frechet", "intervals", "metrics")
 MEASURING = ("features", "flow", "lpips", "trackers", "weights_file")
 DRAWN = ("random_paths", "shots", "synthetic", "textures")
-DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels")
+DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels", "seeds")
 
 # The first zone whose pattern matches a file is the file's, so narrow ones come first.
 ZONES = (
@@ -144,6 +144,12 @@ ZONES = (
     Zone(
         name="work without gradients",
         files=("backend/autograd.py",),
+        libraries=frozenset({"torch"}),
+        banned=PURE,
+    ),
+    Zone(
+        name="seeds",
+        files=("backend/seeds.py",),
         libraries=frozenset({"torch"}),
         banned=PURE,
     ),
@@ -328,6 +334,7 @@ ZONES = (
             "backend.files.atomic",
             "backend.files.video",
             RESOURCES,
+            "backend.seeds",
             "backend.training",
             "protocol",
         ),

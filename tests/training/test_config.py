@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from backend.evaluation.control_run import SEED
+from backend.seeds import mixed_seed
 from backend.training import recipes
 from backend.training.averages import decay
 from backend.training.config import (
@@ -152,6 +154,17 @@ def test_a_constant_average_forgets_sooner_at_first():
     assert decay(options, 1) == 0
     assert decay(options, 8) == 0.5
     assert decay(options, 5000) == 0.99
+
+
+def test_numbers_of_one_seed_are_those_of_no_other():
+    """What torch's generator keeps of them; a measurement's clips are in no run either."""
+    kept = {
+        seed: {mixed_seed(seed, number) % 2**32 for number in range(36_000)} for seed in range(3)
+    }
+    assert not kept[0] & {mixed_seed(1, number) % 2**32 for number in range(100)}
+    assert mixed_seed(0, 1_000_008) != mixed_seed(1, 5)
+    measured = {mixed_seed(SEED + seed, n) % 2**32 for seed in range(3) for n in range(200)}
+    assert not measured & (kept[0] | kept[1] | kept[2])
 
 
 def test_processes_and_parts_share_a_batch_without_a_gap():
