@@ -286,7 +286,7 @@ def two_processes(command, environment):
         for rank in range(2)
     ]
     try:
-        said = [one.communicate(timeout=120)[1] for one in started]
+        said = [one.communicate(timeout=300)[1] for one in started]
     finally:
         for one in started:
             one.kill()
