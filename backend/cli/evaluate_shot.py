@@ -22,7 +22,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="how well one take obeyed its shot",
         description="Looks for every thing that moves in every frame of a take, and says how far "
         "it is from where the shot puts it, how much of its mask it has, who is in front where "
-        "two meet, and whether the background stays with the camera.",
+        "two meet, and whether the background stays with the camera. A thing that should be in "
+        "sight and is not found is off by the frame's diagonal in that frame.",
     )
     parser.add_argument("video", type=Path, help="the take, as rendered")
     parser.add_argument("--shot", type=Path, required=True, metavar="FILE", help="its .shot file")
@@ -104,7 +105,11 @@ def _lines(content: dict[str, Any]) -> list[str]:
         f"pixels, compared by {content['method']}"
     ]
     for row in content["instances"]:
-        lost = f", not found in {row['frames_lost']}" if row["frames_lost"] else ""
+        lost = (
+            f", not found in {row['frames_lost']} (off by the diagonal)"
+            if row["frames_lost"]
+            else ""
+        )
         lines.append(
             f"  {row['name']}: {_said(row['centroid_error_px'], 'px off')} "
             f"({_said(row['centroid_error_percent'], '% of the diagonal')}), mask IoU "

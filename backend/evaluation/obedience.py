@@ -46,14 +46,16 @@ OnFrame = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThingInFrame:
-    """A thing in one frame; NaN where it is not to be seen, and where it was not found.
+    """A thing in one frame; NaN where it is not to be seen.
 
     Attributes:
-        error: pixels that its middle is off.
+        error: pixels that its middle is off; the frame's diagonal if it was not found, so that a
+            take that loses a thing is no better than one that misplaces it.
         iou: of the mask that it has with the one it should have; 0 if it was not found.
         expected: ``(h, w)`` bool.
         found: ``(h, w)`` bool.
         in_sight: whether it should be seen.
+        lost: whether it should be seen and was not found.
     """
 
     error: float
@@ -61,6 +63,7 @@ class ThingInFrame:
     expected: Tensor
     found: Tensor
     in_sight: bool
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +215,9 @@ def _found(
         if other.cost < AT_REST_BONUS * match.cost:
             best, match = rest, other
     if not match.found:
+        diagonal = math.hypot(*here.mask.shape)
         return ThingInFrame(
-            error=math.nan, iou=0.0, expected=here.mask, found=nothing, in_sight=True
+            error=diagonal, iou=0.0, expected=here.mask, found=nothing, in_sight=True, lost=True
         )
     error = math.hypot(match.shift[0] - best.goal[0], match.shift[1] - best.goal[1])
     found = _mask_in(take, best, match.shift, others)

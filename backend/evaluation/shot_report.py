@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from backend.evaluation.obedience import METHOD, TakeScore, ThingInFrame
+from backend.evaluation.obedience import METHOD, TakeScore
 from backend.evaluation.take_video import TakeVideo
 from backend.evaluation.trackers import bytes_of
 
@@ -44,6 +44,9 @@ def report_of(
 ) -> Report:
     """The numbers of a take in pixels of its video.
 
+    A frame in which a thing should be seen and was not found counts in its mean error, as the
+    diagonal, and in ``frames_lost``; one in which it is not to be seen does not count.
+
     Args:
         score: of the take's frames.
         take: the take.
@@ -64,7 +67,7 @@ def report_of(
                 "centroid_error_percent": _number(100 * mean / diagonal),
                 "mask_iou": _number(_mean([thing.iou for thing in found])),
                 "frames_in_sight": len(seen),
-                "frames_lost": sum(math.isnan(thing.error) for thing in seen),
+                "frames_lost": sum(thing.lost for thing in found),
                 "frames": [
                     {
                         "frame": take.numbers[index],
@@ -72,6 +75,7 @@ def report_of(
                         "centroid_error_px": _number(error),
                         "mask_iou": _number(thing.iou),
                         "in_sight": thing.in_sight,
+                        "lost": thing.lost,
                     }
                     for index, (thing, error) in enumerate(zip(found, errors, strict=True), 1)
                 ],
@@ -146,10 +150,10 @@ def _said(instances: list[dict[str, Any]], index: int) -> str:
     said = []
     for row in instances:
         here = row["frames"][index - 1]
-        if here["centroid_error_px"] is not None:
-            said.append(f"{row['name'][:20]} {here['centroid_error_px']:.1f} px off")
-        elif here["in_sight"]:
+        if here["lost"]:
             said.append(f"{row['name'][:20]} not found")
+        elif here["in_sight"]:
+            said.append(f"{row['name'][:20]} {here['centroid_error_px']:.1f} px off")
     return "; ".join(said) or "the background"
 
 
@@ -158,16 +162,12 @@ def _worst(score: TakeScore) -> tuple[int, ...]:
 
     def badness(index: int) -> float:
         found = [thing[index - 1] for thing in score.things.values()]
-        errors = [_error(thing, score.size) for thing in found if thing.in_sight]
+        errors = [thing.error for thing in found if thing.in_sight]
         drift = score.drift[index - 1]
         return max([*errors, 0.0 if math.isnan(drift) else drift])
 
     order = sorted(range(1, len(score.drift) + 1), key=badness, reverse=True)
     return tuple(order[:WORST])
-
-
-def _error(thing: ThingInFrame, size: tuple[int, int]) -> float:
-    return math.hypot(*size) if math.isnan(thing.error) else thing.error
 
 
 def _outline(picture: npt.NDArray[np.uint8], mask: Tensor, colour: tuple[int, int, int]) -> None:

@@ -12,6 +12,8 @@ from backend.compose.filters import blur
 from backend.evaluation.expected_take import expected_take
 from backend.evaluation.matching import shifted
 from backend.evaluation.obedience import score_take
+from backend.evaluation.shot_report import report_of
+from backend.evaluation.take_video import TakeVideo
 from backend.geometry.fit import fit_photo
 from tests.evaluation.shots import FAR, FOCAL, FRAMES, HEIGHT, NEAR, WIDTH, crossing_shot
 
@@ -91,7 +93,31 @@ def test_things_in_the_wrong_order_are_told(still_camera):
 def test_a_thing_that_a_take_left_out_has_no_mask(still_camera):
     take = torch.stack([still_camera.plate[frame].rgb for frame in range(FRAMES)])
     score = score_take(still_camera, take)
-    assert [found.iou for found in score.things[1]] == pytest.approx([0] * 3, abs=0.1)
+    for item in (1, 2):
+        assert [found.iou for found in score.things[item]] == [0] * 3
+        assert all(found.lost for found in score.things[item])
+        assert errors(score, item) == pytest.approx([math.hypot(HEIGHT, WIDTH)] * 3)
+
+
+def test_a_frame_that_loses_a_thing_counts_as_the_diagonal_in_the_mean(still_camera):
+    samples = (0, 1, 3)
+    frames = draft_of(still_camera)[list(samples)]
+    frames[-1] = still_camera.plate[3].rgb
+    take = TakeVideo(
+        frames=frames,
+        samples=samples,
+        numbers=samples,
+        size=(2 * HEIGHT, 2 * WIDTH),  # its frames were shrunk
+        fps=12.0,
+    )
+    score = score_take(still_camera, frames, samples)
+    content = report_of(score, take, ["Red", "Blue"], range(FRAMES)).content
+    red = content["instances"][0]
+    assert red["centroid_error_px"] == pytest.approx(math.hypot(HEIGHT, WIDTH), abs=0.2)
+    assert red["centroid_error_percent"] == pytest.approx(50, abs=0.1)
+    assert (red["frames_in_sight"], red["frames_lost"]) == (2, 1)
+    assert [frame["lost"] for frame in red["frames"]] == [False, True]
+    assert content["worst_frames"] == [3, 1]
 
 
 def test_a_camera_that_did_not_move_shows_as_drift():
