@@ -56,6 +56,7 @@ def survey(dataset: Dataset, length: int, *, decode: bool) -> dict[str, Any]:
         decode: whether frames and masks are read, so that objects and damage are known.
     """
     from backend.cli.progress import progress_bar
+    from backend.datasets.base import rate_note
     from backend.datasets.clips import instance_areas, windows
     from protocol.errors import ShotError
 
@@ -75,6 +76,8 @@ def survey(dataset: Dataset, length: int, *, decode: bool) -> dict[str, Any]:
             except ShotError as error:
                 broken.append(str(error))
             on_phase("checking" if decode else "listing", done, len(dataset.videos))
+    if note := rate_note(dataset):
+        notes.append(note)
     return {
         "format": dataset.format,
         "videos": rows,

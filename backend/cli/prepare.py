@@ -26,7 +26,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--split", default="", help="train, val ..., where there are lists")
     parser.add_argument("--frames", type=int, default=16, help="of a clip (default: 16)")
-    parser.add_argument("--step", type=int, help="between clips' first frames; default: --frames")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="from one frame of a clip to the next: LeviTor learned from 6 frames a second, which "
+        "are 4 for a film of 24 (default: 1: SA-V's annotated frames are 6 a second)",
+    )
+    parser.add_argument(
+        "--step", type=int, help="between clips' first frames; default: --frames times --every"
+    )
     parser.add_argument(
         "--size",
         default="512x288",
@@ -57,12 +67,14 @@ def run(args: argparse.Namespace) -> int:
     from backend import device
     from backend.cli.outputs import check_folder
     from backend.cli.progress import progress_bar
+    from backend.datasets.base import rate_note
+    from backend.datasets.recognise import open_dataset
     from backend.training.prepare import PrepareOptions, prepare
     from protocol.errors import ShotError
 
     check_folder(args.out)
     width, height = _size(args.size)
-    for name in ("frames", "step", "workers", "clips_per_shard"):
+    for name in ("frames", "every", "step", "workers", "clips_per_shard"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ShotError(
                 "option", f"--{name.replace('_', '-')} is {value}.", "Give a number from 1 on."
@@ -70,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     options = PrepareOptions(
         split=args.split,
         length=args.frames,
-        step=args.step or args.frames,
+        every=args.every,
+        step=args.step or args.frames * args.every,
         height=height,
         width=width,
         smallest=args.smallest,
@@ -91,7 +104,10 @@ def run(args: argparse.Namespace) -> int:
             clips_per_shard=args.clips_per_shard,
             on_shard=lambda shard, done, total: on_phase("clips", done, total),
         )
-    print("\n".join(_lines(args.out, manifest)))
+    lines = _lines(args.out, manifest)
+    if note := rate_note(open_dataset(args.path, args.split), args.every):
+        lines.append(f"note: {note}")
+    print("\n".join(lines))
     return 0 if any(shard.clips for shard in manifest.shards.values()) else 1
 
 

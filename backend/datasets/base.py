@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from protocol.errors import ShotError
 from protocol.rules import MAX_ID
 
 Array = npt.NDArray[Any]
+LEARNED_RATE = 6.0
+"""Annotated frames a second of SA-V, on which LeviTor was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +100,24 @@ class Dataset(Protocol):
         """
         ...
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
-        """Annotated frames ``start`` to ``start + count``, or to the end; decodes no others.
+    def frame_rate(self, video: str) -> float | None:
+        """Annotated frames a second of a video; None where the format does not say.
+
+        Raises:
+            ShotError: the video's files cannot be read.
+        """
+        ...
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
+        """``count`` annotated frames, or all to the end; decodes no others.
+
+        Args:
+            video: its name.
+            start: index of the first annotated frame.
+            count: of frames.
+            every: annotated frames from one to the next.
 
         Raises:
             ShotError: files are missing or broken, or do not go together.
@@ -105,25 +125,45 @@ class Dataset(Protocol):
         ...
 
 
+def rate_note(dataset: Dataset, every: int = 1) -> str | None:
+    """A sentence where another ``every`` is nearer to the frame rate that LeviTor learned at."""
+    rates = list[float]()
+    for video in dataset.videos:
+        with contextlib.suppress(ShotError):  # it is listed as broken
+            if rate := dataset.frame_rate(video):
+                rates.append(rate)
+    if not rates:
+        return None
+    near = max(1, round(statistics.median(rates) / LEARNED_RATE))
+    if near == every:
+        return None
+    lowest, highest = f"{min(rates):.3g}", f"{max(rates):.3g}"
+    rate = lowest if lowest == highest else f"{lowest} to {highest}"
+    return (
+        f"there are {rate} annotated frames a second, and LeviTor learned from {LEARNED_RATE:g} a "
+        f"second: `levitor prepare` with --every {near} is near that."
+    )
+
+
 def broken(where: Path | str, what: str, fix: str) -> ShotError:
     """The error of a dataset's file."""
     return ShotError("dataset", f"{where}: {what}", fix)
 
 
-def chosen(video: str, total: int, start: int, count: int | None) -> range:
+def chosen(video: str, total: int, start: int, count: int | None, every: int = 1) -> range:
     """Which of a video's ``total`` annotated frames are asked for.
 
     Raises:
         ShotError: it does not have them.
     """
-    stop = total if count is None else start + count
+    stop = total if count is None else start + (count - 1) * every + 1
     if not 0 <= start < stop <= total:
         raise broken(
             video,
             f"it has {total} annotated frames; frames {start} to {stop - 1} were asked for.",
             "Ask for frames that it has.",
         )
-    return range(start, stop)
+    return range(start, stop, every)
 
 
 def numbered(values: Array, known: Sequence[int] | None = None) -> tuple[Array, tuple[int, ...]]:

@@ -37,6 +37,8 @@ class FrameFolders:
     """
 
     format = "folders of frames"
+    rate: float | None = None
+    """Annotated frames a second."""
 
     def __init__(self, frames: Path, labels: Path, only: Sequence[str] | None = None) -> None:
         self._frames, self._labels = frames, labels
@@ -55,10 +57,16 @@ class FrameFolders:
         """Annotated frames of a video."""
         return len(self._annotated(video))
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
+    def frame_rate(self, video: str) -> float | None:
+        """The format's own."""
+        return self.rate
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
         """Annotated frames of a video."""
         annotated = self._annotated(video)
-        at = [annotated[index] for index in chosen(video, len(annotated), start, count)]
+        at = [annotated[index] for index in chosen(video, len(annotated), start, count, every)]
         frames = [read_picture(self._frame(video, stem)) for stem in at]
         if odd := [index for index, one in enumerate(frames) if one.shape != frames[0].shape]:
             raise broken(
@@ -168,6 +176,7 @@ class Davis(PaletteFolders):
     """
 
     format = "DAVIS"
+    rate = 24.0
 
     def __init__(self, root: Path, split: str = "") -> None:
         sizes = sorted(_folders(root / "JPEGImages") & _folders(root / "Annotations"))
@@ -196,6 +205,8 @@ class YouTubeVos(PaletteFolders):
     """YouTube-VOS, one of its splits' folders."""
 
     format = "YouTube-VOS"
+    rate = 6.0
+    """Every fifth frame of 30 a second is in it."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "JPEGImages", root / "Annotations")

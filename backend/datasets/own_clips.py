@@ -15,7 +15,7 @@ import numpy as np
 
 from backend.datasets.base import LabelledClip, broken, chosen, overlaid
 from backend.datasets.pictures import read_white
-from backend.datasets.video import count_frames, read_frames
+from backend.datasets.video import count_frames, frame_rate, read_frames
 
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _NUMBER = re.compile(r"(\d+)$")
@@ -50,11 +50,17 @@ class OwnClips:
         """Frames that have a mask of any object."""
         return len(self._annotated(video)[1])
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
+    def frame_rate(self, video: str) -> float | None:
+        """The film's: every frame has masks."""
+        return frame_rate(self._films[video])
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
         """Frames with masks; an object without a picture of a frame is not in that frame."""
         film = self._films[video]
         painted, numbers = self._annotated(video)
-        at = [numbers[index] for index in chosen(video, len(numbers), start, count)]
+        at = [numbers[index] for index in chosen(video, len(numbers), start, count, every)]
         frames = read_frames(film, [number - 1 for number in at])
         masks, names = [], []
         for name, pictures in painted.items():

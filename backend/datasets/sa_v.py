@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 Which = Literal["manual", "auto", "both"]
 EVERY = 4
 """Every fourth frame of 24 a second is annotated."""
+RATE = 24 / EVERY
 FETCH_AGAIN = "Fetch its JSON again, or take the video out of the folder."
 
 
@@ -68,10 +69,16 @@ class SaVTrain:
         """Annotated frames of a video that are there as pictures too."""
         return min(len(one.masklet) for one in self._load(video))
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
+    def frame_rate(self, video: str) -> float | None:
+        """Of all videos."""
+        return RATE
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
         """Annotated frames; where masks overlap, small lie over large, manual over auto."""
         tables = self._load(video)
-        at = chosen(video, min(len(one.masklet) for one in tables), start, count)
+        at = chosen(video, min(len(one.masklet) for one in tables), start, count, every)
         film = self._films[video]
         frames = read_frames(film, [EVERY * index for index in at])
         masks, names = [], []
@@ -174,10 +181,16 @@ class SaVFrames:
         """Annotated frames of a video."""
         return len(self._annotated(video))
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
+    def frame_rate(self, video: str) -> float | None:
+        """Of all videos."""
+        return RATE
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
         """Annotated frames; where masks overlap, smaller ones lie over larger."""
         annotated = self._annotated(video)
-        at = [annotated[index] for index in chosen(video, len(annotated), start, count)]
+        at = [annotated[index] for index in chosen(video, len(annotated), start, count, every)]
         folder = self._root / "JPEGImages_24fps" / video
         frames = np.stack([read_picture(folder / f"{stem}.jpg") for stem in at])
         masks, names = [], []

@@ -38,14 +38,20 @@ class Shots:
         shot, _ = read_shot(self._paths[video])
         return len(shot.moved_from_rest)
 
-    def read(self, video: str, start: int = 0, count: int | None = None) -> LabelledClip:
+    def frame_rate(self, video: str) -> float | None:
+        """Not said: a sample of the motion is a frame of whatever take is made."""
+        return None
+
+    def read(
+        self, video: str, start: int = 0, count: int | None = None, every: int = 1
+    ) -> LabelledClip:
         """Frames of the draft; automatic segments are objects too."""
         message, blobs = read_shot(self._paths[video])
         shot = shot_from_message(message, blobs.__getitem__)
-        at = chosen(video, shot.motion.num_frames, start, count)
+        at = chosen(video, shot.motion.num_frames, start, count, every)
         control = ShotControl(shot)
         masks, draft = control.masks(), control.draft()
-        here = slice(at.start, at.stop)
+        here = slice(at.start, at.stop, at.step)
         return LabelledClip(
             frames=np.stack([pixels_from_image(draft[index].rgb) for index in at]),
             ids=masks.instance[here].clamp(min=0).numpy(),

@@ -33,6 +33,20 @@ def count_frames(path: Path) -> int:
         raise _unreadable(path, error) from error
 
 
+def frame_rate(path: Path) -> float | None:
+    """Frames a second of a video; None where it does not say.
+
+    Raises:
+        ShotError: it is no video that can be read.
+    """
+    try:
+        with av.open(str(path)) as container:
+            rate = container.streams.video[0].average_rate
+            return None if rate is None else float(rate)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise _unreadable(path, error) from error
+
+
 def read_frames(path: Path, indices: Sequence[int]) -> Array:
     """Frames ``indices`` (ascending) of a video, uint8 ``(F, H, W, 3)``.
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import functools
 import io
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,8 +43,9 @@ class PrepareOptions:
 
     Attributes:
         split: of the dataset.
-        length: consecutive annotated frames of a clip.
-        step: frames from one clip's first frame to the next one's.
+        length: frames of a clip.
+        every: annotated frames from one frame of a clip to the next; 1 is all of them.
+        step: annotated frames from one clip's first frame to the next one's.
         height: pixels.
         width: pixels.
         smallest: objects that never cover more than this share of a frame are left out.
@@ -55,6 +57,7 @@ class PrepareOptions:
 
     split: str = ""
     length: int = 16
+    every: int = 1
     step: int = 16
     height: int = 288
     width: int = 512
@@ -63,6 +66,11 @@ class PrepareOptions:
     depth_size: int = INPUT_SIZE
     maps: bool = False
     frames: bool = False
+
+    @property
+    def span(self) -> int:
+        """Annotated frames from a clip's first to its last, both included."""
+        return (self.length - 1) * self.every + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +90,10 @@ def clips_of(dataset: Dataset, options: PrepareOptions) -> tuple[list[ClipPlace]
         except ShotError as error:
             problems.append(str(error))
             continue
-        starts = windows(total, options.length, options.step)
+        starts = windows(total, options.span, options.step)
         if not starts:
             problems.append(
-                f"{video}: it has {total} annotated frames, a clip needs {options.length}."
+                f"{video}: it has {total} annotated frames, a clip needs {options.span}."
             )
         places += [ClipPlace(video=video, start=start) for start in starts]
     return places, problems
@@ -123,6 +131,7 @@ def prepare(
     """
     for name, value in (
         ("frames", options.length),
+        ("every", options.every),
         ("step", options.step),
         ("clips a shard", clips_per_shard),
         ("workers", workers),
@@ -136,7 +145,8 @@ def prepare(
             "dataset",
             f"{source} gives no clip of {options.length} frames"
             + (f": {problems[0]}" if problems else "."),
-            "levitor data check PATH says more; fewer --frames make shorter clips.",
+            "levitor data check PATH says more; fewer --frames or a smaller --every make shorter "
+            "clips.",
         )
     manifest = Manifest(
         source=str(source),
@@ -303,11 +313,11 @@ def _shard(
 ) -> Shard:
     dataset = open_dataset(source, options.split)
     samples: list[tuple[str, dict[str, Any]]] = []
-    failures, notes = list[str](), list[str]()
+    failures, notes, videos = list[str](), list[str](), Counter[str]()
     for index, place in enumerate(places):
         where = f"{place.video}, frame {place.start}"
         try:
-            clip = dataset.read(place.video, place.start, options.length)
+            clip = dataset.read(place.video, place.start, options.length, options.every)
             depth = None
             if clip.depth is None:
                 depth = depth_model(options.depth_model, resources, _models()).model
@@ -318,9 +328,15 @@ def _shard(
         notes += [f"{where}: {note}" for note in clip.notes]
         sample["json"] |= {"video": place.video, "start": place.start}
         samples.append((f"{Path(name).stem}{index:04}", sample))
+        videos[place.video] += 1
     sha256 = write_shard(out / name, samples)
     return Shard(
-        name=name, clips=len(samples), sha256=sha256, failures=tuple(failures), notes=tuple(notes)
+        name=name,
+        clips=len(samples),
+        sha256=sha256,
+        failures=tuple(failures),
+        notes=tuple(notes),
+        videos=dict(videos),
     )
 
 

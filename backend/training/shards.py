@@ -23,7 +23,7 @@ from backend.files.atomic import write_atomically
 from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 
 
@@ -37,6 +37,7 @@ class Shard:
         sha256: of the file.
         failures: why clips that belong here are missing, a sentence each.
         notes: what was left out or guessed, a sentence each.
+        videos: how many clips of each video are in it, in their order.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Shard:
     sha256: str
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    videos: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

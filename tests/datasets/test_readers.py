@@ -12,6 +12,7 @@ from PIL import Image
 
 from backend.control_sources import ClipControl, ShotControl
 from backend.convert import shot_from_message
+from backend.datasets.base import rate_note
 from backend.datasets.recognise import open_dataset
 from backend.datasets.video import count_frames, read_frames
 from backend.files.shot import read_shot
@@ -68,6 +69,25 @@ def test_a_part_of_a_video_is_that_part_of_the_whole(found):
     whole, part = dataset.read(video), dataset.read(video, 2, 3)
     np.testing.assert_array_equal(part.frames, whole.frames[2:5])
     np.testing.assert_array_equal(part.ids, whole.ids[2:5])
+
+
+def test_frames_may_lie_apart(found):
+    dataset, _ = found
+    video = dataset.videos[0]
+    whole, part = dataset.read(video), dataset.read(video, 0, 2, 3)
+    np.testing.assert_array_equal(part.frames, whole.frames[0:4:3])
+    np.testing.assert_array_equal(part.ids, whole.ids[0:4:3])
+
+
+def test_where_films_are_faster_than_what_levitor_learned_from_a_note_says_which_frames(found):
+    dataset, kind = found
+    note = rate_note(dataset)
+    if kind in ("DAVIS", "own clips"):
+        assert note.startswith("there are 24 annotated frames a second")
+        assert "--every 4 " in note
+        assert rate_note(dataset, 4) is None
+    else:
+        assert note is None
 
 
 def test_frames_that_a_video_does_not_have_are_refused(found):

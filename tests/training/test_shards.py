@@ -77,7 +77,7 @@ def test_a_manifest_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda one: one.update(version=9), "has version 9, this program reads 1"),
+        (lambda one: one.update(version=9), "has version 9, this program reads 2"),
         (lambda one: one.pop("shards"), r"is no manifest \(KeyError"),
         (lambda one: one.update(extra=1), r"is no manifest \(TypeError"),
     ],
