@@ -41,7 +41,8 @@ WHAT COMES OUT, in the folder --out
                   ema/, and what the run needs to go on: safetensors and JSON, no pickles. The last
                   ones and the best one are kept: the lowest moving average of the loss. That loss
                   is noisy, so look at the samples too.
-  samples/        videos of what the model makes (right) of clips it never learns from (left)
+  samples/        videos of what the model makes (right) of clips (left) of videos that are held
+                  back, about 2 in 100; with fewer than 20 videos, of clips that it learns from
   config.json     all values of the run
 """
 EPILOG = """\
@@ -219,13 +220,14 @@ def chosen(args: argparse.Namespace) -> tuple[RunConfig, Resources]:
 
 
 def _opening(config: RunConfig) -> list[str]:
-    from backend.training.config import guesses
+    from backend.training.config import FIXED, guesses
 
     lines = [
         f"{config.recipe}: {counted(config.steps, 'step')} of {counted(config.batch, 'example')}, "
         f"seed {config.seed}. Chosen where the paper leaves it open:"
     ]
-    return lines + [f"  {name} = {value}  ({source})" for name, value, source in guesses(config)]
+    lines += [f"  {name} = {value}  ({source})" for name, value, source in guesses(config)]
+    return lines + [f"  {name}: {value}  (no option: {source})" for name, value, source in FIXED]
 
 
 def _closing(config: RunConfig, out: Path, progress: Progress) -> list[str]:

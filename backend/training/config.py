@@ -23,6 +23,16 @@ SVD_XTEND = "SVD_Xtend's train_svd.py, which the authors credit"
 TORCH = "torch's default; the paper says AdamW only"
 WIDEST = 0.28
 """Of an average's profile: no power of time has one of .289 of the run or more."""
+FIXED = (
+    ("loss", "EDM's, of the velocity", "the paper prints the noise's error; SVD predicts velocity"),
+    (
+        "depth channel",
+        "8-bit disparity, 255 nearest and 0 farthest of each clip",
+        "the release's demo; per frame or per clip is not known",
+    ),
+    ("objects", "all of a clip, numbered as the dataset does", "not known"),
+)
+"""(what, how, source) of what the paper leaves open and no option changes."""
 FREE = ("steps", "running.", "faults.", "model.checkpointing", "model.encode_chunk")
 """Beginnings of names that a resumed run may change without being another run."""
 

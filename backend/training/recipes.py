@@ -27,8 +27,9 @@ from backend.training.config import (
     RunningOptions,
     ScheduleOptions,
 )
-from backend.training.examples import ControlOptions, SyntheticExamples, examples_in
+from backend.training.examples import ControlOptions, SyntheticExamples
 from backend.training.photos import LONGEST_SIDE, TO_LEARN_FROM, load_photos
+from backend.training.prepared_examples import examples_in
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions
 from backend.training.tiny_model import TinyOptions, TinyVideoModel
 from backend.training.tiny_paper import tiny_paper_parts
@@ -60,11 +61,16 @@ class PreparedSource:
     Attributes:
         data: the folder that it made, or one of shots, whose depth is exact.
         moved_to: where the dataset lies now, if its frames were not copied and it was moved since.
+        height: that clips must have, pixels. The paper: 288 x 512. With 0 they are taken as they
+            were prepared.
+        width: likewise.
         control: how their signal is made.
     """
 
     data: Path | None = None
     moved_to: Path | None = None
+    height: int = 288
+    width: int = 512
     control: ControlOptions = field(default_factory=ControlOptions)
 
 
@@ -250,8 +256,15 @@ def _examples(config: RunConfig) -> Examples:
                 f"The recipe {config.recipe} learns from prepared clips, and none are named.",
                 "Make them with `levitor prepare DATASET -o CLIPS` and add --data CLIPS.",
             )
-        case PreparedSource(data=Path() as data, control=control, moved_to=moved_to):
-            return examples_in(data, control, seed=config.seed, source=moved_to)
+        case PreparedSource(data=Path() as data) as source:
+            size = (source.height, source.width)
+            return examples_in(
+                data,
+                source.control,
+                size if all(size) else None,
+                seed=config.seed,
+                source=source.moved_to,
+            )
         case SyntheticSource(data=data, scene=scene, control=control):
             photos = load_photos(TO_LEARN_FROM) if data is None else _photos(data)
             return SyntheticExamples(scene, control, photos, config.seed)

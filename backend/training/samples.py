@@ -19,10 +19,9 @@ from backend.training.base import (
     TrainableModel,
     example_generator,
 )
+from backend.training.order import SHOWN
 from protocol.errors import ShotError
 
-SHOWN = 1 << 40
-"""Number of the first example that is shown; no run learns from so late a one."""
 CLIPS, STEPS = 4, 15
 SMALLEST = 128
 """Pixels; smaller clips are enlarged, to be seen."""

@@ -26,8 +26,9 @@ from backend.engines.svd.tiny_weights import make_tiny_base
 from backend.images.photo import decode_photo
 from backend.resources import Resources
 from backend.training.base import Batch, Example, StepLoss, example_generator
-from backend.training.examples import ControlOptions, PreparedExamples
+from backend.training.examples import ControlOptions
 from backend.training.prepare import PrepareOptions, prepared_sample
+from backend.training.prepared_examples import PreparedExamples
 from backend.training.shards import Manifest, Shard, write_shard
 from backend.training.svd_model import CONTROLNET, SVDControlModel, SvdTrainOptions
 from backend.training.tiny_paper import XT_LAYERS

@@ -97,6 +97,8 @@ def test_the_same_command_with_resume_goes_on_bit_by_bit(finished, tmp_path, lev
 def test_guesses_are_said_with_their_sources_when_the_run_starts(tmp_path, levitor):
     _, said, _ = levitor("no-depth", "--out", tmp_path / "run", *SMALL, "--steps", "1")
     assert "no-depth: 1 step of 2 examples, seed 0." in said
+    for fixed in ("loss: EDM's, of the velocity", "depth channel: 8-bit", "objects: all of a clip"):
+        assert f"  {fixed}" in said
     assert "  optimizer.weight_decay = 0.01  (SVD_Xtend's train_svd.py" in said
     assert "The best checkpoint is" in said
 

@@ -129,6 +129,13 @@ def test_a_guess_says_its_source_and_whether_it_was_changed():
     )
 
 
+def test_what_the_released_code_alone_says_of_the_points_is_a_guess_with_a_source():
+    said = {name: (value, source) for name, value, source in guesses(recipes.recipe("paper"))}
+    for name, value in (("radius", 10), ("alpha", 50), ("k_max", 8)):
+        assert said[f"source.control.{name}"][0] == value
+        assert "the release" in said[f"source.control.{name}"][1]
+
+
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_wave():
     values = {"steps": "110", "schedule.warmup": "10", "optimizer.learning_rate": "1"}
     cosine = with_values(recipes.recipe("tiny-cpu"), {**values, "schedule.floor": "0.1"})

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,14 @@ from backend.datasets.clips import crop_to
 from backend.datasets.recognise import open_dataset
 from backend.perception import tiny as networks
 from backend.resources import Resources
-from backend.training.examples import (
-    ControlOptions,
-    DatasetExamples,
-    PreparedExamples,
-    example_of,
-    examples_in,
-)
+from backend.training import recipes
+from backend.training.config import with_values
+from backend.training.examples import ControlOptions, example_of
 from backend.training.loader import Split, Unreadable, parts
-from backend.training.order import shuffled
+from backend.training.order import SHOWN, held_back, shuffled
 from backend.training.prepare import PrepareOptions, prepare
+from backend.training.prepared_examples import DatasetExamples, PreparedExamples, examples_in
+from backend.training.shards import Manifest, Shard
 from protocol.errors import ShotError
 from tests.datasets import tiny
 
@@ -150,6 +149,80 @@ def test_numbers_decide_whichever_process_asks_and_in_whatever_order(prepared):
         examples[-1]
 
 
+def of_many_videos(out, count=25, **told):
+    """A manifest of as many videos with two clips each; no sample is read."""
+    options = asdict(PrepareOptions(frames=True, **told))
+    videos = {f"video {number}": 2 for number in range(count)}
+    shard = Shard(name="000000.tar", clips=2 * count, sha256="", videos=videos)
+    Manifest(
+        source="gone",
+        format="DAVIS",
+        options=options,
+        depth_model="",
+        clips_per_shard=64,
+        total=2 * count,
+        shards={shard.name: shard},
+    ).write(out)
+    return out
+
+
+def test_whole_videos_are_held_back_and_only_the_numbers_of_samples_reach_them(tmp_path, caplog):
+    caplog.set_level("INFO")
+    out = of_many_videos(tmp_path)
+    read = list[int]()
+    for seed in (0, 1):
+        examples = PreparedExamples(out, CONTROL, seed=seed)
+        examples._sample = lambda clip: read.append(clip) or ("", {})
+        assert examples.clips < 50
+        for number in (*range(3 * examples.clips), *range(SHOWN, SHOWN + 16)):
+            with pytest.raises(ShotError):
+                examples[number]
+        learned, shown = set(read[:-16]), set(read[-16:])
+        read.clear()
+        assert learned | shown == set(range(50))
+        assert not {clip // 2 for clip in learned} & {clip // 2 for clip in shown}
+        assert shown == {2 * int(v.split()[1]) + i for v in held_back(names(25)) for i in (0, 1)}
+    assert "of 25 videos (2 clips) are held back" in caplog.text
+
+
+def names(count):
+    return [f"video {number}" for number in range(count)]
+
+
+def test_about_a_fiftieth_of_the_videos_is_held_back_and_none_of_a_few(prepared, caplog):
+    caplog.set_level("INFO")
+    assert 60 < len(held_back(names(5000))) < 140
+    assert held_back(names(5000)) < held_back(names(9000))
+    assert [len(held_back(names(count))) for count in (19, 20)] == [0, 1]
+    examples = PreparedExamples(prepared[1], CONTROL)
+    assert examples.clips == 8
+    assert examples[SHOWN].number == SHOWN
+    assert "samples show clips of the training set" in caplog.text
+
+
+def test_a_recipe_says_what_size_its_clips_must_have(prepared, tmp_path):
+    of_many_videos(tmp_path, height=96, width=128)
+    config = with_values(recipes.recipe("paper"), {"source.data": str(tmp_path)})
+    why = refusal(recipes._examples, config)
+    assert "128 x 96 pixels, the run wants 512 x 288" in why
+    as_it_is = with_values(config, {"source.height": "0", "source.width": "0"})
+    assert recipes._examples(as_it_is).clips == 48
+
+
+def test_frames_of_a_clip_may_lie_apart_copied_or_read(tmp_path):
+    source, depth = tiny.davis(tmp_path / "davis", videos=("bear",)), tmp_path / "depth"
+    networks.make_tiny_depth_anything(depth)
+    options = PrepareOptions(**{**BASIC, "every": 4, "step": 16, "frames": True})
+    prepare(source, tmp_path / "out", options, Resources(weights=lambda name: depth))
+    (copied,) = an_epoch(PreparedExamples(tmp_path / "out", CONTROL))
+    change(tmp_path / "out", {"frames": False})
+    (read,) = an_epoch(PreparedExamples(tmp_path / "out", CONTROL))
+    whole = crop_to(open_dataset(source).read("bear"), 96, 128)
+    wanted = torch.from_numpy(whole.frames[0:13:4]).movedim(-1, 1) / 255
+    assert torch.equal(read.frames, wanted)
+    assert float((copied.frames - wanted).abs().mean()) < 0.01
+
+
 def test_an_object_that_leaves_has_no_points_and_the_clip_stays(tmp_path):
     source = tiny.davis(tmp_path / "davis", videos=("bear",))
     for index in (2, 3):
@@ -233,8 +306,8 @@ class TestRefusals:
         assert "holds no prepared clips" in refusal(PreparedExamples, tmp_path, CONTROL)
 
     def test_a_manifest_of_another_version(self, copy):
-        change(copy[1], version=2)
-        assert "has version 2, this program reads 1" in refusal(PreparedExamples, copy[1], CONTROL)
+        change(copy[1], version=1)
+        assert "has version 1, this program reads 2" in refusal(PreparedExamples, copy[1], CONTROL)
 
     def test_a_manifest_that_is_none(self, copy):
         (copy[1] / "manifest.json").write_text('{"version": 1')

@@ -16,7 +16,8 @@ from backend.engines.levitor.spec import SPEC
 from backend.engines.svd.load import read_config
 from backend.resources import Resources
 from backend.training.base import Batch, example_generator
-from backend.training.examples import ControlOptions, PreparedExamples
+from backend.training.examples import ControlOptions
+from backend.training.prepared_examples import PreparedExamples
 from backend.training.shards import read_manifest
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions
 from backend.training.tiny_paper import tiny_paper_parts
