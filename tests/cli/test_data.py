@@ -7,14 +7,18 @@ import json
 import numpy as np
 
 from backend.cli.main import main
+from backend.datasets.base import rate_note
+from backend.datasets.recognise import open_dataset
 from tests.datasets import tiny
 
 
-def test_one_line_says_what_was_recognised(tmp_path, capsys):
+def test_a_line_says_what_was_recognised_and_a_note_how_fast_it_is(tmp_path, capsys):
     tiny.davis(tmp_path)
     assert main(["data", "list", str(tmp_path)]) == 0
     assert capsys.readouterr().out == (
         f"{tmp_path}: DAVIS, 2 videos, 36 annotated frames, 2 clips of 16 frames.\n"
+        "note: there are 24 annotated frames a second, and LeviTor learned from 6 a second: "
+        "`levitor prepare` with --every 4 is near that.\n"
     )
 
 
@@ -40,7 +44,8 @@ def test_what_is_broken_is_listed_and_the_rest_is_counted(tmp_path, capsys):
     assert [row["video"] for row in found["videos"]] == ["camel"]
     assert len(found["broken"]) == 1
     assert "00002.png: the picture cannot be read" in found["broken"][0]
-    assert found["notes"] == ["camel: nothing is marked in any frame."]
+    assert found["notes"][0] == "camel: nothing is marked in any frame."
+    assert found["notes"][1:] == [rate_note(open_dataset(tmp_path))]
 
 
 def test_videos_that_are_too_short_for_a_clip_are_counted(tmp_path, capsys):
