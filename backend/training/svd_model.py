@@ -45,8 +45,8 @@ CONTROLNET = "controlnet"
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CODEC = torch.float32
-"""Of the codec, whatever the run's precision: sampling encodes in it too, and latents that are
-rounded to bfloat16 are off by more than their posterior's spread."""
+"""Of the codec, whatever the run's precision: sampling encodes in it too, and in bfloat16 rounded
+latents would be what is learned."""
 SAMPLING = Plan(
     preset="training",
     sequential_cfg=True,
