@@ -27,8 +27,6 @@ INCEPTION = (
 I3D = "i3d_torchscript.pt (TorchScript, of VideoGPT and StyleGAN-V; flateon/FVD-I3D-torchscript)"
 VIDEO_FRAMES = 10
 """I3D's pooling takes at least so many."""
-FID_FRAMES = 2048
-"""With fewer the covariance of Inception's 2048 features is singular: allowed, but flagged."""
 PICTURES = {"frames": 64, "clips": 8}
 """A batch on a device; halved for as long as it does not fit."""
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from backend.compose.filters import dilate, erode, pull_push
 from backend.evaluation.expected_take import ExpectedTake
 from backend.evaluation.matching import find_template, shifted
-from backend.evaluation.metrics import mask_iou
+from backend.evaluation.metrics import OCCLUSION_PIXELS, mask_iou
 from backend.evaluation.trackers import PROXY, LucasKanade, bytes_of
 
 METHOD = f"appearance in the draft ({PROXY})"
@@ -33,8 +33,8 @@ MARGIN = 0.06
 """Colour distance by which one of two appearances has to be nearer before it counts."""
 GROWTH = 0.2
 """How far around a thing more of it is looked for, as a share of its size."""
-EVENT_PIXELS, TOLD_APART = 16, 0.1
-"""Of an occlusion event, and the colour distance at which two things can be told apart."""
+TOLD_APART = 0.1
+"""Colour distance at which two things can be told apart."""
 AT_REST_BONUS = 0.7
 """The photo's appearance has to be so much more like the take before it counts as not moved."""
 REACHED = 0.5
@@ -291,7 +291,7 @@ def _occlusions(
             fronts.append((scenery, None))
         for seen, third in fronts:
             both = erode(seen & whole, 1)
-            if int(both.sum()) < EVENT_PIXELS:
+            if int(both.sum()) < OCCLUSION_PIXELS:
                 continue
             shown = _shows_front(draft, behind.alone[frame].rgb, third, take, both)
             if shown is not None:
@@ -304,7 +304,7 @@ def _shows_front(
 ) -> bool | None:
     """Whether most pixels look like what is in front; None if its looks do not tell."""
     told = where & ((front - behind).norm(dim=0) > TOLD_APART)
-    if int(told.sum()) < EVENT_PIXELS // 2:
+    if int(told.sum()) < OCCLUSION_PIXELS // 2:
         return None
     own = (take - front).norm(dim=0)[told]
     other = (take - behind).norm(dim=0)[told]

@@ -1,6 +1,7 @@
-"""Photos that come with installed libraries: to learn from, and others to be measured on.
+"""Photos that scenes are cut out of: a folder's, or those that come with installed libraries.
 
-They are scikit-image's and scikit-learn's examples, so nothing is downloaded.
+Some of the latter are learned from, others measured on. They are scikit-image's and scikit-learn's
+examples, so nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
+from backend.pixels import image_from_pixels
 from protocol.errors import ShotError
 
 TO_LEARN_FROM = (
@@ -29,6 +30,7 @@ HELD_OUT = (
     "skimage/data/rocket.jpg",
     "sklearn/datasets/images/flower.jpg",
 )
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST_SIDE = 384
 """Pixels: scenes are cut out of them, and smaller photos are cut faster."""
 
@@ -45,6 +47,20 @@ def load_photos(names: Sequence[str]) -> tuple[Tensor, ...]:
     return tuple(_photo(name) for name in names)
 
 
+def photos_in(folder: Path) -> tuple[Tensor, ...]:
+    """A folder's photos, as of :func:`load_photos`.
+
+    Raises:
+        ShotError: there is none, or one is damaged.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
+    if not files:
+        raise ShotError(
+            "data", f"{folder} has no photos.", f"Name a folder of {', '.join(ENDINGS)} files."
+        )
+    return tuple(_read(path) for path in files)
+
+
 def _photo(name: str) -> Tensor:
     package, _, rest = name.partition("/")
     found = find_spec(package)
@@ -53,7 +69,18 @@ def _photo(name: str) -> Tensor:
         raise ShotError(
             "photo", f"The photo {name} is not installed.", "Install the project's requirements."
         )
-    with Image.open(place) as opened:
-        photo = opened.convert("RGB")
-        photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        return torch.from_numpy(np.asarray(photo).copy()).movedim(-1, 0).float() / 255
+    return _read(place)
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        with Image.open(path) as opened:
+            photo = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ShotError(
+            "photo",
+            f"The photo {path} cannot be read ({error!s:.200}).",
+            "Take it out of the folder.",
+        ) from error
+    photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    return image_from_pixels(np.asarray(photo).copy())

@@ -5,18 +5,12 @@ The first line of a recipe's docstring is what ``levitor train --list`` says of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from backend.datasets.pictures import read_picture
 from backend.datasets.synthetic import SceneOptions
-from backend.pixels import image_from_pixels
 from backend.resources import Resources
 from backend.training import optimizer
 from backend.training.base import Examples, TrainableModel
@@ -28,14 +22,12 @@ from backend.training.config import (
     ScheduleOptions,
 )
 from backend.training.examples import ControlOptions, SyntheticExamples
-from backend.training.photos import LONGEST_SIDE, TO_LEARN_FROM, load_photos
+from backend.training.photos import TO_LEARN_FROM, load_photos, photos_in
 from backend.training.prepared_examples import examples_in
 from backend.training.svd_model import SVDControlModel, SvdTrainOptions
 from backend.training.tiny_model import TinyOptions, TinyVideoModel
 from backend.training.tiny_paper import tiny_paper_parts
 from protocol.errors import ShotError
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,29 +258,7 @@ def _examples(config: RunConfig) -> Examples:
                 source=source.moved_to,
             )
         case SyntheticSource(data=data, scene=scene, control=control):
-            photos = load_photos(TO_LEARN_FROM) if data is None else _photos(data)
+            photos = load_photos(TO_LEARN_FROM) if data is None else photos_in(data)
             return SyntheticExamples(scene, control, photos, config.seed)
         case _:
             raise TypeError(f"no examples have the options {type(config.source).__name__}")
-
-
-def _photos(folder: Path) -> list[Tensor]:
-    """Pictures of a folder, ``(3, H, W)`` in [0, 1].
-
-    Raises:
-        ShotError: there is none, or one is damaged.
-    """
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURES)
-    if not files:
-        raise ShotError(
-            "data", f"{folder} has no photos.", f"Name a folder of {', '.join(PICTURES)} files."
-        )
-    return [_at_most(image_from_pixels(read_picture(path))) for path in files]
-
-
-def _at_most(photo: Tensor) -> Tensor:
-    share = LONGEST_SIDE / max(photo.shape[-2:])
-    if share >= 1:
-        return photo
-    size = [max(1, math.floor(side * share)) for side in photo.shape[-2:]]
-    return F.interpolate(photo[None], size, mode="area")[0]
