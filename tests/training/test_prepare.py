@@ -219,7 +219,9 @@ class TestRefusals:
             status, said, _ = prepare(source, "out", "--size", size)
             assert (status, "is no size of a clip" in said[0]) == (1, True)
 
-    @pytest.mark.parametrize("option", ["--frames", "--step", "--workers", "--clips-per-shard"])
+    @pytest.mark.parametrize(
+        "option", ["--frames", "--every", "--step", "--workers", "--clips-per-shard"]
+    )
     def test_a_number_below_one(self, prepare, tmp_path, option):
         status, said, _ = prepare(tiny.davis(tmp_path / "davis"), "out", option, "0")
         assert (status, said) == (1, [f"levitor: {option} is 0. Give a number from 1 on."])
@@ -228,6 +230,6 @@ class TestRefusals:
         source = tiny.davis(tmp_path / "davis")
         prepare(source)
         path = tmp_path / "out" / "manifest.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
         status, said, _ = prepare(source)
-        assert (status, "has version 2, this program reads 1" in said[0]) == (1, True)
+        assert (status, "has version 1, this program reads 2" in said[0]) == (1, True)
