@@ -2,16 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from backend.cli.main import main
-from backend.datasets.synthetic import SceneOptions
-from backend.evaluation.control_run import load_run
+from backend.compose.filters import dilate
+from backend.datasets.synthetic import SceneOptions, SyntheticClips
+from backend.evaluation.control_run import SEED, TrainedControl, load_run, measure
+from backend.evaluation.matching import shifted
 from backend.resources import Resources
 from backend.training import recipes, trainer
 from backend.training.config import AverageOptions, RunningOptions
 from backend.training.examples import ControlOptions
+from backend.training.photos import HELD_OUT, load_photos
 from backend.training.run_folder import Place
 from backend.training.tiny_model import TinyOptions
 from protocol.errors import ShotError
@@ -85,3 +90,62 @@ def test_folders_without_a_run_and_runs_of_other_clips_are_refused(runs, tmp_pat
     assert "cannot be shuffled" in capsys.readouterr().err
     assert main([*arguments, "4", "--compare", "frozen=somewhere"]) == 1
     assert "a name of its own" in capsys.readouterr().err
+
+
+class FollowsTheMaps:
+    """Cuts the thing out of the first frame and pastes it where the maps' points go from there."""
+
+    def networks(self):
+        return {}
+
+    def sample(self, batch, generators, steps):
+        made = batch.frames[:, :1].expand_as(batch.frames).clone()
+        for clip, maps in zip(made, batch.maps, strict=True):
+            first, told = clip[0].clone(), [middle(one[0]) for one in maps]
+            thing = dilate(maps[0, 0] > 0, 2)
+            behind = first[:, ~thing].mean(1)[:, None, None]
+            for frame, place in enumerate(told):
+                if place is None or told[0] is None:
+                    continue
+                off = (round(place[0] - told[0][0]), round(place[1] - told[0][1]))
+                there = shifted(thing[None].float(), off)[0] > 0.5
+                empty = torch.where(thing, behind, first)
+                clip[frame] = torch.where(there, shifted(first, off), empty)
+        return made
+
+
+def middle(heat):
+    """(x, y) of a map's heat; None without any."""
+    if not bool(heat.any()):
+        return None
+    y, x = torch.meshgrid(*(torch.arange(side) for side in heat.shape), indexing="ij")
+    return float((x * heat).sum() / heat.sum()), float((y * heat).sum() / heat.sum())
+
+
+def test_rows_differ_by_what_the_model_is_told():
+    scene = SceneOptions(height=32, width=32, frames=4, objects=(1, 1), camera=0.0)
+    run = TrainedControl(
+        model=FollowsTheMaps(),
+        scene=scene,
+        control=POINTS,
+        folder=Path("run"),
+        values={},
+        steps=1,
+        weights="",
+    )
+    clips = 8
+    values = measure(run, {}, clips, 0, 1, torch.device("cpu")).values
+    errors = {name: row["centroid_error_px"] for name, row in values["rows"].items()}
+    assert errors["trained"] < 0.5 * errors["frozen"]
+    assert errors["trained"] < 0.5 * errors["shuffled"]
+    assert errors["zeroed"] == errors["frozen"]  # nothing is followed
+    assert values["rows"]["zeroed"]["change_iou"] == 0
+    assert values["rows"]["shuffled"]["change_iou"] > 0
+    moved = []
+    source = SyntheticClips(scene, load_photos(HELD_OUT), SEED)
+    for number in range(clips):
+        tracks = source[number].scene.tracks()
+        own = tracks.instance > 0
+        shift = tracks.xy[1:, own] - tracks.xy[:1, own]
+        moved.append(float(shift.norm(dim=-1).mean()))
+    assert errors["frozen"] == pytest.approx(sum(moved) / clips, rel=0.15)
