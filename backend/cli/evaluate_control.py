@@ -21,7 +21,7 @@ change_iou          pixels that change, of those that do or should
 occlusion_accuracy  share of occlusions with the right thing in front; even odds are 0.5
 Each is a mean over clips with its 95 % bootstrap interval. Beside FILE come a table (.md), curves
 of the run (-curves.png; matplotlib draws them) and a contact sheet (-sheet.png)."""
-CAPTIONS = {name: name for name in ("trained", "zeroed", "shuffled", "frozen", "carried")}
+ROWS = ("trained", "zeroed", "shuffled", "frozen", "carried")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,7 +109,7 @@ def _compared(texts: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for text in texts:
         name, equals, place = text.partition("=")
-        if not (equals and name and place) or name in CAPTIONS or name in found:
+        if not (equals and name and place) or name in ROWS or name in found:
             raise ShotError(
                 "option",
                 f"--compare {text:.60} is no NAME=DIR with a name of its own.",
