@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.cli import resource_options
+
 if TYPE_CHECKING:
     from backend.evaluation.video_folders import FolderScore, VideoPairs
 
@@ -36,7 +38,7 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--through-256", action="store_true", help="FVD of frames resized to 256 first, as SG-I2V"
     )
-    parser.add_argument("--device", default="auto", help="cuda or cpu (default: what is there)")
+    resource_options.add_device(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
 
 
@@ -44,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, and write what was asked for."""
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
-    from backend.device import choose
     from backend.evaluation.features import I3D400, Inception
     from backend.evaluation.lpips import LPIPS
     from backend.evaluation.video_folders import pair_videos, score_videos
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.json is not None:
         check_outputs([args.json], [], (".json",))
-    device = choose(args.device)
+    device = resource_options.parse_device(args)
     # The networks first: what is missing is told before videos are read
     inception = None if args.inception is None else Inception(args.inception, device)
     i3d = None

@@ -11,11 +11,29 @@ if TYPE_CHECKING:
     from backend.weights.search import Search
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --device, --memory and --weights."""
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare --device alone, for commands whose networks are named by path."""
     parser.add_argument(
         "--device", help="auto, cpu or cuda (default: levitor.toml, or cuda where there is one)"
     )
+
+
+def parse_device(args: argparse.Namespace) -> str:
+    """Read --device, with ``levitor.toml`` as default, and resolve ``auto``.
+
+    Raises:
+        ShotError: the option or the file is wrong, or there is no such device.
+    """
+    from backend.config import checked_device
+    from backend.device import choose
+    from backend.weights.search import Search
+
+    return choose(checked_device(args.device or Search.here([]).config.device))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --device, --memory and --weights."""
+    add_device(parser)
     parser.add_argument(
         "--memory", help="auto, low, balanced or high: how much of it may be taken (default auto)"
     )

@@ -75,3 +75,8 @@ def test_the_papers_tables_are_listed_and_printed(capsys):
     assert main(["evaluate", "table", "levitor-9"]) == 1
     assert "There is no recipe 'levitor-9'" in capsys.readouterr().err
     assert main(["evaluate"]) == 2
+
+
+def test_a_device_that_is_none_is_one_sentence(folders, capsys):
+    assert evaluate(*folders, "--device", "cuda:x") == 1
+    assert "There is no device 'cuda:x'" in capsys.readouterr().err
