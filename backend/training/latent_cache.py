@@ -25,11 +25,6 @@ Posterior = tuple[Tensor, Tensor]
 """Mean and standard deviation, ``(F, 4, h, w)`` float32 each."""
 
 
-def cached_bytes(frames: int, height: int, width: int) -> int:
-    """Of one clip, without the few of a file's head."""
-    return 2 * 2 * 4 * frames * (height // 8) * (width // 8)
-
-
 class LatentCache:
     """A folder of posteriors, by what the frames show: a clip that changes is another clip.
 

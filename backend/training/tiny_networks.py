@@ -47,8 +47,8 @@ class ResidualBlock(nn.Module):
         return self.skip(x) + self.conv_out(hidden)
 
 
-class FrameAttention(nn.Module):
-    """Positions of a frame look at all positions of their own and of the first frame."""
+class _SelfAttention(nn.Module):
+    """The layers of an attention in which tokens look at tokens of their own kind."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -57,6 +57,10 @@ class FrameAttention(nn.Module):
         self.inwards = nn.Linear(channels, 3 * channels)
         self.outwards = nn.Linear(channels, channels)
         _zero(self.outwards)
+
+
+class FrameAttention(_SelfAttention):
+    """Positions of a frame look at all positions of their own and of the first frame."""
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """``(B F, C, h, w)`` to the same."""
@@ -98,16 +102,8 @@ class FirstFrameAttention(nn.Module):
         return x + found.permute(0, 3, 1, 2)
 
 
-class TimeAttention(nn.Module):
+class TimeAttention(_SelfAttention):
     """Every position looks at itself in all frames."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.heads = max(1, channels // HEAD)
-        self.norm = nn.LayerNorm(channels)
-        self.inwards = nn.Linear(channels, 3 * channels)
-        self.outwards = nn.Linear(channels, channels)
-        _zero(self.outwards)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """``(B F, C, h, w)`` to the same."""
