@@ -116,7 +116,7 @@ def test_a_shot_with_more_pixels_in_all_than_the_server_takes_is_refused(make_se
 
 def test_a_file_of_another_size_than_the_shot_says_is_refused_with_both(shared_server, connect):
     peer = connect(shared_server)
-    image = dataclasses.replace(peer.upload(b"12345"), size=6)
+    image = dataclasses.replace(peer.upload(b"five."), size=6)
     reply = peer.ask(messages.LiftRequest(image=image))
     assert (reply.code, reply.fix) == ("field", "Lift the photo again.")
     assert "6 bytes, but it has 5" in reply.sentence

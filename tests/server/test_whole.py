@@ -155,23 +155,25 @@ def test_a_preview_has_the_very_bytes_that_the_command_line_writes(extension, tm
         assert ("draft" in phases) == (over == "draft")
 
 
-def test_a_preview_comes_while_long_drafts_are_being_rendered(extension):
-    """Behind the drafts it would come when the last of them is done."""
-    lifted = lift(extension, photo())
-    shot, blobs = shot_of(lifted, frames=512)
-    renders = [extension.client.start(messages.RenderRequest(shot=shot), blobs) for _ in range(8)]
+def test_a_preview_comes_while_a_draft_is_being_rendered(server, extension):
+    """The draft stands still until the preview has come, so that it cannot have waited for it."""
+    shot, blobs = shot_of(lift(extension, photo()), frames=400)
+    render = extension.client.start(messages.RenderRequest(shot=shot), blobs)
     extension.until(
-        lambda: any(e.phase == "draft" for e in extension.of(renders[0], TaskProgress)),
+        lambda: any(e.phase == "draft" for e in extension.of(render, TaskProgress)),
         "a drafted frame",
     )
-    shot, blobs = shot_of(lifted, frames=2)
-    shown = extension.until_end(extension.client.start(messages.PreviewRequest(shot=shot), blobs))
-    assert isinstance(shown, TaskFinished)
-    assert not extension.of(renders[-1], TaskFinished, TaskFailed)
-    for render in reversed(renders):
-        extension.client.cancel(render)
-    for render in renders:
-        extension.until_end(render)
+    worker = workers_of(server)["render"]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        shot, blobs = shot_of(lift(extension, photo()), frames=2)
+        preview = extension.client.start(messages.PreviewRequest(shot=shot), blobs)
+        assert isinstance(extension.until_end(preview), TaskFinished)
+        assert not extension.of(render, TaskFinished, TaskFailed)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    extension.client.cancel(render)
+    assert isinstance(extension.until_end(render), TaskCancelled)
 
 
 def test_a_long_preview_is_cancelled_at_a_step_of_its_own(server, extension):
