@@ -5,6 +5,7 @@
 #     scripts/test.sh [SUITE...]    plain, server, blender (5.0), blender45, blender52; default: the
 #                                   first three. Each Blender has a process and an environment of
 #                                   its own, made on demand.
+#     SHUFFLE=SEED scripts/test.sh  the tests in another order, the same for a seed
 #
 # Two suites run at a time, since those of servers and Blender leave a core free: the first Blender
 # beside plain and server, the other two beside each other. One of two is seen as it runs, the
@@ -30,12 +31,13 @@ title() {
 }
 
 tests_of() {
+    local order=${SHUFFLE:+--shuffle=$SHUFFLE}
     case $1 in
     plain)
-        $behind .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy
+        $behind .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy $order
         ;;
-    server) $behind .venv/bin/python -m pytest -q -n 2 --dist loadfile tests/server ;;
-    blender*) ".venv-$1/bin/python" -m pytest -q -p no:cacheprovider tests/addon_bpy ;;
+    server) $behind .venv/bin/python -m pytest -q -n 2 --dist loadfile tests/server $order ;;
+    blender*) ".venv-$1/bin/python" -m pytest -q -p no:cacheprovider tests/addon_bpy $order ;;
     esac
 }
 

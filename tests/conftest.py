@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import random
 
 import pytest
 
@@ -71,7 +72,18 @@ def pytest_report_header() -> list[str]:
     return [f"tests/{name}: not here, {NEEDS['blender'][1]}" for name in collect_ignore]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="another order, the same for a seed: finds tests that need what others left behind",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if (seed := config.getoption("shuffle")) is not None:
+        random.Random(seed).shuffle(items)
     for marker, (available, reason) in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         if marked and not available():
