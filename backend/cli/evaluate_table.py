@@ -14,7 +14,8 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run(args: argparse.Namespace) -> int:
     """Print it, every row marked as published by another protocol."""
-    from backend.evaluation.published import comma_separated, markdown, recipe_of, table_of
+    from backend.evaluation.published import recipe_of
+    from backend.evaluation.tables import comma_separated, markdown, table_of
 
     recipe = recipe_of(args.recipe)
     rows = table_of(recipe, {})

@@ -1,4 +1,4 @@
-"""Tables of the papers, as data, and how ours are printed beside them.
+"""Tables of the papers, as data.
 
 Numbers of different papers were made by different protocols, and few clips bias both Frechet
 distances, so a table compares within itself alone.
@@ -6,19 +6,35 @@ distances, so a table compares within itself alone.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from backend.evaluation.intervals import Interval
 from protocol.errors import ShotError
 
-OTHER_PROTOCOL = "published, other protocol"
-MEASURED = "measured"
 Key = tuple[str, str]
 """Setting and method of a row."""
+Points = Literal["single", "multi", ""]
+"""How many points a mask of the clips has: one, several, or as it comes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRow:
+    """How an engine of ours makes a row.
+
+    Attributes:
+        engine: its name.
+        options: of the engine, where they differ from its defaults.
+        depth: whether it is told depth; without it that map is zero, as in the ablation's training.
+        instance: likewise for ids.
+        checkpoint: whether the row is of a training of its own, so that weights must be named.
+    """
+
+    engine: str
+    options: Mapping[str, float] = field(default_factory=dict[str, float])
+    depth: bool = True
+    instance: bool = True
+    checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +48,15 @@ class Recipe:
         needs: data and weights, in words.
         metrics: of its columns, in order.
         rows: numbers by setting and method; None where a paper prints none.
+        sets: the sets of clips that it is measured on, and the points of their masks. Where a set
+            has the name of a setting, rows of that setting are measured on it alone.
+        only: metrics that are measured on one set, by name.
+        frames: of a clip.
+        engines: rows, by method, that an engine of ours makes.
+        through_256: whether FVD's frames are resized to 256 x 256 first.
+        regions: whether engines are told DragAnything's regions as boxes.
+        reference: whether FID and FVD compare with a set of other videos.
+        ours: metrics that are measured and were not published.
     """
 
     name: str
@@ -40,6 +65,29 @@ class Recipe:
     needs: str
     metrics: tuple[str, ...]
     rows: Mapping[Key, tuple[float | None, ...]]
+    sets: Mapping[str, Points] = field(default_factory=lambda: dict[str, Points]({"": ""}))
+    only: Mapping[str, str] = field(default_factory=dict[str, str])
+    frames: int = 16
+    engines: Mapping[str, EngineRow] = field(default_factory=dict[str, EngineRow])
+    through_256: bool = False
+    regions: bool = False
+    reference: bool = False
+    ours: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Those of its rows, in order."""
+        return tuple(dict.fromkeys(setting for setting, _ in self.rows))
+
+    @property
+    def control_metric(self) -> str:
+        """The metric that says how well a clip obeys: what its clips are put in order by."""
+        known = ("ObjMC", "Motion-Diff", "SSIM")
+        return next(metric for metric in known if metric in self.metrics)
+
+    def sets_of(self, setting: str) -> tuple[str, ...]:
+        """Names of the sets that rows of a setting are measured on."""
+        return (setting,) if setting in self.sets else tuple(self.sets)
 
 
 FID_FVD_OBJMC = ("FID", "FVD", "ObjMC")
@@ -53,6 +101,11 @@ VIPSEG = "VIPSeg val in 14-frame clips with DragAnything's regions; Inception, I
 BLENDER_SET = "the thesis's Blender clips, Test-1 and Test-2; Inception, I3D, a flow network"
 S, M = "Single-Point", "Multi-Points"
 SEEN, UNSEEN = "seen objects", "unseen objects"
+CAMERA, OBJECT = "camera", "object"
+SINGLE_POINT = {"point_ratio": 0.1}
+"""Of at most eight points of an object, one."""
+SYNTHETIC = ("box centre", "yaw")
+"""What only clips with exact depth can be asked: Blender's."""
 
 RECIPES = (
     Recipe(
@@ -69,6 +122,8 @@ RECIPES = (
             (M, "DragNUWA 1.5"): (42.34, 299.96, 23.12),
             (M, "LeviTor"): (25.41, 190.44, 25.97),
         },
+        sets={S: "single", M: "multi"},
+        engines={"LeviTor": EngineRow(engine="levitor")},
     ),
     Recipe(
         name="levitor-2",
@@ -82,6 +137,15 @@ RECIPES = (
             (M, "no depth, instance"): (25.45, 199.44, 25.40),
             (M, "depth, instance"): (25.41, 190.44, 25.97),
         },
+        sets={M: "multi"},
+        engines={
+            "no depth, no instance": EngineRow(
+                engine="levitor", depth=False, instance=False, checkpoint=True
+            ),
+            "depth, no instance": EngineRow(engine="levitor", instance=False, checkpoint=True),
+            "no depth, instance": EngineRow(engine="levitor", depth=False, checkpoint=True),
+            "depth, instance": EngineRow(engine="levitor"),
+        },
     ),
     Recipe(
         name="levitor-S1",
@@ -92,6 +156,13 @@ RECIPES = (
         rows={
             ("", "trained with a single point"): (30.91, 253.73, 38.21),
             ("", "LeviTor"): (25.41, 190.44, 25.97),
+        },
+        sets={"": "multi"},
+        engines={
+            "trained with a single point": EngineRow(
+                engine="levitor", options=SINGLE_POINT, checkpoint=True
+            ),
+            "LeviTor": EngineRow(engine="levitor"),
         },
     ),
     Recipe(
@@ -110,6 +181,9 @@ RECIPES = (
             ("zero-shot", "DragDiffusion, adapted"): (30.93, 458.29, 31.49),
             ("zero-shot", "SG-I2V"): (28.87, 298.10, 14.43),
         },
+        frames=14,
+        through_256=True,
+        regions=True,
     ),
     Recipe(
         name="sgi2v-2",
@@ -121,6 +195,9 @@ RECIPES = (
             ("", "Gaussian"): (28.87, 298.10, 14.43),
             ("", "uniform"): (28.88, 300.20, 14.72),
         },
+        frames=14,
+        through_256=True,
+        regions=True,
     ),
     Recipe(
         name="conductor-1",
@@ -133,6 +210,9 @@ RECIPES = (
             ("", "DragAnything"): (243.17, 1287.15, 66.54, 60.97),
             ("", "Image Conductor"): (209.74, 1116.17, 33.49, 42.38),
         },
+        sets={CAMERA: "", OBJECT: ""},
+        only={"CamMC": CAMERA, "ObjMC": OBJECT},
+        reference=True,
     ),
     Recipe(
         name="thesis-4.1",
@@ -161,6 +241,8 @@ RECIPES = (
             (UNSEEN, "Ft-SVD"): (122.16, 0.880, 265.01, 0.186),
             (UNSEEN, "the thesis"): (114.62, 0.895, 235.40, 0.122),
         },
+        sets={SEEN: "", UNSEEN: ""},
+        ours=SYNTHETIC,
     ),
     Recipe(
         name="thesis-4.3",
@@ -173,6 +255,8 @@ RECIPES = (
             (SEEN, "without spatial loss"): (102.73, 0.901, 182.14, 0.095),
             (SEEN, "without two-stage finetuning"): (118.70, 0.897, 261.38, 0.140),
         },
+        sets={SEEN: ""},
+        ours=SYNTHETIC,
     ),
     Recipe(
         name="thesis-4.4",
@@ -186,6 +270,8 @@ RECIPES = (
             (SEEN, "+ 3D two-stage"): (101.54, 0.904, 180.17, 0.098),
             (SEEN, "+ both"): (110.92, 0.898, 196.01, 0.105),
         },
+        sets={SEEN: ""},
+        ours=SYNTHETIC,
     ),
     Recipe(
         name="thesis-4.5",
@@ -202,6 +288,8 @@ RECIPES = (
             (UNSEEN, "medium, 500 clips"): (115.63, 0.893, 262.12, 0.107),
             (UNSEEN, "large, 750 clips"): (114.62, 0.895, 235.40, 0.122),
         },
+        sets={SEEN: "", UNSEEN: ""},
+        ours=SYNTHETIC,
     ),
     Recipe(
         name="thesis-4.6",
@@ -215,6 +303,8 @@ RECIPES = (
             (UNSEEN, "sampler off"): (116.75, 0.892, 237.86, 0.155),
             (UNSEEN, "sampler on"): (114.62, 0.895, 235.40, 0.122),
         },
+        sets={SEEN: "", UNSEEN: ""},
+        ours=SYNTHETIC,
     ),
 )
 
@@ -230,52 +320,3 @@ def recipe_of(name: str) -> Recipe:
             return recipe
     known = ", ".join(recipe.name for recipe in RECIPES)
     raise ShotError("recipe", f"There is no recipe '{name:.40}'.", f"There are {known}.")
-
-
-HEADER = ("setting", "method", "N")
-
-
-def table_of(
-    recipe: Recipe, measured: Mapping[Key, Mapping[str, Interval]]
-) -> list[tuple[str, ...]]:
-    """Header and rows as text: ours beside the published ones.
-
-    A row that was measured stands for the published one of its name, which is kept below it.
-
-    Args:
-        recipe: whose table.
-        measured: by row, then by metric; a metric that is missing is a dash.
-    """
-    rows: list[tuple[str, ...]] = [(*HEADER, *recipe.metrics, "numbers")]
-    for key in [*measured, *(key for key in recipe.rows if key not in measured)]:
-        if (found := measured.get(key)) is not None:
-            counts = sorted({part.count for part in found.values()})
-            number = "/".join(str(count) for count in counts) or "0"
-            cells = [_interval(found.get(metric)) for metric in recipe.metrics]
-            rows.append((*key, number, *cells, MEASURED))
-        if (published := recipe.rows.get(key)) is not None:
-            cells = ["-" if value is None else f"{value:g}" for value in published]
-            rows.append((*key, "-", *cells, OTHER_PROTOCOL))
-    return rows
-
-
-def markdown(rows: list[tuple[str, ...]]) -> str:
-    """A table of :func:`table_of` as Markdown."""
-    header, *body = rows
-    lines = [header, tuple("---" for _ in header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def comma_separated(rows: list[tuple[str, ...]]) -> str:
-    """A table of :func:`table_of` as CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _interval(found: Interval | None) -> str:
-    if found is None or math.isnan(found.mean):
-        return "-"
-    if math.isnan(found.low):
-        return f"{found.mean:.4g}"
-    return f"{found.mean:.4g} [{found.low:.4g}, {found.high:.4g}]"

@@ -73,7 +73,7 @@ def pair_videos(real: Path, generated: Path, size: tuple[int, int] | None = None
     Raises:
         ShotError: a folder has none, two of one name, or the two do not have the same names.
     """
-    ours, theirs = _videos(real), _videos(generated)
+    ours, theirs = videos_in(real), videos_in(generated)
     for folder, missing in ((generated, ours.keys() - theirs), (real, theirs.keys() - ours)):
         if missing:
             shown = ", ".join(sorted(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
@@ -159,7 +159,12 @@ def read_clip(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     return torch.stack(frames)
 
 
-def _videos(folder: Path) -> dict[str, Path]:
+def videos_in(folder: Path) -> dict[str, Path]:
+    """The videos below a folder by name: their path in it, but for the ending.
+
+    Raises:
+        ShotError: there is none, or two have one name.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in ENDINGS or path.name.startswith("."):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from backend.evaluation.metrics import bootstrap_interval
-from backend.evaluation.published import (
+from backend.evaluation.published import RECIPES, recipe_of
+from backend.evaluation.tables import (
     MEASURED,
     OTHER_PROTOCOL,
-    RECIPES,
     comma_separated,
     markdown,
-    recipe_of,
     table_of,
 )
 
