@@ -6,16 +6,18 @@ interval).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from backend.evaluation.frechet import Array, as_floats, frechet_of
+from backend.evaluation.frechet import Array, Floats, as_floats, frechet_of
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+AT_ONCE = 1 << 20
+"""Numbers of clips that are drawn together."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -58,7 +60,8 @@ def bootstrap_interval(
     left_out = len(given) - len(kept)
     if len(kept) == 0:
         return Interval(np.nan, np.nan, np.nan, 0, left_out)
-    means = [kept[chosen].mean() for chosen in _resampled(len(kept), seed, resamples)]
+    parts = [kept[chosen].mean(1) for chosen in _resampled(len(kept), seed, resamples)]
+    means = np.concatenate(parts) if parts else np.zeros(0)
     return Interval(float(kept.mean()), *_limits(means), len(kept), left_out)
 
 
@@ -78,7 +81,7 @@ def bootstrap_statistic(
     """
     if count == 0:
         return Interval(np.nan, np.nan, np.nan, 0, 0)
-    found = [statistic(chosen) for chosen in _resampled(count, seed, resamples)]
+    found = [statistic(one) for part in _resampled(count, seed, resamples) for one in part]
     return Interval(statistic(np.arange(count)), *_limits(found), count, 0)
 
 
@@ -108,15 +111,16 @@ def bootstrap_frechet(
     return bootstrap_statistic(len(a), distance, seed, resamples)
 
 
-def _resampled(count: int, seed: int, resamples: int) -> list[Numbers]:
-    if count < 2:
-        return []
+def _resampled(count: int, seed: int, resamples: int) -> Iterator[Numbers]:
+    """``(K, count)`` numbers of clips, as many at once as fit; none of fewer than two clips."""
     generator = np.random.default_rng(seed)
-    return [generator.integers(count, size=count) for _ in range(resamples)]
+    at_once = max(1, AT_ONCE // max(1, count))
+    for start in range(0, resamples if count > 1 else 0, at_once):
+        yield generator.integers(count, size=(min(at_once, resamples - start), count))
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    if not values:
+def _limits(values: Sequence[float] | Floats) -> tuple[float, float]:
+    if len(values) == 0:
         return np.nan, np.nan
     tail = (1 - CONFIDENCE) / 2
     with np.errstate(invalid="ignore"):  # PSNR of equal pictures is infinite
