@@ -157,8 +157,9 @@ def ssim(a: Array, b: Array) -> float:
         return NAN
     if min(height, width) < SSIM_WINDOW:
         raise ValueError(f"SSIM takes at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels")
-    planes = zip(first.reshape(-1, height, width), second.reshape(-1, height, width), strict=True)
-    return float(np.mean([_ssim(torch.from_numpy(x), torch.from_numpy(y)) for x, y in planes]))
+    channels = first.shape[-3] if first.ndim > 2 else 1
+    frames = [torch.from_numpy(one.reshape(-1, channels, height, width)) for one in (first, second)]
+    return float(np.mean([_ssim(x, y) for x, y in zip(*frames, strict=True)]))
 
 
 def psnr(a: Array, b: Array) -> float:
@@ -315,20 +316,24 @@ def _integral(values: Array) -> bool:
 
 
 def _ssim(a: Tensor, b: Tensor) -> float:
-    mean_a, mean_b = _windowed(a), _windowed(b)
-    spread_a = _windowed(a * a) - mean_a**2
-    spread_b = _windowed(b * b) - mean_b**2
-    together = _windowed(a * b) - mean_a * mean_b
+    """Of ``(C, H, W)`` pictures, the mean over channels and pixels."""
+    mean_a, mean_b, square_a, square_b, product = _windowed(
+        torch.stack([a, b, a * a, b * b, a * b])
+    )
+    spread_a, spread_b = square_a - mean_a**2, square_b - mean_b**2
+    together = product - mean_a * mean_b
     c1, c2 = SSIM_K1**2, SSIM_K2**2
     above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
     below = (mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2)
     return float((above / below).mean())
 
 
-def _windowed(plane: Tensor) -> Tensor:
-    """Averaged by the Gaussian window, where all of it lies in the plane."""
-    offset = torch.arange(SSIM_WINDOW, dtype=plane.dtype) - SSIM_WINDOW // 2
+def _windowed(planes: Tensor) -> Tensor:
+    """``(..., H, W)`` averaged by the Gaussian window, where all of it lies in the plane."""
+    offset = torch.arange(SSIM_WINDOW, dtype=planes.dtype) - SSIM_WINDOW // 2
     weight = torch.exp(-(offset**2) / (2 * SSIM_SIGMA**2))
     weight = weight / weight.sum()
-    rows = F.conv2d(plane[None, None], weight[None, None, :, None])
-    return F.conv2d(rows, weight[None, None, None, :])[0, 0]
+    one_by_one = planes.reshape(-1, 1, *planes.shape[-2:])
+    rows = F.conv2d(one_by_one, weight[None, None, :, None])
+    found = F.conv2d(rows, weight[None, None, None, :])
+    return found.reshape(*planes.shape[:-2], *found.shape[-2:])
