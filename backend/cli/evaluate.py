@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from backend.cli import evaluate_recipe
+
 ACTIONS = ("shot", "control", "videos", "table")
 """Each in a module ``evaluate_NAME`` beside this one, with ``add_parser`` and ``run``."""
 
@@ -16,14 +18,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name in ACTIONS:
         importlib.import_module(f"backend.cli.evaluate_{name}").add_parser(actions)
+    evaluate_recipe.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action that was asked for."""
     if args.action is not None:
+        if args.action in evaluate_recipe.NAMES:
+            return evaluate_recipe.run(args)
         return importlib.import_module(f"backend.cli.evaluate_{args.action}").run(args)
     if not args.list:
-        print(f"levitor evaluate takes an action: {', '.join(ACTIONS)}; or --list.")
+        known = ", ".join(ACTIONS)
+        print(f"levitor evaluate takes an action: {known}; or a table, which --list names.")
         return 2
     from backend.evaluation.published import RECIPES
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from backend.engines import registry
 from backend.evaluation.published import EngineRow, recipe_of
 from backend.evaluation.recipes import workers
 from backend.evaluation.recipes.controls import ClipDepth, control_of, region_boxes
-from backend.evaluation.recipes.rendering import options_of
+from backend.evaluation.recipes.rendering import options_of, signal_without
 from backend.evaluation.recipes.videos import encode_lossless
 from backend.evaluation.recipes.workers import Job, Work, Worker, device_list, make_videos
 from backend.evaluation.video_folders import read_clip
@@ -21,6 +22,7 @@ from protocol.errors import ShotError
 from tests.evaluation.clip_sets import FRAMES, HEIGHT, STEP, WIDTH, DrawnClips
 
 CLIPS = DrawnClips()
+NO_INSTANCE = EngineRow(engine="levitor", instance=False)
 FLAT = ClipDepth("offline", Resources())
 
 
@@ -150,3 +152,26 @@ def test_devices_are_named_one_process_each():
     for wrong in ("tpu", "cuda:x", "cpu:0", ""):
         with pytest.raises(ShotError, match="names no devices"):
             device_list(wrong)
+
+
+def test_an_ablation_is_told_nothing_of_what_it_was_trained_without():
+    control = control_of(CLIPS.clip("a/0"), FLAT)
+    options = options_of(EngineRow(engine="levitor"), "multi")
+    signal = registry.signals("levitor").encode(control, options)
+    assert signal.maps.flatten(2).amax((0, 2)).min() > 0
+    for row, silent in ((EngineRow(engine="levitor", depth=False), 2), (NO_INSTANCE, 1)):
+        told = signal_without(signal, row).maps
+        assert told[:, silent].max() == 0
+        others = [channel for channel in range(3) if channel != silent]
+        assert torch.equal(told[:, others], signal.maps[:, others])
+
+
+def test_one_point_a_mask_is_drawn_as_one_point():
+    control = control_of(CLIPS.clip("a/0"), FLAT)
+    row = EngineRow(engine="levitor")
+    points = {
+        said: registry.signals("levitor").encode(control, options_of(row, said)).points
+        for said in ("single", "multi")
+    }
+    assert {len(frame) for frame in points["single"]} == {1}
+    assert {len(frame) for frame in points["multi"]} == {5}  # by the area; eight at most

@@ -25,23 +25,37 @@ THINGS_AT, BACKDROP_AT = 4.0, 10.0
 
 
 class Clip(Protocol):
-    """A clip of a prepared set: what an engine is told of, and what its video is compared with.
+    """A clip of a prepared set: what an engine is told of, and what its video is compared with."""
 
-    Attributes:
-        name: of the clip and, but for the ending, of its video.
-        frames: uint8 ``(F, H, W, 3)``.
-        ids: uint8 ``(F, H, W)``, or None.
-        tracks: float32 ``(F, N, 2)`` pixels.
-        visible: bool ``(F, N)``.
-        instances: int ``(N,)``; 0 is the background.
-    """
+    @property
+    def name(self) -> str:
+        """Of the clip and, but for the ending, of its video."""
+        ...
 
-    name: str
-    frames: Array
-    ids: Array | None
-    tracks: Array
-    visible: Array
-    instances: Array
+    @property
+    def frames(self) -> Array:
+        """uint8 ``(F, H, W, 3)``."""
+        ...
+
+    @property
+    def ids(self) -> Array | None:
+        """uint8 ``(F, H, W)``; None where nobody marked anything."""
+        ...
+
+    @property
+    def tracks(self) -> Array:
+        """float32 ``(F, N, 2)``, pixels."""
+        ...
+
+    @property
+    def visible(self) -> Array:
+        """Bool ``(F, N)``."""
+        ...
+
+    @property
+    def instances(self) -> Array:
+        """Int ``(N,)``, what each point is on; 0 is the background."""
+        ...
 
 
 class ClipDepth:

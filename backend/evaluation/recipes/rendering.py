@@ -16,6 +16,7 @@ from backend.engines import registry
 from backend.engines.base import Engine
 from backend.evaluation.published import EngineRow, Recipe
 from backend.evaluation.recipes.controls import Clip, ClipDepth, control_of
+from backend.evaluation.recipes.trajectories import TrajectoryClip, trajectory_control
 from backend.resources import Resources
 from backend.seeds import mixed_seed
 from protocol.errors import ShotError
@@ -119,14 +120,17 @@ class Renderer:
             raise wrong
         if row.engine == "still":  # needs no masks, no depth
             return image.expand(count, -1, -1, -1).contiguous()
-        control = control_of(clip, self.depth, regions=self._recipe.regions)
+        if isinstance(clip, TrajectoryClip):
+            control = trajectory_control(clip, self.depth)
+        else:
+            control = control_of(clip, self.depth, regions=self._recipe.regions)
         signals = registry.signals(row.engine)
         _check_whole(signals.shown(control, options), (height, width), row.engine)
         try:
             signal = signals.encode(control, options)
         except ValueError as error:
             raise ShotError("clip", f"{clip.name}: {error}.", "It is left out.") from error
-        signal = _without(signal, row)
+        signal = signal_without(signal, row)
         frames = self._loaded(row, weights).sample(
             control.image, signal, options, clip_seed(self._seed, clip.name), lambda *_, **__: None
         )
@@ -143,7 +147,7 @@ class Renderer:
         return self._engine[1]
 
 
-def _without(signal: Any, row: EngineRow) -> Any:
+def signal_without(signal: Any, row: EngineRow) -> Any:
     """The signal without depth or ids, as the ablations were trained (``training.examples``)."""
     if row.depth and row.instance:
         return signal

@@ -55,18 +55,36 @@ class TrajectoryClip:
     ids: None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryManifest:
+    """What the clips are; attributes as of a prepared set's."""
+
+    kind: str
+    frames: int
+    height: int
+    width: int
+    dataset: str = FORMAT
+    fps: float = FPS
+    points: str = ""
+
+
 class TrajectoryClips:
     """The clips of one kind.
 
     Args:
         root: the folder with ``images`` and ``trajs``.
         kind: ``camera`` or ``object``.
+        frames: of a clip.
+        height: of a clip, pixels; trajectories are scaled with the picture.
+        width: likewise.
 
     Raises:
         ShotError: a folder is missing, or nothing is in it.
     """
 
-    def __init__(self, root: Path, kind: str) -> None:
+    def __init__(
+        self, root: Path, kind: str, frames: int = FRAMES, height: int = HEIGHT, width: int = WIDTH
+    ) -> None:
         self._root, self._kind = root, kind
         folder = root / "trajs" / kind
         names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
@@ -77,6 +95,7 @@ class TrajectoryClips:
                 "Name the folder of Image Conductor's repository that holds trajs and images.",
             )
         self.names = tuple(names)
+        self.manifest = TrajectoryManifest(kind=kind, frames=frames, height=height, width=width)
 
     @staticmethod
     def recognises(root: Path) -> bool:
@@ -89,28 +108,31 @@ class TrajectoryClips:
         Raises:
             ShotError: its picture or its trajectories cannot be read.
         """
+        own = self.manifest
         path = self._root / "trajs" / self._kind / f"{name}.json"
         pictures = self._root / "images" / self._kind
         picture = next((one for one in sorted(pictures.glob(f"{name}.*"))), pictures / name)
         try:
             drawn: list[list[list[float]]] = json.loads(path.read_bytes())
-            tracks = np.stack([interpolated(np.array(one, float)) for one in drawn], 1)
+            paths = [interpolated(np.array(one, float), own.frames) for one in drawn]
+            tracks = np.stack(paths, 1) * [own.width / WIDTH, own.height / HEIGHT]
             with Image.open(picture) as image:
-                shown = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+                size = (own.width, own.height)
+                shown = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
         except (OSError, ValueError, TypeError, IndexError) as error:
             raise ShotError(
                 "evaluation_sets",
                 f"{path}: its trajectories or its picture cannot be read ({error!s:.120}).",
                 "Fetch them again.",
             ) from error
-        still = np.broadcast_to(np.asarray(shown), (FRAMES, HEIGHT, WIDTH, 3))
+        still = np.broadcast_to(np.asarray(shown), (own.frames, own.height, own.width, 3))
         count = tracks.shape[1]
         moving = np.zeros(count, np.int64) if self._kind == CAMERA else np.arange(1, count + 1)
         return TrajectoryClip(
             name=name,
             frames=still,
             tracks=tracks.astype(np.float32),
-            visible=np.ones((FRAMES, count), bool),
+            visible=np.ones((own.frames, count), bool),
             instances=moving,
             kind=self._kind,
         )
@@ -144,7 +166,7 @@ def trajectory_control(clip: TrajectoryClip, depth: ClipDepth) -> Control:
     if clip.kind != CAMERA:
         for item, (x, y) in enumerate(clip.tracks[0], 1):
             centre = (round(float(x) - 0.5), round(float(y) - 0.5))
-            cv2.circle(ids, centre, RADIUS, int(item), -1)
+            cv2.circle(ids, centre, max(1, round(RADIUS * width / WIDTH)), int(item), -1)
     z, near, far = depth(clip.frames[:1], ids[None])
     camera = Camera(
         intrinsics=intrinsics_from_fov(DEFAULT_FOV, height, width), height=height, width=width

@@ -37,6 +37,11 @@ class ClipSet(Protocol):
         """Of its clips, in order."""
         ...
 
+    @property
+    def manifest(self) -> Any:
+        """A dataclass: how the clips were prepared."""
+        ...
+
     def clip(self, name: str) -> Clip:
         """One of them, read now."""
         ...

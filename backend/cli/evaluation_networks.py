@@ -1,0 +1,90 @@
+"""The command line options that name the networks of the metrics; nothing is downloaded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend.evaluation.recipes.measure import Measures
+    from backend.resources import Resources
+
+NETWORKS = {
+    "inception": "Inception-v3 of 2015-12-05, for FID",
+    "i3d": "I3D of Kinetics-400 as TorchScript, for FVD",
+    "alexnet": "AlexNet, for LPIPS",
+    "lpips": "LPIPS' linear layers for AlexNet",
+    "raft": "RAFT (large) of torchvision, for Motion-Diff; without it a proxy is used",
+    "cotracker": "a checkpoint of CoTracker, for ObjMC and CamMC; without it a proxy is used",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    for name, use in NETWORKS.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=use)
+    parser.add_argument(
+        "--cotracker-checkout",
+        type=Path,
+        metavar="FOLDER",
+        help="of co-tracker's repository; without it --cotracker is a TorchScript",
+    )
+    parser.add_argument(
+        "--cotracker-model", default="cotracker2", help="of hubconf.py (default: cotracker2)"
+    )
+
+
+def measures(
+    args: argparse.Namespace, resources: Resources, *, through_256: bool = False
+) -> Measures:
+    """The networks that were named; what is not is said, and its columns stay empty.
+
+    Args:
+        args: the parsed options.
+        resources: of the networks, the depth network among them.
+        through_256: how FVD's frames are resized.
+
+    Raises:
+        ShotError: a file that was named is not there, or is another one.
+    """
+    from backend.evaluation.features import I3D400, Inception
+    from backend.evaluation.flow import DIS, RAFT
+    from backend.evaluation.lpips import LPIPS
+    from backend.evaluation.recipes.controls import ClipDepth
+    from backend.evaluation.recipes.measure import Measures
+    from backend.evaluation.trackers import CoTracker, LucasKanade
+    from protocol.errors import ShotError
+
+    device = resources.device
+    missing: dict[str, str] = {}
+    inception = i3d = lpips = None
+    try:
+        inception = Inception(args.inception, device)
+    except ShotError as error:
+        missing["FID"] = _unless_named(args.inception, error)
+    try:
+        i3d = I3D400(args.i3d, device, through_256=through_256)
+    except ShotError as error:
+        missing["FVD"] = _unless_named(args.i3d, error)
+    if args.alexnet is not None or args.lpips is not None:
+        lpips = LPIPS(args.alexnet, args.lpips, device)
+    tracker = LucasKanade()
+    if args.cotracker is not None:
+        tracker = CoTracker(args.cotracker, args.cotracker_checkout, args.cotracker_model, device)
+    return Measures(
+        tracker=tracker,
+        depth=ClipDepth(args.depth_model, resources),
+        flow=DIS() if args.raft is None else RAFT(args.raft, device),
+        inception=inception,
+        i3d=i3d,
+        lpips=lpips,
+        missing=missing,
+    )
+
+
+def _unless_named(path: Path | None, error: Exception) -> str:
+    """What is missing; a file that was named and cannot be used ends the command."""
+    if path is not None:
+        raise error
+    return str(error)

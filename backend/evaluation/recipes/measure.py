@@ -1,0 +1,249 @@
+"""Videos of a row against the clips that they were made of: the numbers of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from backend.evaluation.features import BatchedFeatures, Extractor
+from backend.evaluation.flow import Flow
+from backend.evaluation.frechet import GaussianStatistics, frechet_distance
+from backend.evaluation.intervals import Interval, bootstrap_interval
+from backend.evaluation.lpips import LPIPS
+from backend.evaluation.published import Recipe
+from backend.evaluation.recipes.controls import ClipDepth
+from backend.evaluation.recipes.plan import Row
+from backend.evaluation.recipes.request import Request
+from backend.evaluation.recipes.scores import FolderScores, score_folder
+from backend.evaluation.recipes.turns import box_and_yaw
+from backend.evaluation.recipes.workers import ClipSet, OnClip
+from backend.evaluation.trackers import Tracker
+from backend.evaluation.video_folders import read_clip, videos_in
+from protocol.errors import ShotError
+
+NAN = float("nan")
+DISTANCES = ("FID", "FVD")
+ALSO = ("ObjMC", "CamMC", "SSIM", "PSNR", "LPIPS")
+"""Measured whatever the table's columns are, where it can be."""
+NO_REFERENCE = "FID and FVD compare with other videos here: name a folder of them with --reference."
+
+
+@dataclass(slots=True, kw_only=True)
+class Measures:
+    """What measures: networks that were given, a tracker, a flow.
+
+    Attributes:
+        tracker: of points.
+        flow: of pixels.
+        depth: of first frames, for turns.
+        inception: of FID; None where its weights were not given.
+        i3d: of FVD, likewise.
+        lpips: likewise.
+        missing: what is missing for a metric, in a sentence.
+    """
+
+    tracker: Tracker
+    flow: Flow
+    depth: ClipDepth
+    inception: Extractor | None = None
+    i3d: Extractor | None = None
+    lpips: LPIPS | None = None
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    _references: dict[str, GaussianStatistics] = field(default_factory=dict)
+
+    def notes(self, recipe: Recipe) -> list[str]:
+        """On columns of a table that cannot be measured."""
+        return [f"{name}: {self.missing[name]}" for name in recipe.metrics if name in self.missing]
+
+    def described(self) -> dict[str, str]:
+        """Which networks, with checksums, by what they are for."""
+        found: dict[str, Any] = {
+            "FID": self.inception,
+            "FVD": self.i3d,
+            "LPIPS": self.lpips,
+            "tracks": self.tracker,
+            "flow": self.flow,
+        }
+        return {
+            name: f"{one.name} ({one.source})" if one.source else one.name
+            for name, one in found.items()
+            if one is not None
+        }
+
+    def scores(
+        self, videos: Mapping[str, Path], clips: ClipSet, metrics: Sequence[str]
+    ) -> FolderScores:
+        """Of videos by clip; metrics whose network is not there are left out.
+
+        Raises:
+            ShotError: a video does not go with its clip, or they are too few.
+        """
+        return score_folder(
+            videos,
+            clips,
+            [metric for metric in metrics if metric not in self.missing],
+            tracker=self.tracker,
+            flow=self.flow,
+            inception=self.inception,
+            i3d=self.i3d,
+            lpips=self.lpips,
+        )
+
+    def to_reference(self, metric: str, folder: Path, clips: Iterator[Tensor]) -> Interval:
+        """FID or FVD of clips against a folder of other videos; without an interval.
+
+        Args:
+            metric: which.
+            folder: of the videos, whose features are computed once.
+            clips: ``(F, 3, H, W)`` each.
+
+        Raises:
+            ShotError: the folder has no videos, or too few.
+        """
+        extractor = self.inception if metric == "FID" else self.i3d
+        assert extractor is not None
+        if metric not in self._references:
+            real = (read_clip(path) for path in videos_in(folder).values())
+            self._references[metric] = _statistics(extractor, real)
+        made = _statistics(extractor, clips)
+        distance = frechet_distance(*self._references[metric].gaussian(), *made.gaussian())
+        return Interval(distance, NAN, NAN, made.count, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowScores:
+    """The numbers of a row.
+
+    Attributes:
+        values: by metric.
+        per_clip: by set, clip and metric.
+        clips: that were scored.
+        notes: on the numbers.
+    """
+
+    values: Mapping[str, Interval] = field(default_factory=dict[str, Interval])
+    per_clip: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    clips: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def _statistics(extractor: Extractor, clips: Iterator[Tensor]) -> GaussianStatistics:
+    found = GaussianStatistics()
+    for rows in BatchedFeatures(extractor)(clips):
+        found.add(rows)
+    return found
+
+
+def score_row(
+    request: Request,
+    measures: Measures,
+    row: Row,
+    videos: Mapping[str, Mapping[str, Path]],
+    on_clip: OnClip,
+) -> RowScores:
+    """The numbers of a row's videos.
+
+    Args:
+        request: the table, and its sets of clips.
+        measures: the networks.
+        row: which one.
+        videos: by set and clip; those that were not made are not among them.
+        on_clip: progress.
+
+    Raises:
+        ShotError: no clip has a video, or videos do not go with their clips.
+    """
+    recipe = request.recipe
+    if not any(videos.values()):
+        raise ShotError(
+            "evaluation_sets",
+            f"The row '{row.key[1]}' has no video of any clip.",
+            "Videos have the names of the clips; see results.json.",
+        )
+    values: dict[str, Interval] = {}
+    per_clip: dict[str, dict[str, dict[str, float]]] = {}
+    notes: list[str] = []
+    for part, own in videos.items():
+        if not own:
+            continue
+        given = request.sets[part]
+        found = measures.scores(own, given, metrics_of(recipe, part))
+        values |= found.values
+        per_clip[part] = {name: dict(found.per_clip[name]) for name in own}
+        notes += found.notes
+        for metric in DISTANCES if not recipe.reference else ():
+            try:
+                found = measures.scores(own, given, [metric])
+            except ShotError as error:  # too few or too short clips; the other columns are made
+                notes.append(f"{metric}: {error}")
+                continue
+            values |= found.values
+            notes += found.notes
+        if recipe.ours:
+            _add_turns(request, measures, part, own, per_clip[part], on_clip)
+            for metric in recipe.ours:
+                clips = [per_clip[part][name][metric] for name in own]
+                values[metric] = bootstrap_interval(clips)
+    if recipe.reference:
+        values |= _to_reference(request, measures, videos, notes)
+    return RowScores(
+        values=values,
+        per_clip=per_clip,
+        clips=sum(len(own) for own in videos.values()),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def metrics_of(recipe: Recipe, part: str) -> list[str]:
+    """Metrics that are measured on a set: the table's, and what else has the same means."""
+    if recipe.only:
+        return [metric for metric, own in recipe.only.items() if own == part]
+    return [metric for metric in dict.fromkeys([*recipe.metrics, *ALSO]) if metric not in DISTANCES]
+
+
+def _add_turns(
+    request: Request,
+    measures: Measures,
+    part: str,
+    videos: Mapping[str, Path],
+    per_clip: dict[str, dict[str, float]],
+    on_clip: OnClip,
+) -> None:
+    for done, (name, path) in enumerate(videos.items(), 1):
+        clip = request.sets[part].clip(name)
+        height, width = clip.frames.shape[1:3]
+        ids = clip.ids if clip.ids is not None else np.zeros(clip.frames.shape[:3], np.uint8)
+        depth, _, _ = measures.depth(clip.frames[:1], ids[:1])
+        made = read_clip(path, (height, width))
+        per_clip[name] = {
+            **per_clip.get(name, {}),
+            **box_and_yaw(made, clip, measures.tracker, depth[0]),
+        }
+        on_clip("turns", done, len(videos))
+
+
+def _to_reference(
+    request: Request,
+    measures: Measures,
+    videos: Mapping[str, Mapping[str, Path]],
+    notes: list[str],
+) -> dict[str, Interval]:
+    if request.reference is None:
+        notes.append(NO_REFERENCE)
+        return {}
+    found: dict[str, Interval] = {}
+    for metric, extractor in (("FID", measures.inception), ("FVD", measures.i3d)):
+        if extractor is None:
+            continue
+        clips = (
+            read_clip(path, tuple(request.sets[part].clip(name).frames.shape[1:3]))
+            for part, own in videos.items()
+            for name, path in own.items()
+        )
+        found[metric] = measures.to_reference(metric, request.reference, clips)
+    return found
