@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.outputs import check_outputs
     from backend.cli.progress import progress_bar
     from backend.convert import shot_from_message
-    from backend.evaluation.expected_take import expected_take
-    from backend.evaluation.obedience import score_take
+    from backend.evaluation.measured_take import measured
     from backend.evaluation.shot_report import report_of, worst_frames_picture
     from backend.evaluation.take_video import fit_of, read_take
     from backend.files.atomic import write_atomically
@@ -51,21 +50,18 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             check_outputs([path], [args.video, args.shot], (ending,))
     message, blobs = read_shot(args.shot)
-    if found := problems(message):
-        raise found[0]
+    if wrong := problems(message):
+        raise wrong[0]
     shot = shot_from_message(message, blobs.__getitem__)
     samples = shot.motion.num_frames
     take = read_take(args.video, samples, video_length(message))
     height, width = shot.lift.depth.shape
     fit = fit_of((height, width), take, _windows(message, shot), args.video)
     with progress_bar() as on_step:
-        expected = expected_take(shot, fit)
-        score = score_take(
-            expected, take.frames, take.samples, lambda *step: on_step("measure", *step)
-        )
+        found = measured(shot, take, fit, lambda *step: on_step("measure", *step))
     times = np.linspace(message.frame_start, message.frame_end, samples).round(2).tolist()
     names = [item.name for item in message.instances if item.moving]
-    report = report_of(score, take, names, times)
+    report = report_of(found.score, take, names, times)
     content = {"video": str(args.video), "shot": str(args.shot), **report.content}
     content["notes"] = []
     if take.fps and abs(take.fps / message.fps - 1) > 0.01:
@@ -78,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.json}: every frame's numbers")
     if args.picture is not None:
         picture = worst_frames_picture(
-            report, score, take, lambda sample: expected.draft[sample].rgb, times
+            report, found.score, take, lambda index: found.expected.draft[index].rgb, times
         )
         write_atomically(args.picture, picture)
         print(f"{args.picture}: the {counted(len(report.worst), 'worst frame')}")

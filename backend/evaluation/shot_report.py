@@ -115,7 +115,7 @@ def worst_frames_picture(
         report: of the take.
         score: of the take.
         take: the take.
-        draft: ``(3, h, w)`` of a sample.
+        draft: ``(3, h, w)`` that was asked for, by the index of the take's frame.
         blender_frames: of every sample.
     """
     height = round(CELL_WIDTH * take.frames.shape[2] / take.frames.shape[3])
@@ -126,7 +126,7 @@ def worst_frames_picture(
     for row, index in enumerate(report.worst):
         things = [found[index - 1] for found in score.things.values()]
         sample = take.samples[index]
-        asked = bytes_of(draft(sample)).copy()
+        asked = bytes_of(draft(index)).copy()
         came = bytes_of(take.frames[index]).copy()
         for thing in things:
             _outline(asked, thing.expected, EXPECTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +85,34 @@ def read_take(path: Path, samples: int, length: int) -> TakeVideo:
     )
 
 
-def fit_of(photo: tuple[int, int], take: TakeVideo, windows: list[Window], path: Path) -> Fit:
+def take_of(frames: Tensor, most: int, side: int) -> TakeVideo:
+    """Some of the frames that an engine has made, evenly spread, with the first and the last.
+
+    Args:
+        frames: ``(F, 3, H, W)`` in [0, 1], one a sample; at least 2.
+        most: how many to take; at least 2.
+        side: pixels of the longer side in which they are compared.
+    """
+    kept = tuple(repeated(len(frames), min(most, len(frames))))
+    return TakeVideo(
+        frames=torch.stack([_shrunk(frames[number].float().cpu(), side) for number in kept]),
+        samples=kept,
+        numbers=kept,
+        size=(frames.shape[2], frames.shape[3]),
+        fps=0.0,
+    )
+
+
+def fit_of(
+    photo: tuple[int, int], take: TakeVideo, windows: Sequence[Window], name: Path | str
+) -> Fit:
     """How the photo fills the take's frames.
 
     Args:
         photo: (height, width).
         take: the take.
         windows: parts of the photo that a take may show; the first of the take's shape is taken.
-        path: of the video, for the error.
+        name: of the take, for the error.
 
     Raises:
         ShotError: the take has another shape than all of them.
@@ -105,7 +126,7 @@ def fit_of(photo: tuple[int, int], take: TakeVideo, windows: list[Window], path:
     shapes = " or ".join(f"{columns:.0f} x {rows:.0f}" for _, _, rows, columns in windows)
     raise ShotError(
         "take_size",
-        f"{path} is {width} x {height} pixels, which is not the shape of {shapes} pixels of the "
+        f"{name} is {width} x {height} pixels, which is not the shape of {shapes} pixels of the "
         "shot's photo.",
         "Name the shot that the take was rendered from; a take that was cut cannot be compared.",
     )
@@ -131,9 +152,9 @@ def _decoded(path: Path) -> tuple[list[Tensor], tuple[int, int], float]:
     return frames, size, fps
 
 
-def _shrunk(image: Tensor) -> Tensor:
+def _shrunk(image: Tensor, side: int = LONGEST_SIDE) -> Tensor:
     height, width = image.shape[1:]
-    scale = LONGEST_SIDE / max(height, width)
+    scale = side / max(height, width)
     if scale >= 1:
         return image
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
