@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from backend.engines.svd import load
 from backend.engines.svd.controlnet import SVDControlNet
 from backend.engines.svd.load import load_base, load_controlnet, read_weights
-from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER
+from backend.engines.svd.tiny_weights import BASE_FOLDER, CONTROL_FOLDER, make_tiny_weights
 from protocol.errors import ShotError
 
 FP32 = torch.float32
@@ -25,6 +25,17 @@ NAME = "diffusion_pytorch_model"
 @pytest.fixture(scope="module")
 def unet(tiny_weights):
     return load_base(tiny_weights / BASE_FOLDER, FP32).unet
+
+
+def test_the_tiny_networks_of_a_seed_are_the_same_wherever_the_programs_generator_stands(
+    tiny_weights, tmp_path
+):
+    torch.manual_seed(12345)
+    make_tiny_weights(tmp_path)
+    files = sorted(tiny_weights.rglob("*.safetensors"))
+    assert len(files) == 4
+    for file in files:
+        assert file.read_bytes() == (tmp_path / file.relative_to(tiny_weights)).read_bytes()
 
 
 @pytest.fixture

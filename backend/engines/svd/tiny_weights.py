@@ -104,7 +104,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 def randomised(network: Network, generator: torch.Generator) -> Network:
     """The network with weights that keep what flows through it at about its size."""
     for name, values in network.named_parameters():
-        if values.ndim > 1:
+        if values.ndim > 1 or name.endswith("class_embedding"):
             spread = values[0].numel() ** -0.5
             values.copy_(torch.randn(values.shape, generator=generator) * spread)
         elif name.endswith("bias"):
