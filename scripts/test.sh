@@ -7,16 +7,17 @@
 #                                   its own, made on demand.
 #     SHUFFLE=SEED scripts/test.sh  the tests in another order, the same for a seed
 #
-# Two suites run at a time, since those of servers and Blender leave a core free: the first Blender
-# beside plain and server, the other two beside each other. One of two is seen as it runs, the
-# other, which writes into build/, when that has ended.
+# What one leaves of the processors the others take: plain, server and the first Blender run at the
+# same time, the other two Blenders beside each other. The first of them is seen as it runs, the
+# others, which write into build/, when that has ended.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 [ $# -gt 0 ] || set -- plain server blender
 begin=$SECONDS
 failed=()
-beside=()
+declare -A beside=() # process ids
+declare -A behind=() # what lets another suite go first
 trap '[ ${#beside[@]} = 0 ] || kill "${beside[@]}" 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 
@@ -30,13 +31,15 @@ title() {
     esac
 }
 
+# A worker for each of two cores, so one thread of OpenMP and OpenBLAS for each: more of them wait
+# for one another. Blender's backend has as many as an artist's.
 tests_of() {
     local order=${SHUFFLE:+--shuffle=$SHUFFLE}
     case $1 in
     plain)
-        $behind .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy $order
+        OMP_NUM_THREADS=1 ${behind[$1]:-} .venv/bin/python -m pytest -q -rs -n 2 --dist worksteal --ignore tests/server --ignore tests/addon_bpy $order
         ;;
-    server) $behind .venv/bin/python -m pytest -q -n 2 --dist loadfile tests/server $order ;;
+    server) OMP_NUM_THREADS=1 ${behind[$1]:-} .venv/bin/python -m pytest -q -n 2 --dist loadfile tests/server $order ;;
     blender*) ".venv-$1/bin/python" -m pytest -q -p no:cacheprovider tests/addon_bpy $order ;;
     esac
 }
@@ -55,14 +58,14 @@ shown() { # suite: runs it where it can be seen
 
 begin_beside() { # suite: runs it where it cannot be seen yet
     timed "$1" >"build/test-$1.log" 2>&1 &
-    beside=($!)
+    beside[$1]=$!
 }
 
 end_beside() { # suite: shows what it has written, and what it still writes
     echo "== $1: $(title "$1"); it began earlier"
-    tail -n +1 -f --pid="${beside[0]}" "build/test-$1.log"
-    wait "${beside[0]}" || failed+=("$1")
-    beside=()
+    tail -n +1 -f --pid="${beside[$1]}" "build/test-$1.log"
+    wait "${beside[$1]}" || failed+=("$1")
+    unset "beside[$1]"
 }
 
 suites=()
@@ -82,16 +85,16 @@ for suite in "$@"; do
 done
 
 mkdir -p build
-# The first Blender is one process and as long as the others together, so it begins with them, and
-# goes before them.
-behind=
+# Blender and server wait for what they started, mostly one process each, so they go first; plain has
+# two workers to the end.
 if [ "${suites[*]:0:2}" = "plain server" ] && [ ${#suites[@]} -gt 2 ]; then
+    behind=([server]="nice -n 5" [plain]="nice -n 10")
     begin_beside "${suites[2]}"
-    behind="nice -n 5"
-    shown server
+    begin_beside server
     shown plain
+    end_beside server
     end_beside "${suites[2]}"
-    behind=
+    behind=()
     suites=("${suites[@]:3}")
 fi
 while [ ${#suites[@]} -gt 1 ]; do
