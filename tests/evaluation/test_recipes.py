@@ -24,6 +24,7 @@ from backend.evaluation.recipes.report import content_of, write_report
 from backend.evaluation.recipes.request import Request
 from backend.evaluation.recipes.run import run_recipe
 from backend.evaluation.recipes.trajectories import TrajectoryClips
+from backend.evaluation.recipes.videos import encode_lossless
 from backend.evaluation.trackers import LucasKanade
 from backend.files.video import encode_video
 from backend.resources import Resources
@@ -174,6 +175,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_results(tmp_path):
     assert [path.stat().st_mtime_ns for path in videos] == before
 
 
+def test_a_clip_is_measured_once_and_again_when_its_video_or_the_tracker_changes(tmp_path):
+    class Counting(LucasKanade):
+        clips = 0
+
+        def __call__(self, frames, points):
+            self.clips += 1
+            return super().__call__(frames, points)
+
+    def tracked(**changes):
+        tracker = Counting(window=9, levels=2)
+        for name, value in changes.items():
+            setattr(tracker, name, value)
+        wanted = request("sgi2v-2", tmp_path, engines=(), clips=THREE[:2])
+        return run(wanted, replace(measures(), tracker=tracker)), tracker.clips
+
+    found, clips = tracked()
+    assert clips == 2
+    assert tracked() == (found, 0)
+    lines = next((tmp_path / "scores").iterdir())
+    lines.write_text(lines.read_text()[:-9])  # killed while it was written
+    assert tracked() == (found, 1)
+    assert tracked() == (found, 0)
+    assert tracked(name="another")[1] == 2
+    video = tmp_path / "videos/frozen/all/a/0.mkv"
+    video.write_bytes(encode_lossless(torch.zeros(FRAMES, 3, 48, 64), 8.0))
+    assert tracked()[1] == 1
+
+
 def test_what_was_made_otherwise_is_refused_with_what_differs(tmp_path):
     run(request("sgi2v-2", tmp_path, engines=()))
     with pytest.raises(ShotError, match="seed was 0, now 1"):
@@ -209,7 +238,7 @@ def test_columns_without_a_network_are_empty_and_say_what_is_missing(tmp_path):
     assert "FID" not in found["rows"][0]["values"]
 
 
-def test_videos_that_do_not_go_with_their_clips_are_left_out_or_refused(tmp_path, baseline):
+def test_videos_that_do_not_go_with_their_clips_are_left_out(tmp_path, baseline):
     folder = tmp_path / "short"
     (folder / "a").mkdir(parents=True)
     (folder / "a/0.mp4").write_bytes((baseline / "a/0.mp4").read_bytes())
@@ -223,15 +252,15 @@ def test_videos_that_do_not_go_with_their_clips_are_left_out_or_refused(tmp_path
     (folder / "a/0.mp4").write_bytes(encode_video(torch.zeros(3, 3, 48, 64), 8.0))
     row = run(wanted)["rows"][1]
     assert row["values"] == {}
-    assert "3" in row["notes"][0]
-    assert "8" in row["notes"][0]
+    assert "has 3 frames, the clip 'a/0' has 8" in row["left_out"]["a/0"]
+    assert "has 3 frames, the clip 'a/0' has 8" in row["notes"][0]
 
     strange = tmp_path / "strange"
     strange.mkdir()
     (strange / "x.mp4").write_bytes((baseline / "a/0.mp4").read_bytes())
     wanted = request("sgi2v-2", tmp_path / "out", engines=(), videos=[f"uniform={strange}"])
     row = run(wanted)["rows"][1]
-    assert "has no video of any clip" in row["notes"][0]
+    assert "has no video that goes with a clip" in row["notes"][0]
 
 
 def test_clips_with_other_points_than_the_setting_is_about_are_refused(tmp_path):

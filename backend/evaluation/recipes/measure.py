@@ -18,9 +18,11 @@ from backend.evaluation.lpips import LPIPS
 from backend.evaluation.published import Recipe
 from backend.evaluation.recipes.controls import ClipDepth
 from backend.evaluation.recipes.plan import Row
-from backend.evaluation.recipes.request import Request
+from backend.evaluation.recipes.request import PROTOCOL, Request
+from backend.evaluation.recipes.score_cache import ScoreCache
 from backend.evaluation.recipes.scores import FolderScores, score_folder
 from backend.evaluation.recipes.turns import box_and_yaw
+from backend.evaluation.recipes.videos import folder_name
 from backend.evaluation.recipes.workers import ClipSet, OnClip
 from backend.evaluation.trackers import Tracker
 from backend.evaluation.video_folders import read_clip, videos_in
@@ -144,6 +146,7 @@ def score_row(
     measures: Measures,
     row: Row,
     videos: Mapping[str, Mapping[str, Path]],
+    left_out: dict[str, str],
     on_clip: OnClip,
 ) -> RowScores:
     """The numbers of a row's videos.
@@ -153,50 +156,91 @@ def score_row(
         measures: the networks.
         row: which one.
         videos: by set and clip; those that were not made are not among them.
+        left_out: clips without a number, and why; a video that does not go with its clip is added.
         on_clip: progress.
 
     Raises:
-        ShotError: no clip has a video, or videos do not go with their clips.
+        ShotError: no clip has a video that goes with it.
     """
-    recipe = request.recipe
-    if not any(videos.values()):
+    values: dict[str, Interval] = {}
+    per_clip: dict[str, dict[str, Mapping[str, float]]] = {}
+    notes: list[str] = []
+    kept: dict[str, dict[str, Path]] = {}
+    for part, own in videos.items():
+        per_clip[part] = _clip_scores(request, measures, row, part, own, left_out, on_clip)
+        kept[part] = {name: own[name] for name in per_clip[part]}
+    if not any(kept.values()):
+        why = next(reversed(left_out.values()), "none was made.")
         raise ShotError(
             "evaluation_sets",
-            f"The row '{row.key[1]}' has no video of any clip.",
+            f"The row '{row.key[1]}' has no video that goes with a clip: {why}",
             "Videos have the names of the clips; see results.json.",
         )
-    values: dict[str, Interval] = {}
-    per_clip: dict[str, dict[str, dict[str, float]]] = {}
-    notes: list[str] = []
-    for part, own in videos.items():
-        if not own:
-            continue
-        given = request.sets[part]
-        found = measures.scores(own, given, metrics_of(recipe, part))
-        values |= found.values
-        per_clip[part] = {name: dict(found.per_clip[name]) for name in own}
-        notes += found.notes
-        for metric in DISTANCES if not recipe.reference else ():
+    for part, own in kept.items():
+        clips = per_clip[part].values()
+        names = dict.fromkeys(metric for one in clips for metric in one)
+        for metric in names:
+            values[metric] = bootstrap_interval([one.get(metric, NAN) for one in clips])
+        for metric in DISTANCES if own and not request.recipe.reference else ():
             try:
-                found = measures.scores(own, given, [metric])
+                found = measures.scores(own, request.sets[part], [metric])
             except ShotError as error:  # too few or too short clips; the other columns are made
                 notes.append(f"{metric}: {error}")
                 continue
             values |= found.values
             notes += found.notes
-        if recipe.ours:
-            _add_turns(request, measures, part, own, per_clip[part], on_clip)
-            for metric in recipe.ours:
-                clips = [per_clip[part][name][metric] for name in own]
-                values[metric] = bootstrap_interval(clips)
-    if recipe.reference:
-        values |= _to_reference(request, measures, videos, notes)
+    if request.recipe.reference:
+        values |= _to_reference(request, measures, kept, notes)
     return RowScores(
         values=values,
         per_clip=per_clip,
-        clips=sum(len(own) for own in videos.values()),
+        clips=sum(len(own) for own in kept.values()),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _clip_scores(
+    request: Request,
+    measures: Measures,
+    row: Row,
+    part: str,
+    videos: Mapping[str, Path],
+    left_out: dict[str, str],
+    on_clip: OnClip,
+) -> dict[str, Mapping[str, float]]:
+    metrics = metrics_of(request.recipe, part)
+    name = "-".join(text for text in (*row.key, part) if text)
+    cache = ScoreCache(
+        request.out / "scores" / f"{folder_name(name)}.jsonl",
+        {
+            "protocol": PROTOCOL,
+            "metrics": [*metrics, *request.recipe.ours],
+            "with": measures.described(),
+            "depth": measures.depth.name,
+        },
+    )
+    scores: dict[str, Mapping[str, float]] = {}
+    for done, (clip, path) in enumerate(videos.items(), 1):
+        of = cache.of(clip, path)
+        found = cache.get(of)
+        if found is None:
+            try:
+                given = measures.scores({clip: path}, request.sets[part], metrics)
+                found = {**given.per_clip[clip]}
+                if request.recipe.ours:
+                    found |= _turns(request, measures, part, clip, path)
+            except ShotError as error:
+                left_out[clip_label(part, clip)] = str(error)
+                continue
+            cache.put(of, clip, found)
+        scores[clip] = found
+        on_clip(f"measure {row.key[1]}", done, len(videos))
+    return scores
+
+
+def clip_label(part: str, clip: str) -> str:
+    """``SET/CLIP``, or the clip where there is one set."""
+    return f"{part}/{clip}" if part else clip
 
 
 def metrics_of(recipe: Recipe, part: str) -> list[str]:
@@ -206,25 +250,14 @@ def metrics_of(recipe: Recipe, part: str) -> list[str]:
     return [metric for metric in dict.fromkeys([*recipe.metrics, *ALSO]) if metric not in DISTANCES]
 
 
-def _add_turns(
-    request: Request,
-    measures: Measures,
-    part: str,
-    videos: Mapping[str, Path],
-    per_clip: dict[str, dict[str, float]],
-    on_clip: OnClip,
-) -> None:
-    for done, (name, path) in enumerate(videos.items(), 1):
-        clip = request.sets[part].clip(name)
-        height, width = clip.frames.shape[1:3]
-        ids = clip.ids if clip.ids is not None else np.zeros(clip.frames.shape[:3], np.uint8)
-        depth, _, _ = measures.depth(clip.frames[:1], ids[:1])
-        made = read_clip(path, (height, width))
-        per_clip[name] = {
-            **per_clip.get(name, {}),
-            **box_and_yaw(made, clip, measures.tracker, depth[0]),
-        }
-        on_clip("turns", done, len(videos))
+def _turns(
+    request: Request, measures: Measures, part: str, name: str, path: Path
+) -> dict[str, float]:
+    clip = request.sets[part].clip(name)
+    height, width = clip.frames.shape[1:3]
+    ids = clip.ids if clip.ids is not None else np.zeros(clip.frames.shape[:3], np.uint8)
+    depth, _, _ = measures.depth(clip.frames[:1], ids[:1])
+    return box_and_yaw(read_clip(path, (height, width)), clip, measures.tracker, depth[0])
 
 
 def _to_reference(

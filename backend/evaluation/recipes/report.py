@@ -165,9 +165,11 @@ def _versions() -> dict[str, str]:
 
 def _sheet(measured: Measured, row: MeasuredRow) -> bytes | None:
     """The best, median and worst clips of a row; None where nothing can be put in order."""
-    metric = measured.request.recipe.control_metric
+    recipe = measured.request.recipe
+    special = {part: metric for metric, part in recipe.only.items()}
     lines: list[SheetLine] = []
     for part, clips in row.scores.per_clip.items():
+        metric = special.get(part, recipe.control_metric)
         own = {name: values[metric] for name, values in clips.items() if metric in values}
         for word, name in best_median_worst(own, metric).items():
             clip = measured.request.sets[part].clip(name)

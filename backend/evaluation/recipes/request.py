@@ -11,6 +11,9 @@ from backend.evaluation.recipes.plan import GivenVideos, RenderedBy
 from backend.evaluation.recipes.workers import ClipSet
 from backend.resources import Resources
 
+PROTOCOL = 1
+"""Of what is made and measured; videos of another one are not mixed with these."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

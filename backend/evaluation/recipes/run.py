@@ -13,18 +13,16 @@ from backend.engines import registry
 from backend.evaluation.intervals import Interval
 from backend.evaluation.published import Key
 from backend.evaluation.recipes.controls import FLAT
-from backend.evaluation.recipes.measure import Measures, RowScores, score_row
+from backend.evaluation.recipes.measure import Measures, RowScores, clip_label, score_row
 from backend.evaluation.recipes.plan import RenderedBy, Row, rows_of
 from backend.evaluation.recipes.rendering import clip_seed, options_of
-from backend.evaluation.recipes.request import Request
+from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.videos import MadeVideos, check_same, folder_name
 from backend.evaluation.recipes.workers import ClipSet, Job, OnClip, Work, make_videos
 from backend.evaluation.video_folders import videos_in
 from backend.evaluation.weights_file import checksum
 from protocol.errors import ShotError
 
-PROTOCOL = 1
-"""Of what is made and measured; videos of another one are not mixed with these."""
 RUN = "run.json"
 NO_DEPTH = (
     "Engines were told of flat scenes, things before a backdrop, since there is no depth network: "
@@ -155,7 +153,7 @@ def _measured(
     scores, notes = RowScores(), [why] if why else []
     if not why:
         try:
-            scores = score_row(request, measures, row, videos, on_clip)
+            scores = score_row(request, measures, row, videos, left_out, on_clip)
         except ShotError as error:
             notes.append(str(error))
     if left_out:
@@ -255,7 +253,7 @@ def _rendered_videos(
             if path.is_file():
                 videos[part][name] = path
             else:
-                left_out[f"{part}/{name}".lstrip("/")] = failures.get(path, "It was not made.")
+                left_out[clip_label(part, name)] = failures.get(path, "It was not made.")
     return videos, left_out
 
 
@@ -267,7 +265,7 @@ def _given_videos(request: Request, row: Row) -> tuple[dict[str, dict[str, Path]
         videos[part] = {name: there[name] for name in request.names(part) if name in there}
         for name in request.names(part):
             if name not in there:
-                left_out[f"{part}/{name}".lstrip("/")] = f"{folder} has no video of that name."
+                left_out[clip_label(part, name)] = f"{folder} has no video of that name."
     return videos, left_out
 
 
