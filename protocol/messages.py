@@ -572,6 +572,49 @@ class Segmented:
     logits: tuple[ArrayBlob, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceObedience:
+    """How well a take obeyed its shot for one moving instance; see :class:`Obedience`.
+
+    Attributes:
+        in_sight: of the frames that were compared, those in which it should be seen.
+        lost: of these, those in which it was not found; each counts as the diagonal and as no mask.
+    """
+
+    id: int
+    centroid_error_px: float | None = None
+    mask_iou: float | None = None
+    in_sight: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obedience:
+    """How well a take obeyed its shot, told from its pixels; None is what cannot be known.
+
+    Attributes:
+        frames: how many were compared; the first, which is the photo, is none of them.
+        centroid_error_px: pixels of the video that the middle of what moves is off: the mean over
+            the instances of their means over frames. None where nothing that moves is in sight.
+        centroid_error_percent: the same, of the video's diagonal.
+        mask_iou: of where things are with where they should be, 0 to 1; likewise a mean.
+        occlusion_accuracy: share of the places where one thing hides another that show the right
+            one in front; None where there are no such places.
+        occlusion_events: how many places there are.
+        background_drift_px: pixels that the background is off; None where it has no texture.
+        instances: the moving ones, by id.
+    """
+
+    frames: int
+    centroid_error_px: float | None = None
+    centroid_error_percent: float | None = None
+    mask_iou: float | None = None
+    occlusion_accuracy: float | None = None
+    occlusion_events: int = 0
+    background_drift_px: float | None = None
+    instances: tuple[InstanceObedience, ...] = ()
+
+
 @message("rendered")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
@@ -583,6 +626,8 @@ class Rendered:
         options: all the engine's options as used.
         shown: the part of the photo that the video shows: (top, left, height, width) in pixels of
             the lifted photo; empty where a server before 1.2 does not say.
+        obedience: how well the take obeyed its shot; None where it was not measured, as by a server
+            before 1.4 and for an engine whose takes are what others are measured against.
     """
 
     job: str
@@ -597,6 +642,7 @@ class Rendered:
     options: dict[str, Scalar] = field(default_factory=dict[str, Scalar])
     notes: tuple[str, ...] = ()
     shown: tuple[float, ...] = ()
+    obedience: Obedience | None = None
 
 
 @message("previewed", minor=1)

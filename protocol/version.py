@@ -4,4 +4,4 @@ A peer of another *major* cannot be understood and is refused; a newer *minor* o
 fields and messages, which an older peer ignores. ``README.md`` beside this file keeps the history.
 """
 
-VERSION: tuple[int, int] = (1, 3)
+VERSION: tuple[int, int] = (1, 4)

@@ -26,9 +26,11 @@ from protocol.messages import (
     GetState,
     Hello,
     Instance,
+    InstanceObedience,
     Lifted,
     LiftRequest,
     Limits,
+    Obedience,
     PerceptionInfo,
     Ping,
     Pong,
@@ -208,6 +210,20 @@ SAMPLES: dict[str, Any] = {
         shot=HASH,
         options={"softness": 1.0, "fast": True},
         shown=(0.5, 0.0, 3.0, 6.0),
+        obedience=Obedience(
+            frames=7,
+            centroid_error_px=0.75,
+            centroid_error_percent=10.5,
+            mask_iou=0.8125,
+            occlusion_events=0,
+            background_drift_px=0.25,
+            instances=(
+                InstanceObedience(
+                    id=1, centroid_error_px=0.75, mask_iou=0.8125, in_sight=7, lost=1
+                ),
+                InstanceObedience(id=2),
+            ),
+        ),
     ),
     "previewed": Previewed(
         job="j1",

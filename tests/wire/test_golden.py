@@ -18,6 +18,7 @@ SEALED = {
     (1, 0): "b965bf2f706082ebb82f0a8d710a21ab76ec44b772d2b7e2117d2a652401d8fd",
     (1, 1): "c3cb5579a0c2eb93dc80759f409a4d205018f6c4c2f44ed727c930dae42dfcaf",
     (1, 2): "0dd18989bbbee6106a0b7ed322c4fef80fadfea734745358f918a0eed1c76111",
+    (1, 3): "0060ef7da59287fb34d8d11e2228a2ef472f4477c778aedbb97d78192cf06692",
 }
 """SHA-256 over the frames of the versions before the present one: nobody writes them anew."""
 SHOTS = {
@@ -26,6 +27,7 @@ SHOTS = {
     "1.1/whole": "d6ce044e318414a435647a1d79a993fa9b5015f88b1ea47e7f0f42e63373e8c8",
     "1.2/whole": "7b2fc3d2d87ffdeb8157344fa1f0e953d39711bf6ee0efaa52db0a4307587873",
     "1.3/whole": "38daf002f21b7c04a0910e14d0a23230c7ed72572dc87e8906a7609c08325e72",
+    "1.4/whole": "38daf002f21b7c04a0910e14d0a23230c7ed72572dc87e8906a7609c08325e72",
 }
 """Files that the code of that version saved, and the hash that it computed of the shot."""
 FRAMES = [
@@ -71,6 +73,13 @@ def test_a_version_has_frames_of_every_message_it_knows(version):
 
 def test_there_is_a_folder_for_every_version_up_to_the_present_one():
     assert set(FOLDERS) == {(1, minor) for minor in range(VERSION[1] + 1)}
+
+
+def test_a_take_of_a_server_that_measures_none_has_no_numbers():
+    for version in [(1, minor) for minor in range(4)]:
+        frames = unpack((FOLDERS[version] / "rendered.bin").read_bytes())
+        assert "obedience" not in header_of(frames)["body"]
+        assert decode(frames).message.obedience is None
 
 
 def test_nobody_writes_the_frames_of_an_older_version_anew():
