@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from backend import contracts, convert, device, pipeline
+from backend.cancelled import Cancelled
 from backend.control import scene_occlusion
 from backend.control.preview import Look, mean_points_per_frame
 from backend.convert import GetBlob
 from backend.engines import base, registry
 from backend.engines.base import LOADING, Engine, whole_notes
+from backend.evaluation.measured_take import obedience_of
 from backend.files.video import encode_video
 from backend.geometry.camera import DEFAULT_FOV
 from backend.images.depth_map import decode_depth_map, fit_depth_map
@@ -256,6 +258,35 @@ class Session:
             take.frames, shot.fps, video_length(shot), lambda *step: on_step("video", *step)
         )
         return video, replace(take, notes=(*notes, *take.notes))
+
+    def measure(
+        self,
+        shot: messages.ShotMessage,
+        get: GetBlob,
+        take: contracts.RenderedTake,
+        on_step: OnPhase,
+    ) -> tuple[messages.Obedience | None, tuple[str, ...]]:
+        """How well a take obeyed its shot, and notes; whatever fails here does not cost the take.
+
+        None for an engine whose takes are not measured, and where it failed, which a note says.
+
+        Raises:
+            Cancelled: raised by ``on_step``.
+        """
+        if not registry.spec_of(shot.engine).measured or len(take.frames) < 2:
+            return None, ()
+        try:
+            on_step("measure", 0, 1)
+            ours = convert.shot_from_message(shot, get)
+            return obedience_of(ours, take, lambda *step: on_step("measure", *step)), ()
+        except Cancelled:
+            raise
+        except Exception as error:
+            log.exception("a take of '%s' could not be measured", shot.engine)
+            return None, (
+                "How well this take obeyed its shot could not be measured "
+                f"({type(error).__name__}: {error!s:.200}); the take itself is whole.",
+            )
 
     def preview_video(
         self, message: messages.PreviewRequest, get: GetBlob, on_step: OnPhase

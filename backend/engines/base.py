@@ -43,6 +43,8 @@ class EngineSpec:
         weights: names, in the table of weights, of those without which it cannot run; a function
             of all its options where it depends on them.
         stochastic: whether another seed gives other frames.
+        measured: whether a server says how well its takes obeyed their shots; a draft is what they
+            are measured against.
         options: settings, with ranges.
 
     Raises:
@@ -57,6 +59,7 @@ class EngineSpec:
     requires: frozenset[Requirement] = frozenset()
     weights: tuple[str, ...] | Callable[[Mapping[str, Scalar]], tuple[str, ...]] = ()
     stochastic: bool = True
+    measured: bool = True
     options: tuple[EngineOption, ...] = ()
 
     def __post_init__(self) -> None:

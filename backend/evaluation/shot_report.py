@@ -82,6 +82,7 @@ def report_of(
             }
         )
     worst = _worst(score)
+    off = _mean([_or_nan(row["centroid_error_px"]) for row in instances])
     content = {
         "format": 1,
         "method": METHOD,
@@ -89,9 +90,8 @@ def report_of(
         "size": list(take.size),
         "compared_size": list(score.size),
         "instances": instances,
-        "centroid_error_px": _number(
-            _mean([_or_nan(row["centroid_error_px"]) for row in instances])
-        ),
+        "centroid_error_px": _number(off),
+        "centroid_error_percent": _number(100 * off / diagonal),
         "mask_iou": _number(_mean([_or_nan(row["mask_iou"]) for row in instances])),
         "occlusion_accuracy": _number(score.occlusion_accuracy),
         "occlusion_events": sum(event[0] for event in score.events),
@@ -184,7 +184,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _number(value: float) -> float | None:
     """JSON has no NaN."""
-    return None if math.isnan(value) else round(value, 4)
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _or_nan(value: float | None) -> float:

@@ -119,7 +119,7 @@ def _segment(
 def _render(
     session: Session, shot: messages.ShotMessage, job: str, blobs: BlobAccess, on_step: OnPhase
 ) -> messages.Rendered:
-    """Render: shot -> video, with preview pictures if the engine makes them."""
+    """Render: shot -> video and its numbers, with preview pictures if the engine makes them."""
     decoded_at, picture = 0.0, None
 
     def on_preview(make: Callable[[], Tensor]) -> None:
@@ -134,6 +134,7 @@ def _render(
 
     video, take = session.render_video(shot, blobs.get, on_phase, on_preview)
     blobs.put(video)
+    obedience, unmeasured = session.measure(shot, blobs.get, take, on_phase)
     height, width = take.frames.shape[-2:]
     return messages.Rendered(
         job=job,
@@ -146,8 +147,9 @@ def _render(
         seed=shot.seed,
         shot=content.shot_hash(shot),
         options=dict(take.options),
-        notes=take.notes,
+        notes=(*take.notes, *unmeasured),
         shown=take.shown,
+        obedience=obedience,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,35 +12,7 @@ from PIL import Image
 from backend.cli.main import main
 from backend.files.video import encode_video
 from protocol import content
-from protocol.messages import Instance, Scene, ShotMessage
-from tests.evaluation.shots import FRAMES, HEIGHT, WIDTH, crossing_shot
-
-
-def crossing_message(**changes):
-    """The crossing shot as Blender saves it, of 12 frames a second from frame 10 to 16."""
-    shot = crossing_shot()
-    image = (shot.lift.image * 255).round().byte().movedim(0, -1).contiguous().numpy()
-    arrays = (image, shot.lift.depth.numpy(), shot.instance.numpy())
-    refs, data = zip(*(content.array_blob_of(array) for array in arrays), strict=True)
-    k = shot.lift.camera.intrinsics.double().numpy()
-    message = ShotMessage(
-        scene=Scene(image=refs[0], depth=refs[1], intrinsics=k, near=2.0, far=20.0),
-        instance_map=refs[2],
-        instances=tuple(
-            Instance(id=item, name=name, moving=True, handle=(0.0, 0.0, 4.0))
-            for item, name in ((1, "Red"), (2, "Blue"))
-        ),
-        moved_from_rest=shot.motion.moved_from_rest.numpy(),
-        camera_from_world=shot.motion.camera_from_world.numpy(),
-        intrinsics=shot.motion.intrinsics.numpy(),
-        frame_start=10,
-        frame_end=16,
-        fps=12.0,
-        engine="draft",
-    )
-    return replace(message, **changes), {
-        ref.sha256: blob for ref, blob in zip(refs, data, strict=True)
-    }
+from tests.evaluation.shots import FRAMES, HEIGHT, WIDTH, crossing_message, crossing_shot
 
 
 @pytest.fixture

@@ -270,6 +270,7 @@ ZONES = (
             "backend.convert",
             "backend.device",
             "backend.engines",
+            "backend.evaluation",
             "backend.files.video",
             "backend.images",
             "backend.perception",

@@ -109,6 +109,12 @@ def test_a_shot_becomes_a_video_and_every_step_of_it_is_told(extension):
     assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
     assert steps_of(extension, task)[-1] == (3, 3)
     assert steps_of(extension, task) == sorted(set(steps_of(extension, task)))
+    assert "measure" in {event.phase for event in extension.of(task, TaskProgress)}
+    found = take.result.obedience  # of noise: some numbers, of all frames but the first
+    assert (found.frames, [one.id for one in found.instances]) == (FRAMES - 1, [1])
+    assert found.centroid_error_px >= 0
+    assert 0 <= found.mask_iou <= 1
+    assert not any("measured" in note for note in take.result.notes)
 
 
 def test_a_picture_of_the_take_in_the_making_comes_with_its_progress(extension):

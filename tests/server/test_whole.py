@@ -93,6 +93,8 @@ def test_a_photo_is_lifted_picked_and_drafted_by_real_workers(extension):
     assert (take.result.frames, take.result.height, take.result.width) == (FRAMES, 64, 96)
     assert take.result.shot == content.shot_hash(shot)
     assert take.blobs[take.result.video.sha256][4:8] == b"ftyp"
+    assert take.result.obedience is None  # others are measured against a draft
+    assert "measure" not in {event.phase for event in extension.of(task, TaskProgress)}
 
 
 def test_a_draft_is_cancelled_and_the_next_one_works(server, extension):

@@ -9,6 +9,7 @@ SPEC = EngineSpec(
     help="Moves the photo's own pixels with exact occlusion; no weights, any size.",
     requires=frozenset({"draft"}),
     stochastic=False,
+    measured=False,
     options=(
         EngineOption(
             name="softness",
