@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -192,8 +191,11 @@ class ExactClusters:
 
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
+        from sklearn.cluster import KMeans  # takes as long as torch; maps of ready points need none
+
+        self._kmeans = KMeans
         self._starts: dict[int, Array] = {}
-        self._threads = ThreadpoolController()
+        self._threads = ThreadpoolController()  # of the libraries that are loaded by now
 
     def next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
         """Centres ``(k, 2)`` (row, col) of every id that has enough pixels."""
@@ -213,11 +215,16 @@ class ExactClusters:
             spaced = samples[step // 2 :: step][:count]
             start = self._starts.get(item)
             if start is None:
-                start = self._starts[item] = _kmeans(samples, spaced)
+                start = self._starts[item] = self._fitted(samples, spaced)
             elif len(start) != count or not all((samples == c).any() for c in start):
                 start = self._starts[item] = spaced
-            centres[item] = _kmeans(samples, start)
+            centres[item] = self._fitted(samples, start)
         return centres
+
+    def _fitted(self, samples: Array, start: Array) -> Array:
+        # scikit-learn's annotations allow neither an array for init nor an int for n_init
+        model = self._kmeans(n_clusters=len(start), init=start, n_init=1)  # pyright: ignore[reportArgumentType]
+        return np.asarray(model.fit(samples).cluster_centers_)
 
 
 def stamp_points(
@@ -292,12 +299,6 @@ def gaussian_template() -> Array:
     cv2.circle(disc, (middle, middle), middle, 1.0, -1)
     gaussian = np.exp(-square / (2 * TEMPLATE_SIGMA**2)) * disc
     return (gaussian / gaussian.max() * 255).astype(np.uint8)
-
-
-def _kmeans(samples: Array, start: Array) -> Array:
-    # scikit-learn's annotations allow neither an array for init nor an int for n_init
-    model = KMeans(n_clusters=len(start), init=start, n_init=1)  # pyright: ignore[reportArgumentType]
-    return np.asarray(model.fit(samples).cluster_centers_)
 
 
 def _depth_value(depth: float) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.segmentation import felzenszwalb
 
 from backend.perception import model_names
 from backend.perception.base import Candidates, Embedding, check_prompts, content_key
@@ -247,6 +246,8 @@ def static_segments(image: Array) -> Array:
 
     Source: Felzenszwalb and Huttenlocher (2004), as in scikit-image.
     """
+    from skimage.segmentation import felzenszwalb  # with scipy a quarter of a process's start
+
     height, width = image.shape[:2]
     scale = min(1.0, SEGMENT_SIDE / max(height, width))
     small = image
