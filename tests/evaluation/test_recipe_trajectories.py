@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import PchipInterpolator
 
 from backend.evaluation.metrics import yaw_of
 from backend.evaluation.recipes.controls import ClipDepth
@@ -46,20 +47,30 @@ def test_a_trajectory_goes_through_its_points_and_one_point_stays():
         interpolated(np.zeros((0, 2)))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 9])
+def test_trajectories_are_those_of_image_conductors_own_spline(count):
+    generator = np.random.default_rng(count)
+    for _ in range(5):
+        points = generator.integers(0, 6, (count, 2)).astype(float) * 10  # flats and turns
+        spline = PchipInterpolator(np.linspace(0, 1, count), points)
+        wanted = spline(np.linspace(0, 1, 16))
+        np.testing.assert_allclose(interpolated(points), wanted, atol=1e-9)
+
+
 def test_a_things_trajectory_moves_a_disc_and_a_cameras_the_whole_picture(tmp_path):
     conductor(tmp_path)
-    clip = TrajectoryClips(tmp_path, "object").clip("car")
-    assert clip.frames.shape == (16, 256, 384, 3)
+    clip = TrajectoryClips(tmp_path, "object", 4, 64, 96).clip("car")
+    assert clip.frames.shape == (4, 64, 96, 3)
     assert clip.instances.tolist() == [1]
     tracks = trajectory_control(clip, FLAT).tracks(per_instance=3, anchors=2)
     moved = (tracks.xy[-1] - tracks.xy[0]).numpy()
-    np.testing.assert_allclose(moved[:3], [[87, 4]] * 3, atol=1e-3)
+    np.testing.assert_allclose(moved[:3], [[87 / 4, 1]] * 3, atol=1e-3)
     np.testing.assert_allclose(moved[3:], 0, atol=1e-3)
 
-    clip = TrajectoryClips(tmp_path, "camera").clip("hill")
+    clip = TrajectoryClips(tmp_path, "camera", 4, 64, 96).clip("hill")
     assert clip.instances.tolist() == [0, 0]
     tracks = trajectory_control(clip, FLAT).tracks(anchors=4)
-    zoomed = np.array([192.0, 128]) + 1.5 * (tracks.xy[0].numpy() - [192, 128])
+    zoomed = np.array([48.0, 32]) + 1.5 * (tracks.xy[0].numpy() - [48, 32])
     np.testing.assert_allclose(tracks.xy[-1], zoomed, atol=1e-3)
 
 

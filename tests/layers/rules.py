@@ -407,7 +407,7 @@ ZONES = (
     Zone(
         name="the papers' tables",
         files=("backend/evaluation/recipes/*",),
-        libraries=TENSORS | {"PIL", "av", "cv2", "matplotlib", "scipy"},
+        libraries=TENSORS | {"PIL", "av", "cv2", "matplotlib"},
         own=(
             *VALUES,
             PIXELS,
