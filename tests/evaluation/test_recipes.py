@@ -210,12 +210,27 @@ def test_what_was_made_otherwise_is_refused_with_what_differs(tmp_path):
     with pytest.raises(ShotError, match='recipe was "sgi2v-2", now "sgi2v-1"'):
         run(request("sgi2v-1", tmp_path, engines=()))
     more = {"": DrawnClips(names=("a/0", "a/1"))}
-    with pytest.raises(ShotError, match=r"clips\.\.count was 3, now 2"):
+    with pytest.raises(ShotError, match=r"clips\.count was 3, now 2"):
         run(request("sgi2v-2", tmp_path, engines=(), sets=more))
     path = tmp_path / "run.json"
     path.write_text(path.read_text().replace('"protocol": 1', '"protocol": 0'))
     with pytest.raises(ShotError, match="protocol was 0, now 1"):
         run(request("sgi2v-2", tmp_path, engines=()))
+
+
+def test_a_second_set_and_more_rows_come_into_the_same_folder(tmp_path):
+    def wanted(*parts, engines=()):
+        sets = {part: DrawnClips(names=THREE[:1]) for part in parts}
+        return request("thesis-4.2", tmp_path, engines=engines, sets=sets)
+
+    one, two = "seen objects", "unseen objects"
+    first = run(wanted(one))
+    assert [row["setting"] for row in first["rows"]] == [one]
+    assert "No clips were given for unseen objects." in first["notes"]
+    both = run(wanted(one, two, engines=("draft",)))
+    keys = [(row["setting"], row["method"]) for row in both["rows"]]
+    assert keys == [(one, "frozen"), (two, "frozen"), (one, "draft"), (two, "draft")]
+    assert both["rows"][0] == first["rows"][0]
 
 
 def test_a_row_without_its_weights_says_where_they_come_from_and_the_others_are_made(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ def run_recipe(
     notes += depth.notes
     if depth.name == FLAT and any(one.row.engine != "still" for one in request.engines):
         notes.append(NO_DEPTH)
-    check_same(request.out / RUN, _identity(request), f"{request.out} is of another run")
+    _check_folder(request)
     made: dict[Key, tuple[Mapping[str, Any], dict[str, MadeVideos], str]] = {}
     jobs: list[Job] = []
     for row in rows:
@@ -114,7 +115,9 @@ def run_recipe(
         folders: dict[str, MadeVideos] = {}
         for part in row.sets:
             folder = request.out / "videos" / folder_name(row.rendered.method) / folder_name(part)
-            folders[part] = MadeVideos(folder, {**made_by, "set": part})
+            own = {name: made_by[name] for name in made_by if name != "checkpoint"}
+            own |= {"options": made_by["options"][part], "set": part}
+            folders[part] = MadeVideos(folder, own)
             jobs += _jobs(row.rendered, request, part, folders[part])
         made[row.key] = (made_by, folders, "")
     work = Work(
@@ -168,13 +171,14 @@ def _measured(
     )
 
 
-def _identity(request: Request) -> dict[str, Any]:
-    return {
-        "protocol": PROTOCOL,
-        "recipe": request.recipe.name,
-        "seed": request.seed,
-        "clips": {part: set_identity(clips) for part, clips in request.sets.items()},
-    }
+def _check_folder(request: Request) -> None:
+    """Whether what lies in the folder is of this run; more rows and more sets may come."""
+    what = f"{request.out} is of another run"
+    content = {"protocol": PROTOCOL, "recipe": request.recipe.name, "seed": request.seed}
+    check_same(request.out / RUN, content, what)
+    for part, clips in request.sets.items():
+        path = request.out / "sets" / f"{folder_name(part)}.json"
+        check_same(path, {"clips": set_identity(clips)}, what)
 
 
 def set_identity(clips: ClipSet) -> dict[str, Any]:
@@ -210,6 +214,7 @@ def _made_by(row: Row, rendered: RenderedBy, request: Request, depth: str) -> di
     }
 
 
+@functools.cache
 def weights_checksum(path: Path) -> str:
     """SHA-256 of the files of a network, in a folder or alone."""
     if path.is_file():
