@@ -21,6 +21,7 @@ from .save_shot import LEVITOR_OT_save_shot
 from .set_end import LEVITOR_OT_set_end
 from .set_fov import LEVITOR_OT_set_fov
 from .set_scene import LEVITOR_OT_set_scene
+from .take_numbers import LEVITOR_OT_take_numbers
 from .use_photo_size import LEVITOR_OT_use_photo_size
 from .watch_take import LEVITOR_OT_watch_take
 
@@ -51,6 +52,7 @@ OPERATORS = (
     LEVITOR_OT_dismiss,
     LEVITOR_OT_watch_take,
     LEVITOR_OT_place_take,
+    LEVITOR_OT_take_numbers,
     LEVITOR_OT_save_shot,
     LEVITOR_OT_export_control,
 )

@@ -13,8 +13,8 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, Operator
 
+from ..core import obedience, strips
 from ..core import shot as core_shot
-from ..core import strips
 from ..link import pump
 from ..link.pump import ResultHandler
 from ..link.wire import ShotError, frames, messages, rules
@@ -205,6 +205,9 @@ def _arrive(
         shot=result.shot,
         made=time.strftime("%Y-%m-%d %H:%M:%S"),
         shown=result.shown,
+        obedience=obedience.kept(result.obedience, {one.id: one.name for one in shot.instances})
+        if result.obedience is not None
+        else "",
         asked_in=asked,
     )
     pump.link().takes[take.job] = take

@@ -16,6 +16,7 @@ from typing import Any
 import bpy
 from bpy.types import Scene
 
+from ..core import obedience
 from ..core.options import Group
 from ..link import pump
 from ..link.wire import flat_scene, frames
@@ -44,6 +45,14 @@ FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedTake:
+    """A take in a scene's sequencer; ``title`` says what it was made with and when."""
+
+    job: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelState:
     """What was found of one scene.
 
@@ -57,6 +66,8 @@ class PanelState:
         notices: what the shot does not follow.
         takes: the backend's names of the jobs that made a take of this file.
         has_takes: whether there is one of these, or one in the scene's sequencer.
+        placed: the takes in the scene's sequencer, newest first.
+        obeyed: by job, how well its take obeyed the shot; no entry where it was not measured.
         option_groups: the fields of the chosen engine that are of use, by heading.
         toggles: of each of its options that names instances, their names and whether it does.
         lost_choices: of each of these that names nothing of this lift, what to say of it.
@@ -73,6 +84,8 @@ class PanelState:
     notices: tuple[Notice, ...] = ()
     takes: frozenset[str] = frozenset()
     has_takes: bool = False
+    placed: tuple[PlacedTake, ...] = ()
+    obeyed: Mapping[str, obedience.Said] = field(default_factory=dict)
     option_groups: tuple[Group, ...] = ()
     toggles: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     lost_choices: Mapping[str, str] = field(default_factory=dict)
@@ -159,6 +172,8 @@ def _look(scene: Scene) -> PanelState:
     foreign = collection is not None and linked.is_foreign(collection)
     hindrance = blender_state.hindrance()
     takes = frozenset(take.job for _, take in sequencer.of_this_file(link.takes.values()))
+    placed = _placed(scene)
+    said = {job: obedience.said(text) for job, text in numbers(scene).items()}
     return PanelState(
         has_lifts=bool(active_lift.every()),
         foreign=linked.sentence(collection) if foreign else "",
@@ -170,7 +185,9 @@ def _look(scene: Scene) -> PanelState:
         hint=selection.hint(active, collection),
         notices=(*notices.of(scene), *notices.off_rest(scene)),
         takes=takes,
-        has_takes=bool(takes or playback.of_scene(scene)),
+        has_takes=bool(takes or placed),
+        placed=placed,
+        obeyed={job: one for job, one in said.items() if one is not None},
         option_groups=options.groups(scene, scene.levitor.engine),
         toggles=options.toggles(scene, scene.levitor.engine),
         lost_choices={
@@ -180,6 +197,27 @@ def _look(scene: Scene) -> PanelState:
         wrong_frames=_wrong_frames(scene.levitor),
         blocked="" if hindrance is None else f"since {hindrance[0]}. {hindrance[1]}",
     )
+
+
+def numbers(scene: Scene) -> dict[str, str]:
+    """By job, what is kept of how well the takes of ``scene`` and of this session obeyed."""
+    strips = {
+        strip.get("levitor_job", ""): strip[sequencer.OBEDIENCE]
+        for strip in playback.of_scene(scene)
+        if isinstance(strip.get(sequencer.OBEDIENCE), str)
+    }
+    takes = {job: take.obedience for job, take in pump.link().takes.items() if take.obedience}
+    return strips | takes
+
+
+def _placed(scene: Scene) -> tuple[PlacedTake, ...]:
+    found: dict[str, PlacedTake] = {}
+    for strip in reversed(playback.of_scene(scene)):
+        job, made = strip.get("levitor_job", ""), str(strip.get("levitor_made", ""))[:16]
+        title = f"{strip['levitor_engine']}, seed {strip.get('levitor_seed', 0)}"
+        if job not in found:  # a strip may have been copied
+            found[job] = PlacedTake(job=job, title=", ".join(filter(None, (title, made))))
+    return tuple(found.values())
 
 
 def _depth_from(settings: Any) -> str:

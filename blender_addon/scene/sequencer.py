@@ -17,6 +17,8 @@ from ..core.strips import Span
 from ..link.wire import ShotError, messages
 from . import files, lifts
 
+OBEDIENCE = "levitor_obedience"
+"""What a take's strip has, where it was measured: see ``core.obedience``."""
 PREVIEW = "levitor_preview"
 """What a control preview's strip has: the uid of its lift."""
 
@@ -48,6 +50,8 @@ class Take(Film):
         made: when it arrived, as text that sorts by time.
         shown: the part of the photo that it shows: top, left, height, width in the photo's pixels;
             empty where the backend did not say.
+        obedience: how well it obeyed its shot, as ``core.obedience`` keeps it; empty where it was
+            not measured.
     """
 
     engine: str
@@ -55,6 +59,7 @@ class Take(Film):
     options: Mapping[str, messages.Scalar]
     made: str = ""
     shown: tuple[float, ...] = ()
+    obedience: str = ""
 
 
 def strips_of(scene: Scene) -> tuple[bpy.types.bpy_prop_collection, list[Strip]]:
@@ -124,6 +129,8 @@ def place(take: Take) -> MovieStrip:
         strip["levitor_seed"] = take.seed
         strip["levitor_made"] = take.made
         strip["levitor_options"] = json.dumps(dict(take.options), sort_keys=True)
+        if take.obedience:
+            strip[OBEDIENCE] = take.obedience
     for preview in [other for other in level if PREVIEW in other]:
         if (own := span_of(preview)).channel < channel and own.start < end and own.end > start:
             others = [span_of(other) for other in level if other != preview]

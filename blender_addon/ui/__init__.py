@@ -9,6 +9,7 @@ from .panels import (
     LEVITOR_PT_photo,
     LEVITOR_PT_preview,
     LEVITOR_PT_render,
+    LEVITOR_PT_takes,
 )
 
 PANELS = (
@@ -19,5 +20,6 @@ PANELS = (
     LEVITOR_PT_render,
     LEVITOR_PT_advanced,
     LEVITOR_PT_preview,
+    LEVITOR_PT_takes,
     LEVITOR_PT_connection,
 )

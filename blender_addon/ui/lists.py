@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import blf
@@ -10,12 +10,14 @@ import bpy
 from bpy.types import Context, UILayout, UIList
 
 from ..core.jobs import JobRow
+from ..core.obedience import Said
 from ..scene import options
 from ..scene.notices import Notice
-from ..scene.panel_state import PanelState
+from ..scene.panel_state import PanelState, PlacedTake
 
 KINDS = {"lift": "Lift", "segment": "Pick", "submit": "Render", "preview": "Preview"}
 ROWS = 4
+TAKES = 12
 LETTERS = 44
 """Of a line, where there is no window to measure it in."""
 BUTTON = 20
@@ -93,7 +95,13 @@ def _draw_toggles(
         column.operator("levitor.clear_choice", icon="X").option = item.name
 
 
-def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opened: int) -> None:
+def draw_jobs(
+    layout: UILayout,
+    jobs: list[JobRow],
+    takes: Container[str],
+    obeyed: Mapping[str, Said],
+    opened: int,
+) -> None:
     """Draw the last few jobs: progress and a cancel button, or what went wrong and what to do.
 
     A note on what went well stays under its own row, however many jobs came after it.
@@ -102,6 +110,7 @@ def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opene
         layout: where.
         jobs: the rows, oldest first.
         takes: the backend's names of the jobs that made a take of this file, which can be watched.
+        obeyed: by the backend's name of the job, how well its take obeyed the shot.
         opened: how many files were opened; a row of an earlier one names its file.
     """
     for job in reversed(jobs[-ROWS:]):
@@ -121,6 +130,8 @@ def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opene
             if job.job in takes:
                 row.operator("levitor.watch_take", text="", icon="PLAY").job = job.job
             row.operator("levitor.dismiss", text="", icon="X").task = job.task
+            if job.state == "done" and job.job in obeyed:
+                _draw_numbers(layout, job.job, obeyed[job.job])
             if job.state == "done" and job.sentence:
                 draw_text(layout, job.sentence)
         else:
@@ -133,6 +144,29 @@ def draw_jobs(layout: UILayout, jobs: list[JobRow], takes: Container[str], opene
             row.operator("levitor.cancel", text="", icon="X").job = job.task
             if job.sentence:
                 draw_text(layout, job.text)
+
+
+def draw_takes(layout: UILayout, takes: Iterable[PlacedTake], obeyed: Mapping[str, Said]) -> None:
+    """Draw takes of the sequencer, each with a button to watch it and its numbers.
+
+    Args:
+        layout: where.
+        takes: newest first.
+        obeyed: by job, how well a take obeyed its shot.
+    """
+    for take in takes:
+        row = layout.row(align=True)
+        draw_text(row.column(), take.title, icon="SEQUENCE", beside=2)
+        row.operator("levitor.watch_take", text="", icon="PLAY").job = take.job
+        if take.job in obeyed:
+            _draw_numbers(layout, take.job, obeyed[take.job])
+
+
+def _draw_numbers(layout: UILayout, job: str, said: Said) -> None:
+    """Draw a take's numbers as one line, whose tooltip says all of them with units."""
+    row = layout.row()
+    row.alignment = "LEFT"
+    row.operator("levitor.take_numbers", text=said.line, emboss=False).job = job
 
 
 def draw_notices(layout: UILayout, found: Iterable[Notice]) -> None:

@@ -19,8 +19,8 @@ from ..scene import (
     picks,
     viewport,
 )
-from ..scene.panel_state import PanelState
-from .lists import draw_jobs, draw_notices, draw_options, draw_text
+from ..scene.panel_state import PanelState, PlacedTake
+from .lists import ROWS, TAKES, draw_jobs, draw_notices, draw_options, draw_takes, draw_text
 
 
 class _Tab:
@@ -33,7 +33,7 @@ def draw_kind(layout: UILayout, kind: str, state: PanelState) -> None:
     """Draw the jobs of one kind, the time that is left, and what a result waits for."""
     link = pump.link()
     rows = link.rows(kind)
-    draw_jobs(layout, rows, state.takes, blender_state.loads())
+    draw_jobs(layout, rows, state.takes, state.obeyed, blender_state.loads())
     for job in rows:
         if job.eta is not None:
             layout.label(text=f"{job.label}: about {max(1, round(job.eta))} s left", icon="TIME")
@@ -245,6 +245,32 @@ class LEVITOR_PT_render(_Tab, Panel):
         row.operator("levitor.place_take", icon="SEQUENCE")
         row.operator("levitor.save_shot", icon="FILE_TICK")
         layout.operator("levitor.export_control", icon="EXPORT")
+
+
+def _earlier(state: PanelState) -> list[PlacedTake]:
+    """The takes of the sequencer that no row of the panel above stands for."""
+    above = {job.job for job in pump.link().rows("submit")[-ROWS:]}
+    return [take for take in state.placed if take.job not in above]
+
+
+class LEVITOR_PT_takes(_Tab, Panel):
+    """Takes of the sequencer that were made before, or in another session."""
+
+    bl_label = "Earlier Takes"
+    bl_parent_id = "LEVITOR_PT_render"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        """There are some."""
+        return bool(_earlier(panel_state.of(context.scene)))
+
+    def draw(self, context: Context) -> None:
+        """Draw the newest."""
+        state = panel_state.of(context.scene)
+        takes = _earlier(state)
+        draw_takes(self.layout, takes[:TAKES], state.obeyed)
+        if len(takes) > TAKES:
+            self.layout.label(text=f"and {len(takes) - TAKES} older ones")
 
 
 class LEVITOR_PT_advanced(_Tab, Panel):

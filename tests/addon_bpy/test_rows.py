@@ -49,6 +49,27 @@ def test_a_finished_click_leaves_none_and_a_take_is_named_by_engine_seed_and_tim
     assert job.job == strips(addon)[0]["levitor_job"]
 
 
+def test_a_take_that_was_measured_says_under_its_row_how_it_obeyed_and_a_draft_does_not(
+    animated, addon
+):
+    """The still engine's take is off by where the flower goes: its own pixels of the photo."""
+    bpy.ops.levitor.render(engine="still", frames=3, wait=240.0)
+    bpy.ops.levitor.render(engine="draft", frames=3, wait=240.0)
+    still, draft = strips(addon)
+    kept = module(addon, "core.obedience").said(still["levitor_obedience"])
+    assert re.fullmatch(r"Off \d+\.\d px \(\d+\.\d %\) · overlap \d+ % · order .*", kept.line)
+    assert float(kept.line.split()[1]) > 20
+    assert "levitor_obedience" not in draft
+    said = module(addon, "scene.panel_state")
+    said.refresh()
+    assert said.of(animated).obeyed == {still["levitor_job"]: kept}
+    assert {job.job for job in link(addon).rows("submit")} >= {
+        still["levitor_job"],
+        draft["levitor_job"],
+    }
+    assert drawn(addon, "LEVITOR_PT_takes") == ""  # their rows stand above
+
+
 def test_an_error_goes_when_its_cause_is_mended_or_it_is_dismissed(connected, addon, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")

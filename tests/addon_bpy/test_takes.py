@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 import pytest
 
 from .backend import in_backend, make_film
-from .conftest import film_length, module, rendered
+from .conftest import Page, drawn, film_length, link, module, rendered
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +63,97 @@ def test_a_take_spans_exactly_its_frames_and_says_what_it_was_made_from(take):
     assert json.loads(strip["levitor_options"]) == {"softness": 1.0}
     assert strip["levitor_shot"] == "ab" * 32
     assert strip["levitor_job"] == "job1"
+
+
+class Buttons(Page):
+    """A page that keeps the words on buttons too."""
+
+    def operator(self, name, text="", **_):
+        self.words.append(text)
+        return super().operator(name)
+
+
+def measured(addon, off=3.0625, names=None):
+    """Numbers as a backend sends them, as they are kept with a take."""
+    messages = module(addon, "link.wire").messages
+    found = messages.Obedience(
+        frames=7,
+        centroid_error_px=off,
+        centroid_error_percent=off / 6,
+        mask_iou=0.8294,
+        background_drift_px=0.25,
+        instances=(messages.InstanceObedience(id=1, centroid_error_px=off, mask_iou=0.8294),),
+    )
+    return module(addon, "core.obedience").kept(found, {1: "Dahlia"})
+
+
+def test_a_reopened_file_shows_its_takes_newest_first_with_how_they_obeyed(take, addon, tmp_path):
+    sequencer, made = take
+    seeds = {
+        1: ("levitor", measured(addon)),
+        2: ("levitor", measured(addon, 40.0)),
+        3: ("draft", ""),
+    }
+    for seed, (engine, text) in seeds.items():
+        strip = sequencer.place(
+            replace(
+                made,
+                job=f"job{seed}",
+                seed=seed,
+                engine=engine,
+                obedience=text,
+                made=f"2026-11-28 12:0{seed}:33",
+            )
+        )
+        assert strip.get(sequencer.OBEDIENCE, "") == text
+    path = str(tmp_path / "takes.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert drawn(addon, "LEVITOR_PT_takes") == ""
+    bpy.ops.wm.open_mainfile(filepath=path)
+    said = drawn(addon, "LEVITOR_PT_takes", Buttons())
+    assert " ".join(said.split()) == (
+        "draft, seed 3, 2026-11-28 12:03 levitor, seed 2, 2026-11-28 12:02 "
+        "Off 40.0 px (6.7 %) · overlap 82 % · order – levitor, seed 1, 2026-11-28 12:01 "
+        "Off 3.1 px (0.5 %) · overlap 82 % · order –"
+    )
+    assert module(addon, "ui.panels").LEVITOR_PT_takes.poll(bpy.context)
+
+
+def test_the_tooltip_of_a_takes_numbers_has_units_and_why_one_is_a_dash(take, addon):
+    sequencer, made = take
+    sequencer.place(replace(made, obedience=measured(addon)))
+    kind = module(addon, "ops.take_numbers").LEVITOR_OT_take_numbers
+    lines = kind.description(bpy.context, SimpleNamespace(job="job1")).split("\n")
+    assert lines[0].startswith("Off 3.1 px of the take, 0.51 % of its diagonal")
+    assert "Order: nothing visibly hides anything in the frames that were compared." in lines
+    assert kind.description(bpy.context, SimpleNamespace(job="other")) == kind.__doc__
+    assert bpy.ops.levitor.take_numbers(job="job1") == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="A draft has none"):
+        bpy.ops.levitor.take_numbers(job="other")
+
+
+def test_a_takes_numbers_cannot_be_keyed(take, addon):
+    sequencer, made = take
+    strip = sequencer.place(replace(made, obedience=measured(addon)))
+    with pytest.raises(TypeError, match="not animatable"):
+        strip.keyframe_insert(f'["{sequencer.OBEDIENCE}"]')
+
+
+def test_numbers_that_somebody_changed_by_hand_leave_the_panel_whole(take, addon):
+    sequencer, made = take
+    strip = sequencer.place(replace(made, obedience=measured(addon)))
+    for spoiled in ("{", 3.5):
+        strip[sequencer.OBEDIENCE] = spoiled
+        assert drawn(addon, "LEVITOR_PT_takes", Buttons()).split() == ["draft,", "seed", "3"]
+
+
+def test_a_take_that_was_copied_has_one_row(take, addon):
+    sequencer, made = take
+    for _ in range(2):
+        sequencer.place(made)
+    assert drawn(addon, "LEVITOR_PT_takes").split() == ["draft,", "seed", "3"]
+    assert link(addon).takes == {}
 
 
 MAKE = """
