@@ -56,10 +56,26 @@ class Worker(Session):
         return handlers.run(self, message, job="j", blobs=blobs, on_step=lambda *step: None)
 
 
+def paths_of(weights):
+    return {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
+
+
 @pytest.fixture
 def worker(weights, tmp_path):
-    paths = {"depth-anything-v2-small": weights / "depth", "sam-vit-base": weights / "sam"}
-    return Worker(paths, tmp_path / "cache")
+    """One that has seen no photo."""
+    return Worker(paths_of(weights), tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def known_photos(tmp_path_factory):
+    """What the networks have found in photos, for tests in which that is of no interest."""
+    return tmp_path_factory.mktemp("known photos")
+
+
+@pytest.fixture
+def later_worker(weights, known_photos):
+    """One that may have results of a worker before it."""
+    return Worker(paths_of(weights), known_photos)
 
 
 def lifted(worker, blobs):
@@ -140,18 +156,18 @@ def test_other_weights_under_the_same_name_answer_without_a_new_worker(worker, t
     assert answers() == first
 
 
-def test_weights_that_are_taken_away_are_not_used_any_more(worker):
+def test_weights_that_are_taken_away_are_not_used_any_more(later_worker):
     blobs = Memory()
-    assert lifted(worker, blobs).depth_model == "depth-anything-v2-small"
-    del worker.paths["depth-anything-v2-small"]
-    assert lifted(worker, blobs).depth_model == model_names.RAMP
+    assert lifted(later_worker, blobs).depth_model == "depth-anything-v2-small"
+    del later_worker.paths["depth-anything-v2-small"]
+    assert lifted(later_worker, blobs).depth_model == model_names.RAMP
 
 
 @pytest.mark.parametrize("upright", [False, True])
-def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(worker, upright):
+def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(later_worker, upright):
     blobs = Memory()
-    scene = lifted(worker, blobs).scene
-    reply = clicked(worker, blobs, scene, upright=upright)
+    scene = lifted(later_worker, blobs).scene
+    reply = clicked(later_worker, blobs, scene, upright=upright)
     assert 1 < len(reply.candidates) <= 3
     assert reply.candidates[0] == reply.mask
     assert list(reply.scores) == sorted(reply.scores, reverse=True)
@@ -164,26 +180,26 @@ def test_a_click_is_answered_with_every_candidate_its_score_depth_and_logits(wor
         assert len(np.unique(blobs.array(depth))) == 1 or not upright
 
 
-def test_a_further_click_refines_exactly_the_candidate_that_was_chosen(worker):
+def test_a_further_click_refines_exactly_the_candidate_that_was_chosen(later_worker):
     blobs = Memory()
-    scene = lifted(worker, blobs).scene
-    reply = clicked(worker, blobs, scene)
-    refined = [clicked(worker, blobs, scene, previous=one) for one in reply.logits[:2]]
+    scene = lifted(later_worker, blobs).scene
+    reply = clicked(later_worker, blobs, scene)
+    refined = [clicked(later_worker, blobs, scene, previous=one) for one in reply.logits[:2]]
     assert [len(one.candidates) for one in refined] == [1, 1]
     assert refined[0].logits != refined[1].logits
-    assert clicked(worker, blobs, scene, previous=reply.logits[1]).logits == refined[1].logits
+    assert clicked(later_worker, blobs, scene, previous=reply.logits[1]).logits == refined[1].logits
 
 
-def test_the_model_of_a_click_may_be_chosen_and_one_that_cannot_refine_says_so(worker):
+def test_the_model_of_a_click_may_be_chosen_and_one_that_cannot_refine_says_so(later_worker):
     blobs = Memory()
-    scene = lifted(worker, blobs).scene
-    logits = clicked(worker, blobs, scene).logits[0]
-    reply = clicked(worker, blobs, scene, segment_model="offline", previous=logits)
+    scene = lifted(later_worker, blobs).scene
+    logits = clicked(later_worker, blobs, scene).logits[0]
+    reply = clicked(later_worker, blobs, scene, segment_model="offline", previous=logits)
     assert reply.segment_model == model_names.GRABCUT
     assert (len(reply.candidates), reply.scores, reply.logits) == (1, (1.0,), ())
     assert reply.notes == ("GrabCut cannot refine a mask; it looked at all clicks anew.",)
     with pytest.raises(ShotError, match="no model 'mine'"):
-        clicked(worker, blobs, scene, segment_model="mine")
+        clicked(later_worker, blobs, scene, segment_model="mine")
 
 
 def test_the_second_lift_of_a_photo_asks_no_network(worker, monkeypatch):
@@ -200,10 +216,10 @@ def test_the_second_lift_of_a_photo_asks_no_network(worker, monkeypatch):
     assert second.segments.sha256 == first.segments.sha256
 
 
-def test_broken_weights_are_a_note_and_the_offline_way_goes_on(worker, tmp_path):
+def test_broken_weights_are_a_note_and_the_offline_way_goes_on(later_worker, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
-    worker.paths["depth-anything-v2-small"] = tmp_path / "bad.pth"
-    reply = lifted(worker, Memory())
+    later_worker.paths["depth-anything-v2-small"] = tmp_path / "bad.pth"
+    reply = lifted(later_worker, Memory())
     assert reply.depth_model == model_names.RAMP
     assert reply.upright
     assert sum("bad.pth cannot be used" in note for note in reply.notes) == 1
