@@ -7,7 +7,7 @@ import importlib
 
 from backend.cli import evaluate_recipe
 
-ACTIONS = ("shot", "control", "videos", "table")
+ACTIONS = ("shot", "control", "videos", "prepare", "table")
 """Each in a module ``evaluate_NAME`` beside this one, with ``add_parser`` and ``run``."""
 
 

@@ -133,6 +133,7 @@ def opened_sets(recipe: Recipe, given: list[str]) -> dict[str, ClipSet]:
     Raises:
         ShotError: one cannot be opened, or it is not said which of the table's it is.
     """
+    from backend.evaluation.prepared_clips import PreparedClips
     from backend.evaluation.recipes.trajectories import TrajectoryClips
     from protocol.errors import ShotError
 
@@ -153,7 +154,7 @@ def opened_sets(recipe: Recipe, given: list[str]) -> dict[str, ClipSet]:
                 f"--clips {text:.80} does not say which set it is, or names it again.",
                 f"Write {written}.",
             )
-        raise ShotError("evaluation_sets", f"{folder} holds no prepared clips.", "Prepare them.")
+        found[name] = PreparedClips.open(folder)
     return {name: found[name] for name in recipe.sets if name in found}
 
 

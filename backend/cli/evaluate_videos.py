@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     lpips = None
     if args.alexnet is not None or args.lpips is not None:
         lpips = LPIPS(args.alexnet, args.lpips, device)
-    pairs = pair_videos(args.real, args.generated, _size(args.size))
+    pairs = pair_videos(args.real, args.generated, parse_size(args.size))
     with progress_bar() as on_step:
         score = score_videos(pairs, inception, i3d, lpips, on_step)
     print(f"{args.generated} against {args.real}:")
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _size(given: str | None) -> tuple[int, int] | None:
-    """(height, width).
+def parse_size(given: str | None) -> tuple[int, int] | None:
+    """(height, width); None where none is given.
 
     Raises:
         ShotError: it is no size.

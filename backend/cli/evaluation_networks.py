@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backend.evaluation.recipes.measure import Measures
+    from backend.evaluation.trackers import Tracker
     from backend.resources import Resources
 
 NETWORKS = {
@@ -16,7 +17,6 @@ NETWORKS = {
     "alexnet": "AlexNet, for LPIPS",
     "lpips": "LPIPS' linear layers for AlexNet",
     "raft": "RAFT (large) of torchvision, for Motion-Diff; without it a proxy is used",
-    "cotracker": "a checkpoint of CoTracker, for ObjMC and CamMC; without it a proxy is used",
 }
 
 
@@ -24,6 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
     for name, use in NETWORKS.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=use)
+    add_tracker(parser)
+
+
+def add_tracker(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the tracker alone."""
+    parser.add_argument(
+        "--cotracker",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint of CoTracker, for ObjMC and CamMC; without it a proxy is used",
+    )
     parser.add_argument(
         "--cotracker-checkout",
         type=Path,
@@ -33,6 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cotracker-model", default="cotracker2", help="of hubconf.py (default: cotracker2)"
     )
+
+
+def tracker_of(args: argparse.Namespace, device: str) -> Tracker:
+    """CoTracker, or the proxy.
+
+    Raises:
+        ShotError: a file that was named is not there, or is another one.
+    """
+    from backend.evaluation.trackers import CoTracker, LucasKanade
+
+    if args.cotracker is None:
+        return LucasKanade()
+    return CoTracker(args.cotracker, args.cotracker_checkout, args.cotracker_model, device)
 
 
 def measures(
@@ -53,7 +77,6 @@ def measures(
     from backend.evaluation.lpips import LPIPS
     from backend.evaluation.recipes.controls import ClipDepth
     from backend.evaluation.recipes.measure import Measures
-    from backend.evaluation.trackers import CoTracker, LucasKanade
     from protocol.errors import ShotError
 
     device = resources.device
@@ -69,11 +92,8 @@ def measures(
         missing["FVD"] = _unless_named(args.i3d, error)
     if args.alexnet is not None or args.lpips is not None:
         lpips = LPIPS(args.alexnet, args.lpips, device)
-    tracker = LucasKanade()
-    if args.cotracker is not None:
-        tracker = CoTracker(args.cotracker, args.cotracker_checkout, args.cotracker_model, device)
     return Measures(
-        tracker=tracker,
+        tracker=tracker_of(args, device),
         depth=ClipDepth(args.depth_model, resources),
         flow=DIS() if args.raft is None else RAFT(args.raft, device),
         inception=inception,

@@ -405,6 +405,13 @@ ZONES = (
         banned=PURE,
     ),
     Zone(
+        name="clips that tables are measured on",
+        files=("backend/evaluation/prepared_clips.py", "backend/evaluation/prepare_clips.py"),
+        libraries=TENSORS | {"cv2"},
+        own=(*VALUES, ATOMIC, "backend.datasets", "backend.evaluation", "protocol"),
+        banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},
+    ),
+    Zone(
         name="the papers' tables",
         files=("backend/evaluation/recipes/*",),
         libraries=TENSORS | {"PIL", "av", "cv2", "matplotlib"},

@@ -88,6 +88,14 @@ class ClipDepth:
         return depth_from_disparity(torch.from_numpy(disparity), near, far), near, far
 
 
+def first_depth(clip: Clip, depth: ClipDepth) -> Tensor:
+    """``(H, W)`` of a clip's first frame: exact where it is known."""
+    if (exact := _exact(clip)) is not None:
+        return exact[0][0]
+    ids = np.zeros(clip.frames.shape[:3], np.uint8) if clip.ids is None else clip.ids
+    return depth(clip.frames[:1], ids[:1])[0][0]
+
+
 class PreparedControl(ClipControl):
     """An annotated clip whose points were followed before, and whose regions may be circles.
 
@@ -152,7 +160,7 @@ def control_of(clip: Clip, depth: ClipDepth, *, regions: bool = False) -> Contro
     table = np.zeros(256, np.int32)
     table[items] = np.arange(1, len(items) + 1)
     ids = table[clip.ids]
-    z, near, far = depth(clip.frames, ids)
+    z, near, far = _exact(clip) or depth(clip.frames, ids)
     annotated = AnnotatedClip(
         frames=torch.from_numpy(np.ascontiguousarray(clip.frames)).movedim(-1, 1).float() / 255,
         instance=torch.from_numpy(ids),
@@ -193,6 +201,13 @@ def region_boxes(ids: Array, tracks: Tracks) -> Boxes:
         boxes[row] = torch.where((box[:, 2:] > box[:, :2]).all(1, keepdim=True), box, 0.0)
         visible[row] = tracks.visible[:, at[0]]
     return Boxes(xyxy=boxes, visible=visible, instance=torch.arange(1, len(items) + 1))
+
+
+def _exact(clip: Any) -> tuple[Tensor, float, float] | None:
+    """The dataset's own depth, where it is exact."""
+    if getattr(clip, "depth", None) is None:
+        return None
+    return torch.from_numpy(np.ascontiguousarray(clip.depth)).float(), clip.near, clip.far
 
 
 def _tracks(clip: Clip, kept: Array, table: Array, depth: Tensor) -> Tracks:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from backend.evaluation.features import BatchedFeatures, Extractor
@@ -16,7 +15,7 @@ from backend.evaluation.frechet import GaussianStatistics, frechet_distance
 from backend.evaluation.intervals import Interval, bootstrap_interval
 from backend.evaluation.lpips import LPIPS
 from backend.evaluation.published import Recipe
-from backend.evaluation.recipes.controls import ClipDepth
+from backend.evaluation.recipes.controls import ClipDepth, first_depth
 from backend.evaluation.recipes.plan import Row
 from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.score_cache import ScoreCache
@@ -255,9 +254,8 @@ def _turns(
 ) -> dict[str, float]:
     clip = request.sets[part].clip(name)
     height, width = clip.frames.shape[1:3]
-    ids = clip.ids if clip.ids is not None else np.zeros(clip.frames.shape[:3], np.uint8)
-    depth, _, _ = measures.depth(clip.frames[:1], ids[:1])
-    return box_and_yaw(read_clip(path, (height, width)), clip, measures.tracker, depth[0])
+    made = read_clip(path, (height, width))
+    return box_and_yaw(made, clip, measures.tracker, first_depth(clip, measures.depth))
 
 
 def _to_reference(
