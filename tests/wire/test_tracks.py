@@ -59,9 +59,9 @@ def array(data):
 @pytest.mark.parametrize("shape", [(WIDE, HIGH), (854, 1280), (640, 640), (4096, 256)])
 def test_every_track_begins_inside_of_the_frame(shape, size, fit):
     frame = tracks.frame_of("wan-move", *shape, size, fit)
-    made = array(written(frame)["tracks.npy"])
-    inside = (made[0, 0] >= 0) & (made[0, 0] < [frame.width, frame.height])
-    assert made.shape == (1, 81, 400, 2)
+    made = tracks.fitted(scattered(frame), frame).xy
+    inside = (made[0] >= 0) & (made[0] < [frame.width, frame.height])
+    assert made.shape == (81, 400, 2)
     assert inside.all()
 
 
@@ -72,7 +72,10 @@ def test_every_track_begins_inside_of_the_frame(shape, size, fit):
 def test_the_frame_has_the_photos_aspect_and_the_tools_size(shape, size):
     frame = tracks.frame_of("wan-move", *shape)
     assert (frame.width, frame.height) == size
-    assert written(frame)["image.png"].shape == (size[1], size[0], 3)
+    made, found = written(frame), tracks.fitted(scattered(frame), frame)
+    assert made["image.png"].shape == (size[1], size[0], 3)
+    np.testing.assert_array_equal(array(made["tracks.npy"]), found.xy[None])
+    np.testing.assert_array_equal(array(made["visibility.npy"]), found.visible[None])
 
 
 def test_padding_keeps_all_of_the_photo_and_cropping_fills_the_frame():
