@@ -6,10 +6,7 @@ import errno
 import json
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -22,9 +19,15 @@ from backend.training.latent_cache import LatentCache
 from backend.training.run_folder import Place
 from backend.training.trainer import train
 from protocol.errors import ShotError
-from tests.training.toy import Told, ToyExamples, ToyModel, ToySource, toy_build, toy_run
-
-ROOT = Path(__file__).parents[2]
+from tests.training.toy import (
+    Told,
+    ToyExamples,
+    ToyModel,
+    ToySource,
+    program,
+    toy_build,
+    toy_run,
+)
 
 
 def trained(out, broken=(), **values):
@@ -225,14 +228,6 @@ def test_too_many_of_them_stop_the_run(tmp_path, broken, values, sentence):
         trained(tmp_path / "run", broken=tuple(broken), **values)
 
 
-def test_workers_change_nothing(tmp_path):
-    trained(tmp_path / "none", steps=4, broken=(3,))
-    trained(tmp_path / "one", steps=4, broken=(3,), running__workers=1)
-    assert losses(tmp_path / "one") == losses(tmp_path / "none")
-    ours, theirs = weights(tmp_path / "one", 4), weights(tmp_path / "none", 4)
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-
-
 @pytest.mark.parametrize("broken", [(), (0, 1, 6)], ids=["all readable", "parts left empty"])
 def test_a_batch_in_parts_is_the_same_batch(tmp_path, broken):
     values = {"model__dropout": 0.0, "broken": broken, "faults__share": 0.5}
@@ -248,15 +243,11 @@ def test_two_processes_are_one_process_with_twice_the_batch_of_each(tmp_path):
     """Started as torchrun starts them; the first loses all examples of one step."""
     values = {"model.dropout": 0.0, "steps": 5, "accumulate": 1, "faults.share": 0.5}
     broken = (4, 5)
-    shared = {
-        **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-        **{"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    }
-    command = [sys.executable, "-m", "tests.training.toy", str(tmp_path / "two")]
-    command += [json.dumps(values), "--broken", json.dumps(broken), "--processes", "2"]
-    codes, said = two_processes(command, shared)
+    arguments = (tmp_path / "two", json.dumps(values))
+    arguments += ("--broken", json.dumps(broken), "--processes", 2)
+    codes, said = two_processes(arguments)
     if "EADDRINUSE" in said:  # another program took the port after it was found free
-        codes, said = two_processes(command, shared)
+        codes, said = two_processes(arguments)
     assert codes == [0, 0], said
     trained(tmp_path / "one", broken=broken, **{k.replace(".", "__"): v for k, v in values.items()})
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
@@ -269,29 +260,18 @@ def test_two_processes_are_one_process_with_twice_the_batch_of_each(tmp_path):
     assert not torch.equal(states["process-0.torch"], states["process-1.torch"])
 
 
-def two_processes(command, environment):
+def two_processes(arguments):
     """Exit codes of both, and what they said."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = str(one.getsockname()[1])
-    shared = {**os.environ, **environment, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [one.communicate(timeout=300)[1] for one in started]
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
-    return [one.returncode for one in started], "".join(said)
+    return program(
+        [arguments] * 2,
+        [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)],
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+        **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
+        **{"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
 
 
 def test_another_count_of_processes_than_asked_for_is_refused(tmp_path):

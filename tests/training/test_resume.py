@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
+import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,24 +20,9 @@ from backend.training.config import differences, flat
 from backend.training.run_folder import Place, starting_point
 from backend.training.trainer import _check_one_start, train
 from protocol.errors import ShotError
-from tests.training.toy import Told, ToySource, toy_build, toy_run
+from tests.training.toy import Told, ToySource, program, toy_build, toy_run
 
-ROOT = Path(__file__).parents[2]
 SAME = ("step", "loss", "average_loss", "learning_rate", "gradient_norm", "loss_by_noise_level")
-
-
-def program(*arguments, **environment):
-    """The toy as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.training.toy", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        start_new_session=True,  # a group of its own, which --interrupt-at-step signals
-    )
 
 
 def metrics(out):
@@ -71,12 +54,31 @@ def whole(tmp_path_factory):
     return unbroken(tmp_path_factory.mktemp("whole") / "run")
 
 
-@pytest.mark.parametrize("death", [("--die-at-step", 5), ("--die-in-checkpoint", 6)])
-def test_a_killed_run_resumes_bit_by_bit(whole, tmp_path, death):
-    out = tmp_path / "run"
-    killed = program(out, "{}", *death)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [line["step"] for line in metrics(out)] == list(range(1, death[1] + 1))
+STOPS = {
+    "a step": ("{}", "--die-at-step", 5),
+    "a checkpoint": ("{}", "--die-in-checkpoint", 6),
+    # The next step needs more parts than the worker has read ahead
+    "ctrl-c": (
+        json.dumps({"accumulate": 4, "running.workers": 1, "running.checkpoint_every": 100}),
+        *("--interrupt-at-step", 2),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Folders of processes that were stopped, and (exit code, what all of them said) of each."""
+    folder = tmp_path_factory.mktemp("stopped")
+    codes, said = program([(folder / name, *stop) for name, stop in STOPS.items()])
+    return folder, {name: (code, said) for name, code in zip(STOPS, codes, strict=True)}
+
+
+@pytest.mark.parametrize("death", ["a step", "a checkpoint"])
+def test_a_killed_run_resumes_bit_by_bit(whole, stopped, tmp_path, death):
+    code, said = stopped[1][death]
+    assert code == -signal.SIGKILL, said
+    out = shutil.copytree(stopped[0] / death, tmp_path / "run")
+    assert [line["step"] for line in metrics(out)] == list(range(1, STOPS[death][-1] + 1))
     assert not (out / "checkpoint-6").exists()
     run = toy_run()
     progress = train(run, Place(out=out, resume="auto", cpu=True), toy_build(run))
@@ -96,12 +98,10 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(whole, tmp_path):
     assert curve(out) == curve(whole)
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_leaves_a_checkpoint(tmp_path):
-    """The next step needs more parts than the worker has read ahead."""
-    values = {"accumulate": 4, "running.workers": 1, "running.checkpoint_every": 100}
-    stopped = program(tmp_path / "run", json.dumps(values), "--interrupt-at-step", 2)
-    assert stopped.returncode == 0, stopped.stderr
-    assert checkpoints.steps(tmp_path / "run") == [3]
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_leaves_a_checkpoint(stopped):
+    code, said = stopped[1]["ctrl-c"]
+    assert code == 0, said
+    assert checkpoints.steps(stopped[0] / "ctrl-c") == [3]
 
 
 class Killed(BaseException):
@@ -111,7 +111,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("broken", "values"),
     [
-        pytest.param((), {"running__workers": 1}, id="a worker"),
+        pytest.param((3,), {"running__workers": 1}, id="a worker, which changes nothing"),
         pytest.param((), {"accumulate": 2}, id="parts"),
         pytest.param((3, 7), {"faults__share": 0.5}, id="examples that cannot be read"),
         pytest.param((), {"model__nan_at": 17, "faults__nan": "skip"}, id="a loss that is none"),

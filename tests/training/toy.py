@@ -1,10 +1,10 @@
 """A model of a few hundred weights and examples to go with it, for tests of the loop.
 
 It has a loss with noise levels like a real one, dropout, which draws from torch's hidden generator,
-and files of its own. As a program it trains, and dies where it is told to:
+and files of its own. As a program it trains in processes side by side, each with arguments of its
+own, and dies where it is told to (``program``):
 
-    python toy.py OUT '{"steps": 9, ...}' [--resume auto]
-        [--die-at-step N | --die-in-checkpoint N | --interrupt-at-step N]
+    OUT '{"steps": 9, ...}' [--die-at-step N | --die-in-checkpoint N | --interrupt-at-step N]
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +38,10 @@ from backend.training.run_folder import Place
 from backend.training.trainer import train
 from protocol.errors import ShotError
 
+ROOT = Path(__file__).parents[2]
 FRAMES, SIZE = 2, 8
+LIMIT = 300
+"""Seconds after which a process that hangs is ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +159,61 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
+def program(
+    runs: Sequence[Sequence[object]], environments: Sequence[Mapping[str, str]] = (), **shared: str
+) -> tuple[list[int], str]:
+    """Train in one process for each of ``runs``, all at once.
+
+    Args:
+        runs: arguments of each.
+        environments: what each has for itself; nothing if empty.
+        shared: what all have.
+
+    Returns:
+        Their exit codes, minus the signal's number where one ended them, and what they said.
+    """
+    told = [
+        {"arguments": [str(one) for one in arguments], "environment": environment}
+        for arguments, environment in zip(runs, environments or [{}] * len(runs), strict=True)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.training.toy", json.dumps(told)],
+        cwd=ROOT,
+        env={**os.environ, **shared},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def start(runs) -> None:
+    """Fork a process for each when all is imported, and before a thread is started."""
+    import torch._dynamo  # noqa: F401 - each optimizer would import it
+
+    started = []
+    for one in runs:
+        started.append(os.fork())
+        if started[-1] == 0:
+            os.setsid()  # a group of its own, which --interrupt-at-step signals
+            signal.alarm(LIMIT)
+            os.environ.update(one["environment"])
+            main(one["arguments"])
+            return
+    codes = [os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) for one in started]
+    print(json.dumps(codes))
+
+
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("values", type=json.loads)
-    parser.add_argument("--resume", default="no")
     parser.add_argument("--die-at-step", type=int)
     parser.add_argument("--die-in-checkpoint", type=int)
     parser.add_argument("--interrupt-at-step", type=int)
     parser.add_argument("--processes", type=int)
     parser.add_argument("--broken", type=json.loads, default=())
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     run = toy_run(**args.values)
     run = replace(run, source=ToySource(broken=tuple(args.broken)))
 
@@ -178,7 +227,7 @@ def main() -> None:
         if folder.name == f"checkpoint-{args.die_in_checkpoint}.part":
             die()
 
-    place = Place(out=args.out, resume=args.resume, cpu=True, processes=args.processes)
+    place = Place(out=args.out, cpu=True, processes=args.processes)
     try:
         with _Stopping() as stopping:
             train(
@@ -193,4 +242,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(json.loads(sys.argv[1]))
