@@ -601,7 +601,8 @@ class Obedience:
         occlusion_accuracy: share of the places where one thing hides another that show the right
             one in front; None where there are no such places.
         occlusion_events: how many places there are.
-        background_drift_px: pixels that the background is off; None where it has no texture.
+        background_drift_px: pixels that the background is off; None where it has no texture or is
+            not found.
         instances: the moving ones, by id.
     """
 

@@ -19,12 +19,17 @@ class Said:
     """The numbers of a take in words.
 
     Attributes:
-        line: the three that tell which take to keep.
+        parts: the three that tell which take to keep, a few words each.
         details: a sentence each, with units, and why one is not known.
     """
 
-    line: str
+    parts: tuple[str, str, str]
     details: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The parts in a line, short enough for a sidebar as wide as Blender makes it."""
+        return " · ".join(self.parts)
 
 
 def kept(found: messages.Obedience, names: Mapping[int, str]) -> str:
@@ -53,12 +58,16 @@ def said(text: str) -> Said | None:
         instances = [_instance(one) for one in numbers["instances"]]
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    line = " · ".join(
-        (
-            f"off {_pixels(off)}" + (f" ({percent:.1f} %)" if percent is not None else ""),
-            f"overlap {_percent(overlap)}",
-            f"order {'ok' if right == 1 else _percent(right)}",
-        )
+    looked, lost = (sum(getattr(one, name) for one in instances) for name in ("in_sight", "lost"))
+    where = f"Off {_short(off, ' px')} ({_short(percent, '%')})"
+    if off is None:
+        where = f"Off {UNKNOWN}"
+    elif lost == looked:
+        where = "Not found"
+    parts = (
+        where,
+        f"overlap {_percent(overlap)}",
+        f"order {'ok' if right == 1 else _percent(right)}",
     )
     nothing = (
         f"nothing that moves is in sight in the {_counted(frames, 'frame')} that were compared"
@@ -68,7 +77,7 @@ def said(text: str) -> Said | None:
     details = [
         f"Off: {nothing}."
         if off is None or percent is None
-        else f"Off {_pixels(off)} of the take, {percent:.2f} % of its diagonal: how far what moves "
+        else f"Off {_pixels(off)} of the take, {percent:.2f}% of its diagonal: how far what moves "
         f"is from where the shot has it, the mean of {_counted(frames, 'frame')}.",
         f"Overlap: {nothing}."
         if overlap is None
@@ -78,13 +87,13 @@ def said(text: str) -> Said | None:
         if right is None
         else f"Order: where one thing hides another, the right one is in front "
         f"{_counted(round(right * places), 'time')} of {places}.",
-        "Background: without texture, so that nobody sees whether it stays."
+        "Background: too plain, or too unlike the photo, to see whether it stays."
         if drift is None
         else f"Background: off {_pixels(drift)}.",
     ]
     if len(instances) > 1 or any(one.lost for one in instances):
         details += [one.sentence for one in instances]
-    return Said(line=line[:1].upper() + line[1:], details=tuple(details))
+    return Said(parts=parts, details=tuple(details))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +141,16 @@ def _pixels(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f} px"
 
 
+def _short(value: float | None, unit: str) -> str:
+    """Two digits or three."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+
+
 def _percent(share: float | None) -> str:
     """Rounded down, so that 100 % is all of it."""
-    return UNKNOWN if share is None else f"{math.floor(100 * share + 1e-9)} %"
+    return UNKNOWN if share is None else f"{math.floor(100 * share + 1e-9)}%"
 
 
 def _counted(count: int, what: str) -> str:

@@ -213,7 +213,7 @@ def numbers(scene: Scene) -> dict[str, str]:
 def _placed(scene: Scene) -> tuple[PlacedTake, ...]:
     found: dict[str, PlacedTake] = {}
     for strip in reversed(playback.of_scene(scene)):
-        job, made = strip.get("levitor_job", ""), str(strip.get("levitor_made", ""))[:16]
+        job, made = strip.get("levitor_job", ""), str(strip.get("levitor_made", ""))[5:16]
         title = f"{strip['levitor_engine']}, seed {strip.get('levitor_seed', 0)}"
         if job not in found:  # a strip may have been copied
             found[job] = PlacedTake(job=job, title=", ".join(filter(None, (title, made))))

@@ -18,8 +18,8 @@ PANELS = (
     LEVITOR_PT_lift_settings,
     LEVITOR_PT_instances,
     LEVITOR_PT_render,
+    LEVITOR_PT_takes,
     LEVITOR_PT_advanced,
     LEVITOR_PT_preview,
-    LEVITOR_PT_takes,
     LEVITOR_PT_connection,
 )

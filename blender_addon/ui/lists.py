@@ -163,10 +163,13 @@ def draw_takes(layout: UILayout, takes: Iterable[PlacedTake], obeyed: Mapping[st
 
 
 def _draw_numbers(layout: UILayout, job: str, said: Said) -> None:
-    """Draw a take's numbers as one line, whose tooltip says all of them with units."""
-    row = layout.row()
-    row.alignment = "LEFT"
-    row.operator("levitor.take_numbers", text=said.line, emboss=False).job = job
+    """Draw a take's numbers as one line, or as three; the tooltip says all of them with units."""
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for text in (said.line,) if _fitting()(said.line) else said.parts:
+        row = column.row()
+        row.alignment = "LEFT"
+        row.operator("levitor.take_numbers", text=text, emboss=False).job = job
 
 
 def draw_notices(layout: UILayout, found: Iterable[Notice]) -> None:

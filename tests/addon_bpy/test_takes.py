@@ -82,7 +82,9 @@ def measured(addon, off=3.0625, names=None):
         centroid_error_percent=off / 6,
         mask_iou=0.8294,
         background_drift_px=0.25,
-        instances=(messages.InstanceObedience(id=1, centroid_error_px=off, mask_iou=0.8294),),
+        instances=(
+            messages.InstanceObedience(id=1, centroid_error_px=off, mask_iou=0.8294, in_sight=7),
+        ),
     )
     return module(addon, "core.obedience").kept(found, {1: "Dahlia"})
 
@@ -113,9 +115,9 @@ def test_a_reopened_file_shows_its_takes_newest_first_with_how_they_obeyed(take,
     bpy.ops.wm.open_mainfile(filepath=path)
     said = drawn(addon, "LEVITOR_PT_takes", Buttons())
     assert " ".join(said.split()) == (
-        "draft, seed 3, 2026-11-28 12:03 levitor, seed 2, 2026-11-28 12:02 "
-        "Off 40.0 px (6.7 %) · overlap 82 % · order – levitor, seed 1, 2026-11-28 12:01 "
-        "Off 3.1 px (0.5 %) · overlap 82 % · order –"
+        "draft, seed 3, 11-28 12:03 levitor, seed 2, 11-28 12:02 "
+        "Off 40 px (6.7%) · overlap 82% · order – levitor, seed 1, 11-28 12:01 "
+        "Off 3.1 px (0.5%) · overlap 82% · order –"
     )
     assert module(addon, "ui.panels").LEVITOR_PT_takes.poll(bpy.context)
 
@@ -125,7 +127,7 @@ def test_the_tooltip_of_a_takes_numbers_has_units_and_why_one_is_a_dash(take, ad
     sequencer.place(replace(made, obedience=measured(addon)))
     kind = module(addon, "ops.take_numbers").LEVITOR_OT_take_numbers
     lines = kind.description(bpy.context, SimpleNamespace(job="job1")).split("\n")
-    assert lines[0].startswith("Off 3.1 px of the take, 0.51 % of its diagonal")
+    assert lines[0].startswith("Off 3.1 px of the take, 0.51% of its diagonal")
     assert "Order: nothing visibly hides anything in the frames that were compared." in lines
     assert kind.description(bpy.context, SimpleNamespace(job="other")) == kind.__doc__
     assert bpy.ops.levitor.take_numbers(job="job1") == {"FINISHED"}

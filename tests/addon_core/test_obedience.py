@@ -25,14 +25,14 @@ def said(found, **names):
 
 
 def test_a_take_that_obeyed_says_so_in_one_line():
-    assert said(FOUND).line == "Off 3.1 px (0.5 %) · overlap 82 % · order ok"
+    assert said(FOUND).line == "Off 3.1 px (0.5%) · overlap 82% · order ok"
 
 
 def test_the_details_have_units_and_what_they_are_means_of():
     off, overlap, order, background = said(FOUND).details
-    assert off.startswith("Off 3.1 px of the take, 0.47 % of its diagonal: ")
+    assert off.startswith("Off 3.1 px of the take, 0.47% of its diagonal: ")
     assert off.endswith("the mean of 7 frames.")
-    assert overlap.startswith("Overlap 82 %: ")
+    assert overlap.startswith("Overlap 82%: ")
     assert "(mask IoU)" in overlap
     assert order.endswith("the right one is in front 6 times of 6.")
     assert background == "Background: off 0.2 px."
@@ -43,7 +43,7 @@ def test_the_details_have_units_and_what_they_are_means_of():
     [
         pytest.param(
             {"occlusion_accuracy": None, "occlusion_events": 0},
-            "Off 3.1 px (0.5 %) · overlap 82 % · order –",
+            "Off 3.1 px (0.5%) · overlap 82% · order –",
             "Order: nothing visibly hides anything in the frames that were compared.",
             id="nothing meets",
         ),
@@ -71,8 +71,8 @@ def test_the_details_have_units_and_what_they_are_means_of():
         ),
         pytest.param(
             {"background_drift_px": None},
-            "Off 3.1 px (0.5 %) · overlap 82 % · order ok",
-            "Background: without texture, so that nobody sees whether it stays.",
+            "Off 3.1 px (0.5%) · overlap 82% · order ok",
+            "Background: too plain, or too unlike the photo, to see whether it stays.",
             id="a plain background",
         ),
     ],
@@ -84,18 +84,41 @@ def test_what_cannot_be_known_is_a_dash_and_a_reason(changes, line, reason):
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.996, "order 99 %"), (0.0, "order 0 %"), (0.29, "order 29 %")]
+    ("share", "words"), [(0.996, "order 99%"), (0.0, "order 0%"), (0.29, "order 29%")]
 )
 def test_an_order_that_is_wrong_somewhere_is_never_called_ok(share, words):
     assert said(replace(FOUND, occlusion_accuracy=share)).line.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("off", "words"),
+    [(9.94, "Off 9.9 px (1.5%)"), (9.96, "Off 10 px (1.5%)"), (143.1, "Off 143 px (22%)")],
+)
+def test_a_line_is_no_longer_for_a_take_that_is_far_off(off, words):
+    found = said(
+        replace(
+            FOUND,
+            centroid_error_px=off,
+            centroid_error_percent=off / 6.5,
+            occlusion_accuracy=0.83,
+        )
+    )
+    assert found.parts[0] == words
+    assert len(found.line) <= 44
+
+
+def test_a_take_in_which_nothing_was_ever_found_says_that_instead_of_pixels():
+    lost = InstanceObedience(id=1, centroid_error_px=660.0, mask_iou=0.0, in_sight=7, lost=7)
+    found = said(replace(FOUND, centroid_error_px=660.0, mask_iou=0.0, instances=(lost,)))
+    assert found.line == "Not found · overlap 0% · order ok"
 
 
 def test_of_several_things_each_has_a_sentence_and_one_that_was_lost_says_where():
     rose = InstanceObedience(id=2, centroid_error_px=99.0, mask_iou=0.25, in_sight=6, lost=2)
     found = said(replace(FOUND, instances=(*FOUND.instances, rose, InstanceObedience(id=3))))
     assert found.details[-3:] == (
-        "Dahlia: off 3.1 px, overlap 82 %.",
-        "Rose: off 99.0 px, overlap 25 %; not found in 2 of 6 frames, which counts as the whole "
+        "Dahlia: off 3.1 px, overlap 82%.",
+        "Rose: off 99.0 px, overlap 25%; not found in 2 of 6 frames, which counts as the whole "
         "diagonal.",
         "3: not in sight.",
     )
