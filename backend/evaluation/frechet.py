@@ -127,11 +127,6 @@ class GaussianStatistics:
         centred = samples - mean
         self._join(len(samples), mean, centred.T @ centred)
 
-    def merge(self, other: GaussianStatistics) -> None:
-        """Take in what another one has seen, for instance on another device."""
-        if other.count:
-            self._join(other.count, other._mean, other._scatter)
-
     def gaussian(self) -> tuple[Floats, Floats]:
         """As of :func:`gaussian_of` of all samples at once."""
         if self.count < 2:

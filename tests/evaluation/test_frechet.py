@@ -76,16 +76,6 @@ def test_every_sample_counts_whatever_the_batch(count):
     np.testing.assert_allclose(covariance, np.cov(features, rowvar=False), atol=1e-8)
 
 
-def test_statistics_of_two_devices_are_those_of_all_samples():
-    features = samples(30, 4)
-    one, other = GaussianStatistics(), GaussianStatistics()
-    one.add(features[:11])
-    other.add(features[11:])
-    other.merge(one)
-    for found, expected in zip(other.gaussian(), gaussian_of(features), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
 @pytest.mark.parametrize("counts", [(10, 14), (40, 9), (60, 70)])
 def test_the_short_way_over_the_samples_gives_the_same(counts):
     a, b = samples(counts[0], 20), samples(counts[1], 20, 1) * 2 + 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from backend.evaluation.features import Extractor, clip_distance
 from backend.evaluation.flow import Flow, video_flow
-from backend.evaluation.intervals import Interval, bootstrap_interval
+from backend.evaluation.intervals import Interval, bootstrap_frechet, bootstrap_interval
 from backend.evaluation.lpips import LPIPS
 from backend.evaluation.metrics import (
     camera_motion_error,
@@ -29,7 +31,12 @@ from backend.evaluation.video_folders import read_clip
 from protocol.errors import ShotError
 
 NAN = float("nan")
-TRACKED = ("ObjMC", "ObjMC, published", "CamMC")
+TRACKED = ("ObjMC", "CamMC")
+MOST_KEPT = 1 << 28
+"""Numbers of features that are kept, 1 GB."""
+RESAMPLES, LEAST_RESAMPLES = 1000, 20
+INTERVAL_WORK = RESAMPLES * 256**3
+"""A resample's work grows with the third power of its smaller side: beyond this, they are fewer."""
 OF_FLOW = ("EPE", "Motion-Diff")
 
 
@@ -48,6 +55,49 @@ class FolderScores:
     per_clip: Mapping[str, Mapping[str, float]]
     clips: int
     notes: tuple[str, ...] = ()
+
+
+class KeptFeatures:
+    """An extractor whose features are kept for the interval, while they are few enough.
+
+    Args:
+        extractor: of the features; real ones are asked for before generated ones.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.name, self.source = extractor.name, extractor.source
+        self.kind: Literal["frames", "clips"] = extractor.kind
+        self.least = extractor.least
+        self._extractor = extractor
+        self._rows: list[Tensor] = []
+        self._count = 0
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """As the extractor's own."""
+        found = self._extractor(pictures)
+        self._count += found.numel()
+        if self._count <= MOST_KEPT:
+            self._rows.append(found.detach().cpu().float())
+        else:
+            self._rows.clear()
+        return found
+
+    def interval(self, value: float, clips: int) -> tuple[Interval, list[str]]:
+        """The distance with its interval over clips, and what is to be said of it.
+
+        Args:
+            value: the distance.
+            clips: of each set.
+        """
+        if not self._rows:
+            return Interval(value, NAN, NAN, clips, 0), ["too many features for an interval."]
+        rows = torch.cat(self._rows)
+        half = rows.reshape(2, clips, -1, rows.shape[1]).double().numpy()
+        side = min(half[0, :, :, 0].size, rows.shape[1])
+        resamples = int(np.clip(INTERVAL_WORK / side**3, LEAST_RESAMPLES, RESAMPLES))
+        found = bootstrap_frechet(half[0], half[1], resamples=resamples)
+        said = [] if resamples == RESAMPLES else [f"the interval is of {resamples} resamples."]
+        return found._replace(mean=value), said
 
 
 def score_folder(
@@ -88,10 +138,11 @@ def score_folder(
     for metric, extractor in (("FID", inception), ("FVD", i3d)):
         if metric not in metrics or extractor is None:
             continue
+        kept = KeptFeatures(extractor)
         real = (real_frames(clips.clip(name)) for name in videos)
-        found = clip_distance(extractor, real, _made(videos, clips))
-        values[metric] = Interval(found.value, NAN, NAN, len(videos), 0)
-        notes += [f"{metric}: {note}" for note in found.notes]
+        found = clip_distance(kept, real, _made(videos, clips))
+        values[metric], said = kept.interval(found.value, len(videos))
+        notes += [f"{metric}: {note}" for note in (*found.notes, *said)]
     return FolderScores(values=values, per_clip=per_clip, clips=len(videos), notes=tuple(notes))
 
 
@@ -132,6 +183,7 @@ def _clip_scores(
         if "ObjMC" in metrics:
             found["ObjMC"] = trajectory_error(*parts, size=size)
             found["ObjMC, published"] = trajectory_error(*parts, published=True)
+            found["ObjMC, % of diagonal"] = 100 * found["ObjMC"] / math.hypot(*size)
         if "CamMC" in metrics:
             found["CamMC"] = camera_motion_error(
                 xy, clip.tracks, clip.visible, clip.instances, size=size
