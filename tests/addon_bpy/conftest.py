@@ -298,8 +298,8 @@ def animated(connected, flower):
     """The flower of flower.jpg, picked, made an instance, and keyed over 8 frames."""
     scene = connected
     scene.frame_start, scene.frame_end = 5, 12
-    bpy.ops.levitor.lift(filepath=str(flower), max_side=320, wait=WAIT)
-    bpy.ops.levitor.pick(x=160, y=100, wait=WAIT)
+    bpy.ops.levitor.lift(filepath=str(flower), max_side=160, wait=WAIT)
+    bpy.ops.levitor.pick(x=80, y=50, wait=WAIT)
     bpy.ops.levitor.make_instance(name="Flower")
     bpy.ops.levitor.key_handle(
         instance="Flower", frame=12, move=(0.3, -0.4, 0.1), turn=(0, 0.2, 0), scale=1.2

@@ -27,7 +27,7 @@ def test_a_preview_lies_over_the_take_on_exactly_the_shots_frames(animated, addo
     place = span(addon, strip)
     assert (place.channel, place.start, place.end) == (2, 5, 13)
     assert film_length(strip) == 8
-    assert strip.elements[0].orig_width == 640  # the control, and the depth beside it
+    assert strip.elements[0].orig_width == 320  # the control, and the depth beside it
     assert strip["levitor_preview"] == animated.levitor.lift.levitor.uid
     assert strip.filepath.startswith("//levitor_previews")
     assert [file.suffix for file in (tmp_path / "levitor_previews").iterdir()] == [".mp4"]
@@ -83,11 +83,11 @@ def test_what_is_not_to_be_shown_is_left_out_and_the_scene_says_so_by_default(an
     animated.levitor.preview_over = "PHOTO"
     bpy.ops.levitor.preview_control(frames=2, wait=240.0)
     (strip,) = previews(addon)
-    assert strip.elements[0].orig_width == 320
+    assert strip.elements[0].orig_width == 160
     assert last_job(addon).label == "over the photo, 2 frames"
     bpy.ops.levitor.preview_control(frames=2, over="DRAFT", show={"DEPTH"}, wait=240.0)
     (strip,) = previews(addon)
-    assert strip.elements[0].orig_width == 640
+    assert strip.elements[0].orig_width == 320
     assert last_job(addon).label == "over the draft, 2 frames"
 
 
