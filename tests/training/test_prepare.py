@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from backend.training.shards import read_manifest, read_shard
 from tests.datasets import tiny
 
 ROOT = Path(__file__).parents[2]
+SHOT = ROOT / "tests" / "golden" / "shots" / "1.2" / "whole.shot"
 SIZE = ("--size", "128x96", "--frames", "4", "--depth-size", "140")
 
 
@@ -109,11 +111,15 @@ def test_what_is_there_stays_and_what_is_damaged_or_missing_is_made_again(prepar
     assert (out / "000000.tar").stat().st_mtime_ns == kept
 
 
-def test_killed_in_the_middle_it_goes_on_and_ends_as_if_it_had_not_been(prepare, tmp_path, weights):
+def test_killed_in_the_middle_it_goes_on_and_ends_as_if_it_had_not_been(prepare, tmp_path):
     """After the manifest, the first shard and the manifest, before the second shard's rename."""
     renames = 3
-    source = tiny.davis(tmp_path / "davis", videos=("bear",))
-    prepare(source, "whole", "--clips-per-shard", "1")
+    source = tmp_path / "shots"
+    source.mkdir()
+    for name in ("one.shot", "two.shot"):
+        shutil.copy(SHOT, source / name)
+    options = ("--frames", "3", "--size", "64x64", "--clips-per-shard", "1")
+    prepare(source, "whole", *options)
     out = tmp_path / "out"
     code = (
         "import os, signal, sys\n"
@@ -128,16 +134,16 @@ def test_killed_in_the_middle_it_goes_on_and_ends_as_if_it_had_not_been(prepare,
         "atomic.move_into_place = move_or_be_killed\n"
         "main(sys.argv[2:])\n"
     )
-    command = ["prepare", str(source), "-o", str(out), *SIZE, "--clips-per-shard", "1"]
-    named = ["--weights", f"depth-anything-v2-small={weights}", "--device", "cpu"]
+    command = ["prepare", str(source), "-o", str(out), *SIZE, *options, "--device", "cpu"]
     killed = subprocess.run(
-        [sys.executable, "-c", code, str(renames), *command, *named],
+        [sys.executable, "-c", code, str(renames), *command],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     assert len(files(out)) == 1
-    prepare(source, "out", "--clips-per-shard", "1")
+    prepare(source, "out", *options)
+    assert len(files(out)) == 2
     assert files(out) == files(tmp_path / "whole")
     assert read_manifest(out) == read_manifest(tmp_path / "whole")
 
@@ -174,11 +180,8 @@ def test_clips_that_failed_are_tried_again_the_next_time(prepare, tmp_path):
 
 
 def test_exact_depth_needs_no_network(tmp_path, capsys):
-    import shutil
-
-    golden = ROOT / "tests" / "golden" / "shots" / "1.2" / "whole.shot"
     (tmp_path / "shots").mkdir()
-    shutil.copy(golden, tmp_path / "shots" / "one.shot")
+    shutil.copy(SHOT, tmp_path / "shots" / "one.shot")
     frames = str(open_dataset(tmp_path / "shots").num_frames("one.shot"))
     command = ["prepare", str(tmp_path / "shots"), "-o", str(tmp_path / "out"), "--frames", frames]
     assert main([*command, "--size", "64x64", "--device", "cpu"]) == 0
