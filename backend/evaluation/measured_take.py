@@ -50,6 +50,12 @@ def measured(
     return MeasuredTake(expected=expected, score=score_take(expected, take.frames, None, on_frame))
 
 
+def frames_to_compare(shot: Shot) -> int:
+    """How many frames of a take of ``shot`` are compared, the first included."""
+    things = max(1, shot.motion.moved_from_rest.shape[1] + len(shot.static))
+    return max(LEAST_FRAMES, min(MOST_FRAMES, SEARCHES // things))
+
+
 def obedience_of(
     shot: Shot, take: RenderedTake, on_frame: OnFrame = lambda done, total: None
 ) -> Obedience:
@@ -60,10 +66,7 @@ def obedience_of(
         take: at least 2 frames.
         on_frame: called with (done, total).
     """
-    moving = shot.motion.moved_from_rest.shape[1]
-    things = max(1, moving + len(shot.static))
-    most = max(LEAST_FRAMES, min(MOST_FRAMES, SEARCHES // things))
-    video = take_of(take.frames, most, SIDE)
+    video = take_of(take.frames, frames_to_compare(shot), SIDE)
     height, width = shot.lift.depth.shape
     fit = fit_of((height, width), video, [take.shown], "The take")
     score = measured(shot, video, fit, on_frame).score

@@ -19,6 +19,9 @@ from protocol.errors import ShotError
 
 LONGEST_SIDE = 512
 """Pixels in which takes are compared; larger ones are shrunk."""
+SAME_SHAPE = 0.02
+"""By how much a take's shape may be another than its window's; ``Fit`` does not undo a squash by
+less."""
 Window = tuple[float, float, float, float]
 """(top, left, height, width) in the photo's pixels."""
 
@@ -119,7 +122,7 @@ def fit_of(
     """
     height, width = take.size
     for top, left, rows, columns in windows:
-        if abs(width - height * columns / rows) <= max(2.0, 0.01 * width):
+        if abs(width - height * columns / rows) <= max(2.0, SAME_SHAPE * width):
             frame = (take.frames.shape[2], take.frames.shape[3])
             source = (round(top), round(left), round(rows), round(columns))
             return Fit(photo=photo, frame=frame, source=source, target=(0, 0, *frame))

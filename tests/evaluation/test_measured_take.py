@@ -10,7 +10,7 @@ import torch
 from backend.compose.draft import shot_draft
 from backend.control_sources import shot_masks
 from backend.evaluation.matching import find_template, shifted
-from backend.evaluation.measured_take import measured
+from backend.evaluation.measured_take import frames_to_compare, measured
 from backend.evaluation.metrics import mask_iou
 from backend.evaluation.resampled_shot import at_frame_size, at_samples
 from backend.evaluation.take_video import fit_of, take_of
@@ -89,9 +89,29 @@ def test_a_cropped_take_is_compared_with_what_its_window_shows(drafted):
     assert max(max(found) for found in errors.values()) < 0.4
 
 
+def test_a_take_that_is_squashed_by_so_little_that_its_engine_leaves_it_so_is_compared(drafted):
+    shot, frames = drafted
+    squashed = torch.nn.functional.interpolate(frames, (128, 195), mode="bilinear")
+    _, errors = measure(shot, squashed, side=98)
+    assert max(max(found) for found in errors.values()) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("moving", "static", "frames"), [(0, 0, 8), (3, 0, 8), (2, 4, 4), (40, 9, 3)]
+)
+def test_where_much_was_picked_fewer_frames_are_compared(moving, static, frames):
+    shot = crossing_shot()
+    moved = shot.motion.moved_from_rest[:, :1].repeat(1, moving, 1, 1)
+    many = replace(
+        shot,
+        static=tuple(range(moving + 1, moving + static + 1)),
+        motion=replace(shot.motion, moved_from_rest=moved),
+    )
+    assert frames_to_compare(many) == frames
+
+
 def test_samples_are_taken_with_the_motion_that_they_have():
     shot = crossing_shot(camera_step=0.1)
-    shot = replace(shot, motion=replace(shot.motion, intrinsics=shot.motion.intrinsics * 1.0))
     kept = at_samples(shot, (0, 2)).motion
     assert kept.num_frames == 2
     assert torch.equal(kept.moved_from_rest[1], shot.motion.moved_from_rest[2])
