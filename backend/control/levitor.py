@@ -14,6 +14,7 @@ section 3, and the behaviour of its reference implementation where the paper is 
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -182,6 +183,12 @@ def _cluster_centres(
     return found
 
 
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Of the libraries that are loaded by now, scikit-learn's among them; to look takes a while."""
+    return ThreadpoolController()
+
+
 class ExactClusters:
     """The clustering used in training: scikit-learn's K-means, frame by frame.
 
@@ -195,7 +202,7 @@ class ExactClusters:
 
         self._kmeans = KMeans
         self._starts: dict[int, Array] = {}
-        self._threads = ThreadpoolController()  # of the libraries that are loaded by now
+        self._threads = _threads()
 
     def next_frame(self, pixels: InstancePixels, counts: dict[int, int]) -> dict[int, Array]:
         """Centres ``(k, 2)`` (row, col) of every id that has enough pixels."""

@@ -6,6 +6,7 @@ interval).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -81,7 +82,12 @@ def bootstrap_statistic(
     """
     if count == 0:
         return Interval(np.nan, np.nan, np.nan, 0, 0)
-    found = [statistic(one) for part in _resampled(count, seed, resamples) for one in part]
+    drawn = (one for part in _resampled(count, seed, resamples) for one in part)
+    if count < 5:  # in 256 ways at most, again and again
+        known = functools.cache(lambda numbers: statistic(np.array(numbers)))
+        found = [known(tuple(one.tolist())) for one in drawn]
+    else:
+        found = [statistic(one) for one in drawn]
     return Interval(statistic(np.arange(count)), *_limits(found), count, 0)
 
 

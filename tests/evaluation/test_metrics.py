@@ -245,3 +245,15 @@ def test_a_frechet_distance_has_an_interval_over_clips():
     assert found == bootstrap_frechet(real, generated, resamples=20)
     assert 0 < found.low < found.high
     assert bootstrap_frechet(real, real, resamples=5).high < 1e-6
+
+
+def test_what_is_drawn_again_of_a_few_clips_is_not_reckoned_again():
+    values, asked = np.array([1.0, 2.0, 6.0]), []
+
+    def mean(chosen):
+        asked.append(tuple(chosen))
+        return float(values[chosen].mean())
+
+    found = bootstrap_statistic(3, mean, seed=2)
+    assert found == bootstrap_interval(values, seed=2)
+    assert len(asked) <= 3**3 + 1
