@@ -12,9 +12,9 @@ from backend.evaluation.published import RECIPES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backend.evaluation.clip_sets import ClipSet
     from backend.evaluation.published import Recipe
     from backend.evaluation.recipes.plan import Weights
-    from backend.evaluation.recipes.workers import ClipSet
 
 NAMES = tuple(recipe.name for recipe in RECIPES)
 DESCRIPTION = """\

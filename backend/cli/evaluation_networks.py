@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from backend.evaluation.features import Extractor
+    from backend.evaluation.flow import Flow
+    from backend.evaluation.lpips import LPIPS
     from backend.evaluation.recipes.measure import Measures
     from backend.evaluation.trackers import Tracker
     from backend.resources import Resources
@@ -16,7 +21,7 @@ NETWORKS = {
     "i3d": "I3D of Kinetics-400 as TorchScript, for FVD",
     "alexnet": "AlexNet, for LPIPS",
     "lpips": "LPIPS' linear layers for AlexNet",
-    "raft": "RAFT (large) of torchvision, for Motion-Diff; without it a proxy is used",
+    "raft": "RAFT (large) of torchvision, for EPE and Motion-Diff; without it a proxy is used",
 }
 
 
@@ -72,14 +77,58 @@ def measures(
     Raises:
         ShotError: a file that was named is not there, or is another one.
     """
+    from backend.evaluation.recipes.controls import ClipDepth
+    from backend.evaluation.recipes.measure import Measures
+
+    found = networks(args, resources.device, through_256=through_256)
+    return Measures(
+        tracker=found.tracker,
+        flow=found.flow,
+        depth=ClipDepth(args.depth_model, resources),
+        inception=found.inception,
+        i3d=found.i3d,
+        lpips=found.lpips,
+        missing=found.missing,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """What measures.
+
+    Attributes:
+        tracker: of points.
+        flow: of pixels.
+        inception: of FID; None where it was not named.
+        i3d: of FVD, likewise.
+        lpips: likewise.
+        missing: what is missing for FID and FVD, in a sentence each.
+    """
+
+    tracker: Tracker
+    flow: Flow
+    inception: Extractor | None
+    i3d: Extractor | None
+    lpips: LPIPS | None
+    missing: Mapping[str, str]
+
+
+def networks(args: argparse.Namespace, device: str, *, through_256: bool = False) -> Networks:
+    """The networks that were named, and proxies.
+
+    Args:
+        args: the parsed options.
+        device: of the networks.
+        through_256: how FVD's frames are resized.
+
+    Raises:
+        ShotError: a file that was named is not there, or is another one.
+    """
     from backend.evaluation.features import I3D400, Inception
     from backend.evaluation.flow import DIS, RAFT
     from backend.evaluation.lpips import LPIPS
-    from backend.evaluation.recipes.controls import ClipDepth
-    from backend.evaluation.recipes.measure import Measures
     from protocol.errors import ShotError
 
-    device = resources.device
     missing: dict[str, str] = {}
     inception = i3d = lpips = None
     try:
@@ -92,9 +141,8 @@ def measures(
         missing["FVD"] = _unless_named(args.i3d, error)
     if args.alexnet is not None or args.lpips is not None:
         lpips = LPIPS(args.alexnet, args.lpips, device)
-    return Measures(
+    return Networks(
         tracker=tracker_of(args, device),
-        depth=ClipDepth(args.depth_model, resources),
         flow=DIS() if args.raft is None else RAFT(args.raft, device),
         inception=inception,
         i3d=i3d,

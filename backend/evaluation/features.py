@@ -15,7 +15,14 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from backend.evaluation.metrics import GaussianStatistics, frechet_distance
+from backend.evaluation.feature_file import FeatureFile
+from backend.evaluation.frechet import GaussianStatistics, frechet_distance
+from backend.evaluation.intervals import (
+    RESAMPLES,
+    Interval,
+    bootstrap_frechet,
+    resamples_within_reason,
+)
 from backend.evaluation.weights_file import checksum, existing, optional_module, torchscript
 from backend.resources import is_out_of_memory
 from protocol.errors import ShotError
@@ -164,68 +171,86 @@ class Distance:
     """FID or FVD with what has to be printed beside it.
 
     Attributes:
-        value: the distance.
+        value: the distance, with its interval over clips.
         samples: frames or clips of each set.
         extractor: its name and weights.
         notes: what is to be kept in mind.
     """
 
-    value: float
+    value: Interval
     samples: int
     extractor: str
     notes: tuple[str, ...] = ()
 
 
-def clip_distance(
-    extractor: Extractor,
-    real: Iterable[Tensor],
-    generated: Iterable[Tensor],
-    batch: int | None = None,
-    *,
-    unpaired: bool = False,
-) -> Distance:
-    """The Frechet distance of two sets of clips, read one at a time.
+class ClipDistance:
+    """The Frechet distance of real clips and those made from them, a pair at a time.
+
+    Memory does not grow with the clips: means and covariances are streamed, and features, of which
+    the interval resamples clips, lie on the disk once they are many.
 
     Args:
         extractor: of the features.
-        real: ``(F, 3, H, W)`` in [0, 1] each, all of one length and size.
-        generated: likewise.
-        batch: frames or clips at once; by default what fits.
-        unpaired: whether the sets may differ in number.
+        batch: frames or clips at once, to begin with; by default what fits.
 
     Raises:
-        ShotError: clips differ in number, length or size, are too short, or too few.
+        ShotError: of :meth:`add` and :meth:`distance`: clips differ in length or size, are too
+            short, or too few.
     """
-    features = BatchedFeatures(extractor, batch)
-    found, shapes = [], []
-    for name, clips in (("real", real), ("generated", generated)):
-        statistics = GaussianStatistics()
-        shape: list[tuple[int, ...]] = []
-        for rows in features(_alike(clips, name, shape)):
-            statistics.add(rows)
-        found.append(statistics)
-        shapes.append(shape[0] if shape else ())
-    counts = [statistics.count for statistics in found]
-    if shapes[0] != shapes[1]:
-        raise _refusal(f"Real clips are {_said(shapes[0])}, generated ones {_said(shapes[1])}.")
-    if counts[0] != counts[1] and not unpaired:
-        raise _refusal(f"There are {counts[0]} real {extractor.kind} and {counts[1]} generated.")
-    if min(counts) < 2:
-        raise _refusal(f"A distance takes at least 2 {extractor.kind}, got {min(counts)}.")
-    gaussians = [part for statistics in found for part in statistics.gaussian()]
-    size = len(gaussians[0])
-    notes = ()
-    if min(counts) <= size:
-        notes = (
-            f"{min(counts)} {extractor.kind} for {size} features: the covariance is singular, and "
-            "the distance compares only with others of as many.",
+
+    def __init__(self, extractor: Extractor, batch: int | None = None) -> None:
+        self._extractor = extractor
+        self._sides = [_Side(extractor, batch) for _ in range(2)]
+        self._shape: tuple[int, ...] = ()
+        self._clips = 0
+
+    def add(self, real: Tensor, generated: Tensor) -> None:
+        """Take in ``(F, 3, H, W)`` in [0, 1] each."""
+        for name, clip in (("real", real), ("generated", generated)):
+            shape = tuple(clip.shape)
+            self._shape = self._shape or shape
+            if shape != self._shape:
+                raise _refusal(
+                    f"The {name} clip {self._clips} is {_said(shape)}, the first one "
+                    f"{_said(self._shape)}."
+                )
+            if len(clip) < self._extractor.least:
+                raise _refusal(
+                    f"{self._extractor.name} takes clips of {self._extractor.least} frames and "
+                    f"more, got {len(clip)}."
+                )
+        for side, clip in zip(self._sides, (real, generated), strict=True):
+            side.add(clip)
+        self._clips += 1  # only now, so that a sentence's number is the clip's
+
+    def distance(self) -> Distance:
+        """Of all that were added."""
+        for side in self._sides:
+            side.finish()
+        kind = self._extractor.kind
+        samples = self._sides[0].statistics.count
+        if samples < 2:
+            raise _refusal(f"A distance takes at least 2 {kind}, got {samples}.")
+        gaussians = [part for side in self._sides for part in side.statistics.gaussian()]
+        size = len(gaussians[0])
+        notes: list[str] = []
+        if samples <= size:
+            notes.append(
+                f"{samples} {kind} for {size} features: the covariance is singular, and the "
+                "distance compares only with others of as many."
+            )
+        resamples = resamples_within_reason(samples, size)
+        if resamples < RESAMPLES:
+            notes.append(f"the interval is of {resamples} resamples, not {RESAMPLES}.")
+        each = samples // self._clips
+        real, generated = (side.kept.clips(each) for side in self._sides)
+        interval = bootstrap_frechet(real, generated)
+        return Distance(
+            value=interval._replace(mean=frechet_distance(*gaussians)),
+            samples=samples,
+            extractor=f"{self._extractor.name} ({self._extractor.source})",
+            notes=tuple(notes),
         )
-    return Distance(
-        value=frechet_distance(*gaussians),
-        samples=min(counts),
-        extractor=f"{extractor.name} ({extractor.source})",
-        notes=notes,
-    )
 
 
 class BatchedFeatures:
@@ -233,29 +258,38 @@ class BatchedFeatures:
 
     Args:
         extractor: of the features.
-        batch: frames or clips at once, to begin with.
+        batch: frames or clips at once, to begin with; halved for as long as it does not fit.
     """
 
     def __init__(self, extractor: Extractor, batch: int | None = None) -> None:
         self._extractor = extractor
         self.batch = batch or PICTURES[extractor.kind]
+        self._waiting: list[Tensor] = []
 
     def __call__(self, clips: Iterable[Tensor]) -> Iterator[Tensor]:
         """Rows of features in the clips' order; no more than a batch is held."""
-        waiting: list[Tensor] = []
         for clip in clips:
             if len(clip) < self._extractor.least:
                 raise _refusal(
                     f"{self._extractor.name} takes clips of {self._extractor.least} frames and "
                     f"more, got {len(clip)}."
                 )
-            waiting += [clip] if self._extractor.kind == "clips" else list(clip)
-            while len(waiting) >= self.batch:
-                taken = self.batch
-                yield self._features(waiting[:taken])
-                waiting = waiting[taken:]
-        if waiting:  # the last batch counts too, whatever its size
-            yield self._features(waiting)
+            yield from self.add(clip)
+        yield from self.rest()
+
+    def add(self, clip: Tensor) -> Iterator[Tensor]:
+        """Rows of what has become a whole batch with this clip."""
+        self._waiting += [clip] if self._extractor.kind == "clips" else list(clip)
+        while len(self._waiting) >= self.batch:
+            taken = self.batch
+            yield self._features(self._waiting[:taken])
+            self._waiting = self._waiting[taken:]
+
+    def rest(self) -> Iterator[Tensor]:
+        """Rows of the last batch, which counts too, whatever its size."""
+        if self._waiting:
+            yield self._features(self._waiting)
+        self._waiting = []
 
     def _features(self, pictures: list[Tensor]) -> Tensor:
         rows: list[Tensor] = []
@@ -273,17 +307,26 @@ class BatchedFeatures:
         return torch.cat(rows)
 
 
-def _alike(clips: Iterable[Tensor], name: str, shape: list[tuple[int, ...]]) -> Iterator[Tensor]:
-    """``clips``, all of the first one's shape, which is written into ``shape``."""
-    for number, clip in enumerate(clips):
-        if not shape:
-            shape.append(tuple(clip.shape))
-        if tuple(clip.shape) != shape[0]:
-            raise _refusal(
-                f"The {name} clip {number} is {_said(tuple(clip.shape))}, the first one "
-                f"{_said(shape[0])}."
-            )
-        yield clip
+class _Side:
+    """Statistics and features of one of the two sets."""
+
+    def __init__(self, extractor: Extractor, batch: int | None) -> None:
+        self._features = BatchedFeatures(extractor, batch)
+        self.statistics, self.kept = GaussianStatistics(), FeatureFile()
+
+    def add(self, clip: Tensor) -> None:
+        self._take(self._features.add(clip))
+
+    def finish(self) -> None:
+        self._take(self._features.rest())
+
+    def _take(self, found: Iterator[Tensor]) -> None:
+        for rows in found:
+            try:
+                self.statistics.add(rows)
+            except ValueError as error:
+                raise _refusal(f"The network gives what is no number: {error}.") from error
+            self.kept.add(rows)
 
 
 def _said(shape: tuple[int, ...]) -> str:

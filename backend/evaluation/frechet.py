@@ -74,33 +74,6 @@ def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -
     return max(0.0, float(apart + np.trace(cov_a) + np.trace(cov_b) - 2 * shared))
 
 
-def frechet_of(features_a: Array, features_b: Array) -> float:
-    """The Frechet distance of two sets of samples, quickly where samples are fewer than dimensions.
-
-    With centred samples X the covariance is ``X^T X / (N - 1)``, and the trace of the root is the
-    sum of the singular values of ``X_a X_b^T / sqrt((N_a - 1) (N_b - 1))``, an N_a x N_b matrix.
-
-    Args:
-        features_a: ``(N_a, D)``.
-        features_b: ``(N_b, D)``.
-
-    Raises:
-        ValueError: as of :func:`gaussian_of`; different numbers of dimensions.
-    """
-    a, b = _checked(features_a), _checked(features_b)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"features of {a.shape[1]} and {b.shape[1]} dimensions")
-    if len(a) < 2 or len(b) < 2:
-        raise ValueError(f"a covariance takes at least 2 samples, got {len(a)} and {len(b)}")
-    if max(len(a), len(b)) > a.shape[1]:
-        return frechet_distance(*gaussian_of(a), *gaussian_of(b))
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    a, b = (a - mean_a) / np.sqrt(len(a) - 1), (b - mean_b) / np.sqrt(len(b) - 1)
-    shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
-    apart = ((mean_a - mean_b) ** 2).sum()
-    return max(0.0, float(apart + (a**2).sum() + (b**2).sum() - 2 * shared))
-
-
 class GaussianStatistics:
     """Mean and covariance of samples that come in batches, in memory that does not grow.
 

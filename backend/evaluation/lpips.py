@@ -49,6 +49,8 @@ class AlexNetFeatures(nn.Module):
 class LPIPS:
     """The distance of pictures and videos, by weights that lie here.
 
+    Attributes ``name`` and ``source`` are as of an ``Extractor``.
+
     Args:
         alexnet: AlexNet's state dictionary, of which only the convolutions are used.
         linear: the state dictionary of LPIPS' five linear layers.
@@ -61,6 +63,7 @@ class LPIPS:
     def __init__(self, alexnet: Path | None, linear: Path | None, device: str = "cpu") -> None:
         alexnet = existing(alexnet, "LPIPS", ALEXNET, "--alexnet")
         linear = existing(linear, "LPIPS", LINEAR, "--lpips")
+        self.name = "LPIPS with AlexNet"
         self.source = f"{alexnet.name}, sha256 {checksum(alexnet)}"
         self.source += f"; {linear.name}, sha256 {checksum(linear)}"
         state = state_dict(alexnet)

@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from backend.evaluation.frechet import Array, Floats, as_floats
 from backend.evaluation.frechet import GaussianStatistics as GaussianStatistics
 from backend.evaluation.frechet import frechet_distance as frechet_distance
-from backend.evaluation.frechet import frechet_of as frechet_of
 from backend.evaluation.frechet import gaussian_of as gaussian_of
 from backend.evaluation.intervals import Interval as Interval
 from backend.evaluation.intervals import bootstrap_frechet as bootstrap_frechet
@@ -63,17 +62,36 @@ def trajectory_error(
         ValueError: shapes that do not belong together; a point that counts is not a number.
     """
     found, wanted = as_floats(generated), as_floats(target)
-    seen = as_floats(visible) > 0
     if found.ndim != 3 or found.shape[-1] != 2 or found.shape != wanted.shape:
         raise ValueError(f"tracks must both be (F, N, 2), got {found.shape} and {wanted.shape}")
-    if seen.shape != found.shape[:2]:
-        raise ValueError(f"visible must be {found.shape[:2]}, got {seen.shape}")
-    counted = np.ones_like(seen) if published else seen.copy()
-    if not published:
-        counted[:1] = False
-        if size is not None:
-            counted &= ((wanted >= 0) & (wanted < [size[1], size[0]])).all(-1)
+    counted = counted_points(wanted, visible, published, size)
     return _mean_distance(found[counted], wanted[counted])
+
+
+def counted_points(
+    target: Array,
+    visible: Array,
+    published: bool = False,
+    size: tuple[int, int] | None = None,
+) -> npt.NDArray[np.bool_]:
+    """``(F, N)``: the points and frames that :func:`trajectory_error` is the mean of.
+
+    Args:
+        target: as of it.
+        visible: likewise.
+        published: likewise.
+        size: likewise.
+    """
+    wanted, seen = as_floats(target), as_floats(visible) > 0
+    if seen.shape != wanted.shape[:2]:
+        raise ValueError(f"visible must be {wanted.shape[:2]}, got {seen.shape}")
+    if published:
+        return np.ones_like(seen)
+    seen = seen.copy()
+    seen[:1] = False
+    if size is not None:
+        seen &= ((wanted >= 0) & (wanted < [size[1], size[0]])).all(-1)
+    return seen
 
 
 def camera_motion_error(

@@ -5,132 +5,136 @@ The rule: below its folder a generated video has the path of the real one, but f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backend.evaluation.features import Distance, Extractor, clip_distance
-from backend.evaluation.intervals import Interval, bootstrap_interval
-from backend.evaluation.lpips import LPIPS
-from backend.evaluation.metrics import psnr, ssim
 from backend.pixels import image_from_pixels
 from protocol.errors import ShotError
 
 ENDINGS = frozenset({".avi", ".gif", ".mkv", ".mov", ".mp4", ".webm"})
 SHOWN = 3
 """Names of videos in a sentence."""
-OnClip = Callable[[str, int, int], None]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VideoPairs:
-    """Real videos and those that were generated for them.
+class VideoFormat:
+    """What a video's file says.
 
     Attributes:
-        names: in order.
-        real: by name.
-        generated: by name.
-        size: (height, width) that all are resized to; None for their own, which must be one.
+        size: (height, width).
+        fps: frames a second; 0 where it does not say.
     """
 
-    names: tuple[str, ...]
-    real: dict[str, Path]
-    generated: dict[str, Path]
-    size: tuple[int, int] | None = None
-
-    def clips(self, paths: dict[str, Path], on_clip: OnClip, what: str) -> Iterator[Tensor]:
-        """``(F, 3, H, W)`` of one side, one at a time."""
-        for done, name in enumerate(self.names, 1):
-            yield read_clip(paths[name], self.size)
-            on_clip(what, done, len(self.names))
+    size: tuple[int, int]
+    fps: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderScore:
-    """Metrics of a folder of videos.
+class RealClip:
+    """A real video as a clip of a set: nothing is marked in it and nothing tracked."""
+
+    name: str
+    frames: Array
+    ids: None = None
+    tracks: Array
+    visible: Array
+    instances: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealManifest:
+    """Of a folder of real videos.
 
     Attributes:
-        means: by metric, over clips.
-        distances: FID and FVD, where their networks were given.
-        clips: by metric, one value a clip in the order of the names.
+        source: the folder.
+        height: that all are resized to; 0 for their own.
+        width: likewise.
+        fps: of the first.
     """
 
-    means: dict[str, Interval]
-    distances: dict[str, Distance]
-    clips: dict[str, list[float]]
+    source: str
+    height: int
+    width: int
+    fps: float
 
 
-def pair_videos(real: Path, generated: Path, size: tuple[int, int] | None = None) -> VideoPairs:
-    """The videos of two folders by name.
+class RealVideos:
+    """A folder of real videos as a set of clips.
+
+    Args:
+        folder: of them.
+        size: (height, width) to resize to; None for their own.
 
     Raises:
-        ShotError: a folder has none, two of one name, or the two do not have the same names.
+        ShotError: it has none, or two of one name.
     """
-    ours, theirs = videos_in(real), videos_in(generated)
-    for folder, missing in ((generated, ours.keys() - theirs), (real, theirs.keys() - ours)):
+
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
+        self._paths, self._size = videos_in(folder), size
+        self.names = tuple(sorted(self._paths))
+        height, width = size or (0, 0)
+        _, first = read_video(self._paths[self.names[0]], (8, 8))
+        self.manifest = RealManifest(source=str(folder), height=height, width=width, fps=first.fps)
+
+    def clip(self, name: str) -> RealClip:
+        """One of them, read now.
+
+        Raises:
+            ShotError: it cannot be read.
+        """
+        frames = (read_clip(self._paths[name], self._size) * 255).round().byte()
+        count = len(frames)
+        return RealClip(
+            name=name,
+            frames=frames.movedim(1, -1).numpy(),
+            tracks=np.zeros((count, 0, 2), np.float32),
+            visible=np.zeros((count, 0), bool),
+            instances=np.zeros(0, np.int64),
+        )
+
+
+def paired(names: Sequence[str], real: Path, generated: Path) -> dict[str, Path]:
+    """The generated videos by the names of clips, each of which has one.
+
+    Args:
+        names: of the clips.
+        real: where those are, for the sentence.
+        generated: folder of videos.
+
+    Raises:
+        ShotError: it has none, two of one name, or others than those of the clips.
+    """
+    theirs, ours = videos_in(generated), set(names)
+    for folder, missing in ((generated, ours - set(theirs)), (real, set(theirs) - ours)):
         if missing:
             shown = ", ".join(sorted(missing)[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise ShotError(
                 "evaluation_sets",
-                f"{folder} has no video for {len(missing)} of {len(ours.keys() | theirs)} names: "
-                f"{shown}.",
+                f"{folder} has no video for {len(missing)} of {len(ours | set(theirs))} "
+                f"names: {shown}.",
                 "Every real video has one generated of the same name.",
             )
-    return VideoPairs(names=tuple(sorted(ours)), real=ours, generated=theirs, size=size)
-
-
-def score_videos(
-    pairs: VideoPairs,
-    inception: Extractor | None = None,
-    i3d: Extractor | None = None,
-    lpips: LPIPS | None = None,
-    on_clip: OnClip = lambda what, done, total: None,
-) -> FolderScore:
-    """SSIM and PSNR of every pair, and what the networks that were given measure.
-
-    Raises:
-        ShotError: a video cannot be read, or two that belong together differ in length or size.
-    """
-    clips: dict[str, list[float]] = {"SSIM": [], "PSNR": []}
-    if lpips is not None:
-        clips["LPIPS"] = []
-    real = pairs.clips(pairs.real, lambda *step: None, "")
-    generated = pairs.clips(pairs.generated, on_clip, "compare")
-    for name, ours, theirs in zip(pairs.names, real, generated, strict=True):
-        if ours.shape != theirs.shape:
-            raise ShotError(
-                "evaluation_sets",
-                f"'{name}' has {_said(ours)} and, generated, {_said(theirs)}.",
-                "Cut both to one length; --size resizes both.",
-            )
-        clips["SSIM"].append(ssim(ours, theirs))
-        clips["PSNR"].append(psnr(ours, theirs))
-        if lpips is not None:
-            clips["LPIPS"].append(lpips(ours, theirs))
-    distances: dict[str, Distance] = {}
-    for metric, extractor in (("FID", inception), ("FVD", i3d)):
-        if extractor is not None:
-            distances[metric] = clip_distance(
-                extractor,
-                pairs.clips(pairs.real, on_clip, f"{metric}, real"),
-                pairs.clips(pairs.generated, on_clip, metric),
-            )
-    return FolderScore(
-        means={metric: bootstrap_interval(_finite(values)) for metric, values in clips.items()},
-        distances=distances,
-        clips=clips,
-    )
+    return {name: theirs[name] for name in names}
 
 
 def read_clip(path: Path, size: tuple[int, int] | None = None) -> Tensor:
-    """``(F, 3, H, W)`` in [0, 1], all of a video's frames.
+    """The frames of :func:`read_video` alone."""
+    return read_video(path, size)[0]
+
+
+def read_video(path: Path, size: tuple[int, int] | None = None) -> tuple[Tensor, VideoFormat]:
+    """``(F, 3, H, W)`` in [0, 1], all of a video's frames, and what its file says.
 
     Args:
         path: of the video.
@@ -140,9 +144,13 @@ def read_clip(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         ShotError: it cannot be read, or changes its size.
     """
     frames: list[Tensor] = []
+    own, fps = (0, 0), 0.0
     try:
         with av.open(str(path)) as container:
-            for frame in container.decode(container.streams.video[0]):
+            stream = container.streams.video[0]
+            fps = float(stream.average_rate or 0)
+            for frame in container.decode(stream):
+                own = (frame.height, frame.width)
                 picture = image_from_pixels(frame.to_ndarray(format="rgb24"))
                 frames.append(picture if size is None else _resized(picture, size))
     except (av.error.FFmpegError, IndexError) as error:
@@ -156,7 +164,7 @@ def read_clip(path: Path, size: tuple[int, int] | None = None) -> Tensor:
         raise ShotError(
             "evaluation_sets", f"{path} has no frames, or frames of several sizes.", "Make it anew."
         )
-    return torch.stack(frames)
+    return torch.stack(frames), VideoFormat(size=own, fps=fps)
 
 
 def videos_in(folder: Path) -> dict[str, Path]:
@@ -193,12 +201,3 @@ def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
         picture[None], size=size, mode="bicubic", antialias=True, align_corners=False
     )
     return small[0].clamp(0, 1)
-
-
-def _said(clip: Tensor) -> str:
-    return f"{clip.shape[0]} frames of {clip.shape[3]} x {clip.shape[2]}"
-
-
-def _finite(values: Iterable[float]) -> list[float]:
-    """PSNR of equal frames is infinite, which has no mean: such clips are left out."""
-    return [math.nan if math.isinf(value) else value for value in values]

@@ -6,19 +6,21 @@ import hashlib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from backend.evaluation import feature_file
 from backend.evaluation.features import (
     I3D400,
     BatchedFeatures,
+    ClipDistance,
     Inception,
     RandomProjection,
-    clip_distance,
 )
 from backend.evaluation.lpips import CHANNELS, LPIPS, SCALE, SHIFT, AlexNetFeatures
-from backend.evaluation.metrics import frechet_of
+from backend.evaluation.metrics import frechet_distance, gaussian_of
 from protocol.errors import ShotError
 
 
@@ -27,18 +29,28 @@ def clips(count: int, frames: int = 3, seed: int = 0, size: int = 16) -> list[Te
     return [torch.rand(frames, 3, size, size, generator=generator) for _ in range(count)]
 
 
+def distance_of(extractor, real, generated, batch=None):
+    found = ClipDistance(extractor, batch)
+    for pair in zip(real, generated, strict=True):
+        found.add(*pair)
+    return found.distance()
+
+
 @pytest.mark.parametrize("kind", ["frames", "clips"])
 def test_a_distance_is_that_of_the_features_of_every_clip(kind):
     extractor = RandomProjection(kind, size=4)
     real, generated = clips(17), clips(17, seed=1)
-    found = clip_distance(extractor, iter(real), iter(generated), batch=8)
+    found = distance_of(extractor, real, generated, batch=8)
 
     def rows(of: list[Tensor]) -> Tensor:
         return extractor(torch.cat(of) if kind == "frames" else torch.stack(of))
 
-    assert found.value == pytest.approx(frechet_of(rows(real), rows(generated)), rel=1e-6)
+    gaussians = (*gaussian_of(rows(real)), *gaussian_of(rows(generated)))
+    assert found.value.mean == pytest.approx(frechet_distance(*gaussians), abs=1e-6)
+    assert 0 < found.value.low < found.value.high
+    assert found.value.count == 17
     assert found.samples == (17 * 3 if kind == "frames" else 17)
-    assert clip_distance(extractor, real, real).value < 1e-6
+    assert distance_of(extractor, real, real).value.mean < 1e-6
 
 
 @pytest.mark.parametrize("count", [15, 16, 17, 31, 32])
@@ -63,23 +75,42 @@ def test_a_batch_that_does_not_fit_is_halved():
 @pytest.mark.parametrize(
     ("real", "generated", "sentence"),
     [
-        pytest.param(clips(3), clips(4), "3 real clips and 4 generated", id="counts"),
-        pytest.param(clips(3), clips(3, frames=4), "3 frames .* 4 frames", id="lengths"),
-        pytest.param(clips(3), clips(3, size=20), "16 x 16, .* 20 x 20", id="sizes"),
-        pytest.param(clips(2) + clips(1, frames=5), clips(3), "real clip 2 is 5", id="within"),
+        pytest.param(clips(3), clips(3, frames=4), "4 frames .* 3 frames", id="lengths"),
+        pytest.param(clips(3), clips(3, size=20), "20 x 20, .* 16 x 16", id="sizes"),
+        pytest.param(
+            clips(2) + clips(1, frames=5), clips(3), "real clip 2 is 5", id="within one set"
+        ),
         pytest.param(clips(1), clips(1), "at least 2 clips, got 1", id="too few"),
-        pytest.param([], clips(2), "Real clips are none", id="none"),
+        pytest.param([], [], "at least 2 clips, got 0", id="none"),
+        pytest.param(
+            [torch.full((3, 3, 16, 16), torch.nan)] * 2, clips(2), "what is no number", id="NaN"
+        ),
     ],
 )
 def test_sets_that_do_not_compare_are_refused(real, generated, sentence):
     with pytest.raises(ShotError, match=sentence):
-        clip_distance(RandomProjection("clips"), real, generated)
+        distance_of(RandomProjection("clips"), real, generated)
 
 
-def test_unpaired_sets_may_differ_in_number_and_few_samples_are_flagged():
-    found = clip_distance(RandomProjection("clips"), clips(3), clips(4), unpaired=True)
-    assert "singular" in found.notes[0]
-    assert not clip_distance(RandomProjection("clips", size=2), clips(3), clips(3)).notes
+def test_few_samples_are_flagged():
+    found = distance_of(RandomProjection("clips"), clips(3), clips(3, seed=1))
+    assert found.notes == (
+        "3 clips for 32 features: the covariance is singular, and the distance compares only with "
+        "others of as many.",
+    )
+    assert not distance_of(RandomProjection("clips", size=2), clips(3), clips(3)).notes
+
+
+def test_features_on_the_disk_are_those_in_memory(monkeypatch):
+    monkeypatch.setattr(feature_file, "IN_MEMORY", 100)
+    rows = torch.rand(12, 5, generator=torch.Generator().manual_seed(0))
+    kept = feature_file.FeatureFile()
+    for part in rows.split(5):
+        kept.add(part)
+    stored = kept.clips(3)
+    assert stored.shape == (4, 3, 5)
+    assert np.array_equal(stored[:], rows.reshape(4, 3, 5).double().numpy())
+    assert np.array_equal(stored[1:3], rows[3:9].reshape(2, 3, 5).double().numpy())
 
 
 class Network(nn.Module):
@@ -116,7 +147,7 @@ def test_i3d_is_given_small_clips_in_minus_one_to_one_and_its_file_is_named(tmp_
     assert torch.allclose(extractor(video), torch.tensor([[-1.0] * 3, [1.0] * 3]), atol=1e-5)
     assert hashlib.sha256(path.read_bytes()).hexdigest() in extractor.source
     with pytest.raises(ShotError, match="clips of 10 frames and more, got 3"):
-        clip_distance(extractor, clips(2), clips(2))
+        distance_of(extractor, clips(2), clips(2))
 
 
 def test_inception_is_given_bytes(tmp_path):

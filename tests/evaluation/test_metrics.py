@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from backend.evaluation.intervals import resamples_within_reason
 from backend.evaluation.metrics import (
     bootstrap_frechet,
     bootstrap_interval,
@@ -15,7 +16,8 @@ from backend.evaluation.metrics import (
     box_centre_error,
     camera_motion_error,
     endpoint_error,
-    frechet_of,
+    frechet_distance,
+    gaussian_of,
     mask_iou,
     motion_diff,
     occlusion_order_accuracy,
@@ -237,12 +239,27 @@ def test_a_statistic_is_resampled_by_clips():
     assert found == bootstrap_interval(values, seed=2)
 
 
-def test_a_frechet_distance_has_an_interval_over_clips():
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param((6, 2, 20), id="fewer samples than dimensions"),
+        pytest.param((40, 3, 5), id="more"),
+        pytest.param((9, 1, 8), id="more, and fewer in a resample"),
+    ],
+)
+def test_a_frechet_distance_has_the_interval_of_resampled_clips_and_their_pairs(shape):
     rng = np.random.default_rng(0)
-    real, generated = rng.normal(size=(6, 2, 20)), rng.normal(size=(6, 2, 20)) + 1
-    found = bootstrap_frechet(real, generated, resamples=20)
-    assert found.mean == frechet_of(real.reshape(12, 20), generated.reshape(12, 20))
-    assert found == bootstrap_frechet(real, generated, resamples=20)
+    real = rng.normal(size=shape) + 100  # far from 0, where products lose their digits
+    generated = real * 1.1 + rng.normal(size=shape)
+
+    def distance(chosen):
+        sides = (side[chosen].reshape(-1, shape[-1]) for side in (real, generated))
+        return frechet_distance(*(part for side in sides for part in gaussian_of(side)))
+
+    found = bootstrap_frechet(real, generated, seed=3, resamples=20)
+    wanted = bootstrap_statistic(shape[0], distance, seed=3, resamples=20)
+    assert found[:3] == pytest.approx(wanted[:3], rel=1e-7)
+    assert found == bootstrap_frechet(real, generated, seed=3, resamples=20)
     assert 0 < found.low < found.high
     assert bootstrap_frechet(real, real, resamples=5).high < 1e-6
 
@@ -257,3 +274,18 @@ def test_what_is_drawn_again_of_a_few_clips_is_not_reckoned_again():
     found = bootstrap_statistic(3, mean, seed=2)
     assert found == bootstrap_interval(values, seed=2)
     assert len(asked) <= 3**3 + 1
+
+
+def test_an_interval_that_would_take_hours_is_of_fewer_resamples():
+    assert resamples_within_reason(368, 2048) == 1000  # DAVIS
+    assert resamples_within_reason(10_000, 400) == 1000
+    assert resamples_within_reason(16_000, 2048) == 100
+
+
+def test_a_mean_of_clips_may_be_that_of_all_their_points():
+    values, weights = [1.0, 4.0, math.nan, 10.0], [3.0, 1.0, 0.0, 2.0]
+    found = bootstrap_interval(values, weights=weights)
+    assert found.mean == pytest.approx((3 + 4 + 20) / 6, abs=1e-12)
+    assert (found.count, found.left_out) == (3, 1)
+    same = bootstrap_interval(values, weights=[2.0] * 4)
+    assert same[:3] == pytest.approx(bootstrap_interval(values)[:3])

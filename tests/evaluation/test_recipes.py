@@ -267,8 +267,8 @@ def test_videos_that_do_not_go_with_their_clips_are_left_out(tmp_path, baseline)
     (folder / "a/0.mp4").write_bytes(encode_video(torch.zeros(3, 3, 48, 64), 8.0))
     row = run(wanted)["rows"][1]
     assert row["values"] == {}
-    assert "has 3 frames, the clip 'a/0' has 8" in row["left_out"]["a/0"]
-    assert "has 3 frames, the clip 'a/0' has 8" in row["notes"][0]
+    assert "has 3 frames of 64 x 48, the clip 'a/0' has 8" in row["left_out"]["a/0"]
+    assert "has 3 frames of 64 x 48, the clip 'a/0' has 8" in row["notes"][0]
 
     strange = tmp_path / "strange"
     strange.mkdir()

@@ -378,9 +378,16 @@ ZONES = (
     Zone(
         name="metrics",
         files=tuple(f"backend/evaluation/{name}.py" for name in METRICS),
-        libraries=TENSORS,
+        libraries=TENSORS | {"threadpoolctl"},
         own=tuple(f"backend.evaluation.{name}" for name in METRICS[1:]),
         banned=PURE,
+    ),
+    Zone(
+        name="features on the disk",
+        files=("backend/evaluation/feature_file.py",),
+        libraries=TENSORS,
+        own=("backend.evaluation.frechet",),
+        banned=PURE - {"tempfile"},
     ),
     Zone(
         name="networks that measure",

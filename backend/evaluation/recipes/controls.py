@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from backend.contracts import AnnotatedClip, Boxes, Control, Tracks
 from backend.control_sources import ClipControl
+from backend.evaluation.clip_sets import Clip
 from backend.geometry.lift import depth_from_disparity
 from backend.perception import registry as models
 from backend.perception.lift import LiftOptions
@@ -22,40 +23,6 @@ Array = npt.NDArray[Any]
 EXACT, FLAT = "the dataset's own", "flat: things before a backdrop"
 THINGS_AT, BACKDROP_AT = 4.0, 10.0
 """Where a flat scene has them, scene units."""
-
-
-class Clip(Protocol):
-    """A clip of a prepared set: what an engine is told of, and what its video is compared with."""
-
-    @property
-    def name(self) -> str:
-        """Of the clip and, but for the ending, of its video."""
-        ...
-
-    @property
-    def frames(self) -> Array:
-        """uint8 ``(F, H, W, 3)``."""
-        ...
-
-    @property
-    def ids(self) -> Array | None:
-        """uint8 ``(F, H, W)``; None where nobody marked anything."""
-        ...
-
-    @property
-    def tracks(self) -> Array:
-        """float32 ``(F, N, 2)``, pixels."""
-        ...
-
-    @property
-    def visible(self) -> Array:
-        """Bool ``(F, N)``."""
-        ...
-
-    @property
-    def instances(self) -> Array:
-        """Int ``(N,)``, what each point is on; 0 is the background."""
-        ...
 
 
 class ClipDepth:

@@ -9,26 +9,31 @@ from typing import Any
 
 from torch import Tensor
 
+from backend.evaluation.clip_sets import ClipSet
 from backend.evaluation.features import BatchedFeatures, Extractor
 from backend.evaluation.flow import Flow
+from backend.evaluation.folder_scores import (
+    DISTANCES,
+    FolderScores,
+    intervals_of,
+    score_folder,
+)
 from backend.evaluation.frechet import GaussianStatistics, frechet_distance
-from backend.evaluation.intervals import Interval, bootstrap_interval
+from backend.evaluation.intervals import Interval
 from backend.evaluation.lpips import LPIPS
 from backend.evaluation.published import Recipe
 from backend.evaluation.recipes.controls import ClipDepth, first_depth
 from backend.evaluation.recipes.plan import Row
 from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.score_cache import ScoreCache
-from backend.evaluation.recipes.scores import FolderScores, score_folder
 from backend.evaluation.recipes.turns import box_and_yaw
 from backend.evaluation.recipes.videos import folder_name
-from backend.evaluation.recipes.workers import ClipSet, OnClip
+from backend.evaluation.recipes.workers import OnClip
 from backend.evaluation.trackers import Tracker
 from backend.evaluation.video_folders import read_clip, videos_in
 from protocol.errors import ShotError
 
 NAN = float("nan")
-DISTANCES = ("FID", "FVD")
 ALSO = ("ObjMC", "CamMC", "SSIM", "PSNR", "LPIPS")
 """Measured whatever the table's columns are, where it can be."""
 NO_REFERENCE = "FID and FVD compare with other videos here: name a folder of them with --reference."
@@ -176,16 +181,9 @@ def score_row(
             "Videos have the names of the clips; see results.json.",
         )
     for part, own in kept.items():
-        clips = per_clip[part].values()
-        names = dict.fromkeys(metric for one in clips for metric in one)
-        for metric in names:
-            values[metric] = bootstrap_interval([one.get(metric, NAN) for one in clips])
-        for metric in DISTANCES if own and not request.recipe.reference else ():
-            try:
-                found = measures.scores(own, request.sets[part], [metric])
-            except ShotError as error:  # too few or too short clips; the other columns are made
-                notes.append(f"{metric}: {error}")
-                continue
+        values |= intervals_of(per_clip[part].values())
+        if own and not request.recipe.reference and (measures.inception or measures.i3d):
+            found = measures.scores(own, request.sets[part], DISTANCES)
             values |= found.values
             notes += found.notes
     if request.recipe.reference:

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from backend.contracts import Scalar
 from backend.engines import registry
 from backend.engines.base import Engine
+from backend.evaluation.clip_sets import Clip
 from backend.evaluation.published import EngineRow, Recipe
-from backend.evaluation.recipes.controls import Clip, ClipDepth, control_of
+from backend.evaluation.recipes.controls import ClipDepth, control_of
 from backend.evaluation.recipes.trajectories import TrajectoryClip, trajectory_control
 from backend.resources import Resources
 from backend.seeds import mixed_seed

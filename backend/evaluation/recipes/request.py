@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backend.evaluation.clip_sets import ClipSet
 from backend.evaluation.published import Recipe
 from backend.evaluation.recipes.plan import GivenVideos, RenderedBy
-from backend.evaluation.recipes.workers import ClipSet
 from backend.resources import Resources
 
 PROTOCOL = 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.engines import registry
+from backend.evaluation.clip_sets import ClipSet
 from backend.evaluation.intervals import Interval
 from backend.evaluation.published import Key
 from backend.evaluation.recipes.controls import FLAT
@@ -19,7 +20,7 @@ from backend.evaluation.recipes.plan import RenderedBy, Row, rows_of
 from backend.evaluation.recipes.rendering import clip_seed, options_of
 from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.videos import MadeVideos, check_same, folder_name
-from backend.evaluation.recipes.workers import ClipSet, Job, OnClip, Work, make_videos
+from backend.evaluation.recipes.workers import Job, OnClip, Work, make_videos
 from backend.evaluation.video_folders import videos_in
 from backend.evaluation.weights_file import checksum
 from protocol.errors import ShotError

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from backend.evaluation.clip_sets import Clip
 from backend.evaluation.metrics import box_centre_error, yaw_error, yaw_of
-from backend.evaluation.recipes.controls import Clip
 from backend.evaluation.trackers import Tracker
 from backend.geometry.camera import DEFAULT_FOV, intrinsics_from_fov, unproject
 

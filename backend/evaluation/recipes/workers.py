@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from backend.contracts import Scalar
+from backend.evaluation.clip_sets import ClipSet
 from backend.evaluation.published import EngineRow, Recipe
-from backend.evaluation.recipes.controls import Clip
 from backend.evaluation.recipes.rendering import Renderer
 from backend.evaluation.recipes.videos import encode_lossless
 from backend.files.atomic import write_atomically
@@ -27,24 +27,6 @@ log = logging.getLogger(__name__)
 
 OnClip = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
-
-
-class ClipSet(Protocol):
-    """A prepared set of clips, which can be read in any process."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of its clips, in order."""
-        ...
-
-    @property
-    def manifest(self) -> Any:
-        """A dataclass: how the clips were prepared."""
-        ...
-
-    def clip(self, name: str) -> Clip:
-        """One of them, read now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
