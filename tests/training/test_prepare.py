@@ -89,6 +89,16 @@ def test_points_are_the_papers_for_training_no_object_has_the_artists_three(prep
     assert len(artist[0]) > len(wanted[0])
 
 
+@pytest.fixture
+def two_threads():
+    """Which sum in another order than the one that a worker has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_any_number_of_workers_gives_the_same_files(prepare, tmp_path):
     source = tiny.davis(tmp_path / "davis", videos=("bear",))
     prepare(source, "one", "--clips-per-shard", "2")
