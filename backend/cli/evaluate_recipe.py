@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from backend.cli.outputs import check_folder
+    from backend.cli.phase_times import PhaseTimes
     from backend.cli.progress import progress_bar
     from backend.device import choose, describe
     from backend.evaluation.published import recipe_of
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     from backend.evaluation.recipes.report import page_of, write_report
     from backend.evaluation.recipes.run import Request, run_recipe
     from backend.evaluation.recipes.workers import device_list
+    from backend.evaluation.tables import comma_separated, markdown
+    from backend.files.atomic import write_atomically
     from protocol.errors import ShotError
 
     check_folder(args.out)
@@ -120,9 +123,13 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
     )
     with progress_bar() as on_step:
-        measured = run_recipe(request, measures, on_step)
+        times = PhaseTimes(on_step)
+        measured = run_recipe(request, measures, times)
         said = write_report(measured, measures, [describe(name) for name in devices])
+    speed = times.table()
+    write_atomically(args.out / "speed.csv", comma_separated(speed).encode())
     print(page_of(measured, measures))
+    print("\nIn this run, of clips that were not done before:\n\n" + markdown(speed) + "\n")
     print("\n".join([*said, f"{args.out}: results.json, table.md, table.csv, sheets, videos"]))
     return 0
 

@@ -193,8 +193,10 @@ def test_a_clip_is_measured_once_and_again_when_its_video_or_the_tracker_changes
     found, clips = tracked()
     assert clips == 2
     assert tracked() == (found, 0)
-    lines = next((tmp_path / "scores").iterdir())
-    lines.write_text(lines.read_text()[:-9])  # killed while it was written
+    path = next((tmp_path / "scores").iterdir())
+    lines = path.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["clip"] for line in lines] == ["a/0", "a/1", "FID, FVD"]
+    path.write_text(lines[0] + lines[1][:-9])  # killed while it was written
     assert tracked() == (found, 1)
     assert tracked() == (found, 0)
     assert tracked(name="another")[1] == 2

@@ -182,10 +182,11 @@ def score_row(
         )
     for part, own in kept.items():
         values |= intervals_of(per_clip[part].values())
-        if own and not request.recipe.reference and (measures.inception or measures.i3d):
-            found = measures.scores(own, request.sets[part], DISTANCES)
-            values |= found.values
-            notes += found.notes
+        if own:
+            found, said = _of_all(request, measures, row, part, own)
+            values |= found
+            notes += said
+            on_clip(f"measure {row.key[1]}, all together", 1, 1)
     if request.recipe.reference:
         values |= _to_reference(request, measures, kept, notes)
     return RowScores(
@@ -206,16 +207,7 @@ def _clip_scores(
     on_clip: OnClip,
 ) -> dict[str, Mapping[str, float]]:
     metrics = metrics_of(request.recipe, part)
-    name = "-".join(text for text in (*row.key, part) if text)
-    cache = ScoreCache(
-        request.out / "scores" / f"{folder_name(name)}.jsonl",
-        {
-            "protocol": PROTOCOL,
-            "metrics": [*metrics, *request.recipe.ours],
-            "with": measures.described(),
-            "depth": measures.depth.name,
-        },
-    )
+    cache = _cache(request, measures, row, part)
     scores: dict[str, Mapping[str, float]] = {}
     for done, (clip, path) in enumerate(videos.items(), 1):
         of = cache.of(clip, path)
@@ -230,9 +222,52 @@ def _clip_scores(
                 left_out[clip_label(part, clip)] = str(error)
                 continue
             cache.put(of, clip, found)
+            on_clip(f"measure {row.key[1]}", done, len(videos))
         scores[clip] = found
-        on_clip(f"measure {row.key[1]}", done, len(videos))
     return scores
+
+
+def _cache(request: Request, measures: Measures, row: Row, part: str) -> ScoreCache:
+    name = "-".join(dict.fromkeys(text for text in (*row.key, part) if text))
+    return ScoreCache(
+        request.out / "scores" / f"{folder_name(name)}.jsonl",
+        {
+            "protocol": PROTOCOL,
+            "metrics": [*metrics_of(request.recipe, part), *request.recipe.ours],
+            "with": measures.described(),
+            "depth": measures.depth.name,
+        },
+    )
+
+
+def _of_all(
+    request: Request, measures: Measures, row: Row, part: str, videos: Mapping[str, Path]
+) -> tuple[dict[str, Interval], tuple[str, ...]]:
+    """FID and FVD of a set's videos, and what is to be said of the videos."""
+    cache = _cache(request, measures, row, part)
+    of = cache.of_all(", ".join(DISTANCES), videos)
+    if cache.get(of) is None:
+        metrics = () if request.recipe.reference else DISTANCES
+        found = measures.scores(videos, request.sets[part], metrics)
+        numbers = {
+            f"{metric} {name}": float(value)
+            for metric, interval in found.values.items()
+            for name, value in interval._asdict().items()
+        }
+        cache.put(of, ", ".join(DISTANCES), numbers, found.notes)
+    known = cache.get(of) or {}
+    values = {
+        metric: Interval(
+            known[f"{metric} mean"],
+            known[f"{metric} low"],
+            known[f"{metric} high"],
+            int(known[f"{metric} count"]),
+            int(known[f"{metric} left_out"]),
+        )
+        for metric in DISTANCES
+        if f"{metric} mean" in known
+    }
+    return values, cache.notes(of)
 
 
 def clip_label(part: str, clip: str) -> str:
