@@ -207,6 +207,11 @@ def main() -> None:
     if "--memory" in sys.argv:
         measure_memory(sys.argv[-1])
         return
+    from tests.benchmarks import evaluation
+
+    if "--evaluation-memory" in sys.argv:
+        evaluation.print_memory(peak_megabytes)
+        return
     from tests.benchmarks import control, denoising, footprint, perception, training, waiting
 
     if "--growth" in sys.argv:
@@ -225,6 +230,10 @@ def main() -> None:
         for name, value, unit, _ in denoising.rows():
             print(f"{name:<60} {value:.3g} {unit}")
         return
+    if "--evaluation" in sys.argv:
+        for name, value, unit, _ in evaluation.rows(ROOT):
+            print(f"{name:<60} {value:.3g} {unit}")
+        return
     if "--training" in sys.argv:
         training.print_rows()
         return
@@ -236,6 +245,7 @@ def main() -> None:
         *splat_rows(),
         *denoising.rows(),
         *training.rows(),
+        *evaluation.rows(ROOT),
         *perception_rows(),
         *perception.rows(seconds),
         *wire_rows(),
