@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from backend.datasets.clips import windows
 from backend.datasets.recognise import open_dataset
 from backend.evaluation.prepared_clips import (
     MANIFEST,
+    REPORT,
     Manifest,
     clip_path,
+    looks_of,
     manifest_values,
     prepared_names,
     read_labelled,
@@ -150,7 +153,10 @@ def prepare_clips(
                 write_atomically(clip_path(out, name), content)
                 made += 1
         on_clip("tracking", done, len(places))
-    return PreparedReport(clips=len(prepared_names(out)), made=made, problems=tuple(problems))
+    count = len(prepared_names(out))
+    said = {"wanted": len(places), "clips": count, "left_out": problems}
+    write_atomically(out / REPORT, json.dumps(said, indent=1).encode())
+    return PreparedReport(clips=count, made=made, problems=tuple(problems))
 
 
 def _places(dataset: Dataset, options: PreparedOptions) -> tuple[list[tuple[str, int]], list[str]]:
@@ -188,6 +194,7 @@ def _points(
         tracks=xy,
         visible=found.visible.numpy() & inside,
         instances=instances,
+        looks=looks_of(clip.frames),
         video=np.array(video),
         start=np.array(start),
     )

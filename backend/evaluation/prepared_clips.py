@@ -1,7 +1,8 @@
 """Clips of a dataset with the points that videos are compared by, made by `evaluate prepare`.
 
-A folder holds ``manifest.json`` (how it was prepared) and ``clips/NAME.npz`` (a clip's points and
-where they go in the real video). Frames and masks stay in the dataset and are read from there.
+A folder holds ``manifest.json`` (how it was prepared), ``clips/NAME.npz`` (a clip's points, where
+they go in the real video, and what it looks like when small), and ``prepared.json`` (how many clips
+there are, and why others are not). Frames and masks stay in the dataset and are read from there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +26,11 @@ from protocol.errors import ShotError
 Array = npt.NDArray[Any]
 VERSION = 1
 MANIFEST, CLIPS, ENDING = "manifest.json", "clips", ".npz"
+REPORT = "prepared.json"
+SMALL = 8
+"""Sides of a frame by which it is known again."""
+TOLERANCE = 8
+"""Of 255, by which small frames may differ: another processor decodes and scales otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +160,7 @@ class PreparedClips:
             with np.load(path, allow_pickle=False) as stored:
                 video, start = str(stored["video"]), int(stored["start"])
                 tracks, visible = stored["tracks"], stored["visible"]
-                instances = stored["instances"]
+                instances, looks = stored["instances"], stored["looks"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ShotError(
                 "evaluation_sets",
@@ -161,6 +168,13 @@ class PreparedClips:
                 "Delete it and prepare again.",
             ) from error
         clip = read_labelled(self._dataset, self.manifest, video, start)
+        off = np.abs(looks_of(clip.frames).astype(int) - looks)
+        if off.max(initial=0) > TOLERANCE:
+            raise ShotError(
+                "evaluation_sets",
+                f"The frames of '{name}' are not those that were prepared: {video} has changed.",
+                "Put the dataset back as it was, or prepare into another folder.",
+            )
         return PreparedClip(
             name=name,
             frames=clip.frames,
@@ -201,6 +215,12 @@ def read_manifest(folder: Path) -> Manifest | None:
         f"{path} is of version {version!r:.20}; this program reads {VERSION}.",
         "Prepare again, into another folder.",
     )
+
+
+def looks_of(frames: Array) -> Array:
+    """Uint8 ``(F, 8, 8, 3)``: frames ``(F, H, W, 3)``, averaged."""
+    small = [cv2.resize(one, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for one in frames]
+    return np.stack(small)
 
 
 def manifest_values(manifest: Manifest) -> dict[str, Any]:

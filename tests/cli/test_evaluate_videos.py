@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from backend.cli.main import main
+from backend.evaluation.folder_scores import real_frames
+from backend.evaluation.prepare_clips import PreparedOptions, prepare_clips
+from backend.evaluation.prepared_clips import PreparedClips
+from backend.evaluation.recipes.videos import encode_lossless
+from backend.evaluation.trackers import LucasKanade
 from backend.files.video import encode_video
+from tests.datasets import tiny
 
 SIZE, FRAMES = (16, 24), 3
 
@@ -65,6 +71,34 @@ def test_what_does_not_belong_together_is_one_sentence(folders, tmp_path, capsys
     assert "has no video for 1 of 2 names: a" in capsys.readouterr().err
     assert evaluate(real, tmp_path / "nowhere") == 1
     assert "has no videos" in capsys.readouterr().err
+
+
+def test_prepared_clips_are_what_videos_are_compared_with(tmp_path, capsys):
+    clips = tmp_path / "clips"
+    options = PreparedOptions(frames=6, height=48, width=64, points="single", limit=2)
+    prepare_clips(tiny.davis(tmp_path / "davis"), clips, options, LucasKanade())
+    prepared, same = PreparedClips.open(clips), tmp_path / "same"
+    same.mkdir()
+    for name in prepared.names:
+        frames = real_frames(prepared.clip(name))
+        (same / f"{name}.mkv").write_bytes(encode_lossless(frames, 24.0))
+    out = tmp_path / "out.json"
+    command = ["evaluate", "videos", str(same), "--clips", str(clips)]
+    assert main([*command, "--json", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "no FID: FID needs inception-2015-12-05.pt" in said
+    assert "Lucas-Kanade (proxy, not comparable)" in said
+    found = json.loads(out.read_text())
+    values = {metric: found["values"][metric]["mean"] for metric in found["values"]}
+    assert values["SSIM"] == pytest.approx(1)
+    assert [values[metric] for metric in ("ObjMC", "EPE", "Motion-Diff")] == [0, 0, 0]
+    assert found["values"]["CamMC"]["count"] == 2
+    assert found["clips_a_second"]["ObjMC, CamMC"] > 0
+    assert main([*command, "--size", "64x48"]) == 1
+    assert "Prepared clips have the size" in capsys.readouterr().err
+    (same / f"{prepared.names[1]}.mkv").unlink()
+    assert main(command) == 1
+    assert f"no video for 1 of 2 names: {prepared.names[1]}" in capsys.readouterr().err
 
 
 def test_the_papers_tables_are_listed_and_printed(capsys):

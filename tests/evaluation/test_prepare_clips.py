@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +50,50 @@ def test_a_dataset_is_cut_into_clips_whose_points_go_with_their_things(davis, tm
         assert (clip.ids[0, row, column] == item).all()
     assert clip.tracks.dtype == np.float32
     assert clip.visible[0].all()
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_files(davis, tmp_path):
+    class Killed:
+        """Ends the process, as far as that goes in a test, with the third clip half made."""
+
+        name, source, comparable = TRACKER.name, TRACKER.source, TRACKER.comparable
+        left = 2
+
+        def __call__(self, frames, points):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return TRACKER(frames, points)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    prepare(davis, whole)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_clips(davis, broken, OPTIONS, Killed())
+    assert len(PreparedClips.open(broken).names) == 2
+    assert not (broken / "prepared.json").exists()
+    assert prepare(davis, broken).made == 2
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(broken) for path in broken.rglob("*") if path.is_file())
+    assert all((whole / file).read_bytes() == (broken / file).read_bytes() for file in files)
+
+
+def test_points_that_were_tracked_elsewhere_or_by_another_tracker_are_not_mixed(davis, tmp_path):
+    prepare(davis, tmp_path, limit=1)
+    other = SimpleNamespace(
+        name="CoTracker (cotracker2)", source="a.pth, sha256 0", comparable=True
+    )
+    with pytest.raises(ShotError, match=r"tracker was .Lucas-Kanade.*now .CoTracker"):
+        prepare_clips(davis, tmp_path, replace(OPTIONS, limit=1), other)
+
+
+def test_a_dataset_that_has_changed_since_is_not_taken_for_what_was_tracked(davis, tmp_path):
+    source = tmp_path / "davis"
+    shutil.copytree(davis, source)
+    prepare(source, tmp_path / "out", limit=1)
+    frames = source / "JPEGImages/480p/bear"
+    (frames / "00003.jpg").write_bytes((frames / "00009.jpg").read_bytes())
+    with pytest.raises(ShotError, match=r"bear_00000. are not those that were prepared: bear has"):
+        PreparedClips.open(tmp_path / "out").clip("bear_00000")
 
 
 def test_prepared_clips_travel_to_another_process(davis, tmp_path):
@@ -100,6 +146,8 @@ def test_a_clip_without_a_thing_in_its_first_frame_is_listed(davis, tmp_path):
     report = prepare(broken, tmp_path / "out", limit=2)
     assert (report.clips, report.made) == (1, 1)
     assert "bear_00000: no thing is in its first frame" in report.problems[0]
+    written = json.loads((tmp_path / "out" / "prepared.json").read_text())
+    assert written == {"wanted": 2, "clips": 1, "left_out": list(report.problems)}
     with pytest.raises(ShotError, match="gives no clip of 99 frames"):
         prepare(broken, tmp_path / "long", frames=99)
 
