@@ -44,15 +44,15 @@ class DrawnClips:
     manifest: Manifest = field(default_factory=Manifest)
 
     def clip(self, name: str) -> Clip:
-        seed = self.names.index(name)
+        seed, count = self.names.index(name), self.manifest.frames
         ground = (texture(HEIGHT, WIDTH, seed) * 120).byte().movedim(0, -1).numpy()
         square = (texture(SIDE, SIDE, seed + 50) * 120 + 130).byte().movedim(0, -1).numpy()
         top, left = 14 + seed, 6 + seed
-        frames = np.repeat(ground[None], FRAMES, 0)
-        ids = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
+        frames = np.repeat(ground[None], count, 0)
+        ids = np.zeros((count, HEIGHT, WIDTH), np.uint8)
         points = np.array([[5.0, 5.0], [9.0, 5.0], [5.0, 12.0], [12.0, 12.0], [13.0, 6.0], [9, 9]])
-        tracks = np.empty((FRAMES, len(points) + 1, 2), np.float32)
-        for frame in range(FRAMES):
+        tracks = np.empty((count, len(points) + 1, 2), np.float32)
+        for frame in range(count):
             x = left + round(STEP * frame)
             frames[frame, top : top + SIDE, x : x + SIDE] = square
             ids[frame, top : top + SIDE, x : x + SIDE] = 1

@@ -280,6 +280,18 @@ def test_videos_that_do_not_go_with_their_clips_are_left_out(tmp_path, baseline)
     assert "has no video that goes with a clip" in row["notes"][0]
 
 
+def test_a_reference_of_too_few_videos_costs_two_columns_and_not_the_row(tmp_path):
+    root, few = conductor(tmp_path), tmp_path / "few"
+    few.mkdir()
+    (few / "a.mp4").write_bytes(encode_video(torch.zeros(2, 3, 48, 64), 8.0))
+    sets = {"camera": TrajectoryClips(root, "camera", FRAMES, 48, 64)}
+    wanted = request("conductor-1", tmp_path / "out", engines=(), sets=sets, reference=few)
+    row = run(wanted)["rows"][0]
+    assert row["values"]["CamMC"]["mean"] > 1
+    assert "FVD" not in row["values"]
+    assert any("FVD: a covariance takes at least 2 samples" in note for note in row["notes"])
+
+
 def test_clips_with_other_points_than_the_setting_is_about_are_refused(tmp_path):
     sets = {"Single-Point": DrawnClips(manifest=Manifest(points="multi"))}
     with pytest.raises(ShotError, match="multi points a mask, and the table is about single"):
@@ -325,7 +337,7 @@ def test_a_row_of_a_training_of_its_own_is_rendered_with_its_checkpoint(tmp_path
 
     wanted = Request(
         recipe=recipe,
-        sets={"Multi-Points": DrawnClips(names=("a/0",), manifest=Manifest(points="multi"))},
+        sets={"Multi-Points": DrawnClips(names=("a/0",), manifest=Manifest(frames=2))},
         engines=parsed_engines(recipe, [f"{method}={checkpoint}"], weights_of),
         videos=[],
         out=tmp_path / "out",

@@ -309,5 +309,8 @@ def _to_reference(
             for part, own in videos.items()
             for name, path in own.items()
         )
-        found[metric] = measures.to_reference(metric, request.reference, clips)
+        try:
+            found[metric] = measures.to_reference(metric, request.reference, clips)
+        except (ShotError, ValueError) as error:  # too short or too few; other columns are made
+            notes.append(f"{metric}: {error}")
     return found
