@@ -173,12 +173,14 @@ class Distance:
     Attributes:
         value: the distance, with its interval over clips.
         samples: frames or clips of each set.
+        kind: which of them.
         extractor: its name and weights.
         notes: what is to be kept in mind.
     """
 
     value: Interval
     samples: int
+    kind: Literal["frames", "clips"]
     extractor: str
     notes: tuple[str, ...] = ()
 
@@ -248,6 +250,7 @@ class ClipDistance:
         return Distance(
             value=interval._replace(mean=frechet_distance(*gaussians)),
             samples=samples,
+            kind=kind,
             extractor=f"{self._extractor.name} ({self._extractor.source})",
             notes=tuple(notes),
         )

@@ -63,8 +63,8 @@ class FolderScores:
         per_clip: by clip and metric; of ObjMC and CamMC also of how many points.
         clips: that were scored.
         notes: on the numbers.
-        extractors: of FID and FVD, with their weights.
-        speed: clips a second by what was done.
+        extractors: of FID and FVD, with their weights and how many frames or clips they saw.
+        speed: clips a second by what was done; FID's and FVD's with their intervals.
     """
 
     values: Mapping[str, Interval]
@@ -137,12 +137,13 @@ def score_folder(
     extractors: dict[str, str] = {}
     for metric, distance in distances.items():
         try:
-            with watch(f"{metric}, with its interval"):
+            with watch(metric):
                 found = distance.distance()
         except ShotError as error:
             notes.append(f"{metric}: {error}")
             continue
-        values[metric], extractors[metric] = found.value, found.extractor
+        values[metric] = found.value
+        extractors[metric] = f"{found.extractor}, {found.samples} {found.kind} of each set"
         notes += [f"{metric}: {note}" for note in found.notes]
     notes += [*_left_out(values), *_other_formats(formats, clips)]
     return FolderScores(

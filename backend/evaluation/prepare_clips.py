@@ -44,6 +44,7 @@ RULES = {
 }
 SINGLE_RATIO = 0.1
 """Of at most eight points, one."""
+AGAIN = "It is left out."
 BACKGROUND = 16
 """Points on the background, in a grid, at most."""
 
@@ -209,11 +210,11 @@ def first_points(ids: Array, points: str) -> tuple[Array, Array]:
         points: one of :data:`RULES`.
 
     Raises:
-        ShotError: there is no thing in it.
+        ShotError: there is no thing in it that a point fits on.
     """
     items = [int(item) for item in np.unique(ids) if item]
     if not items:
-        raise ShotError("clip", "no thing is in its first frame.", "It is left out.")
+        raise ShotError("clip", "no thing is in its first frame.", AGAIN)
     places: list[tuple[float, float]] = []
     owner: list[int] = []
     if points == CIRCLE:
@@ -235,6 +236,8 @@ def first_points(ids: Array, points: str) -> tuple[Array, Array]:
             near_row, near_column = _nearest(ids == items[item - 1], row, column)
             places.append((near_column + 0.5, near_row + 0.5))
             owner.append(items[item - 1])
+    if not places:
+        raise ShotError("clip", "all things of its first frame are too small for a point.", AGAIN)
     grid = _background(ids)
     begin = np.array([*places, *grid], np.float32).reshape(-1, 2)
     return begin, np.array([*owner, *(0 for _ in grid)], np.int64)

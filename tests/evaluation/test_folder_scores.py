@@ -139,6 +139,7 @@ def test_clips_that_fid_or_fvd_do_not_take_are_said_and_the_rest_is_measured(dar
     assert {"SSIM", "FID"} == set(found.values)
     assert len(found.notes) == 1
     assert "FVD: random projection takes clips of 10 frames and more, got 8." in found.notes[0]
+    assert found.extractors == {"FID": "random projection (seed 0), 24 frames of each set"}
     assert found.speed["SSIM"] > 0
 
 

@@ -138,6 +138,14 @@ def test_the_largest_circles_centre_is_dragged_as_drag_anything_does():
     np.testing.assert_allclose(begin[0], [25.5, 15.5])
 
 
+@pytest.mark.parametrize(("side", "sentence"), [(0, "no thing is in"), (4, "are too small for a")])
+def test_a_first_frame_that_gives_no_point_is_a_sentence(side, sentence):
+    ids = np.zeros((48, 64), np.uint8)
+    ids[:side, :side] = 1
+    with pytest.raises(ShotError, match=sentence):
+        first_points(ids, "multi")
+
+
 def test_a_clip_without_a_thing_in_its_first_frame_is_listed(davis, tmp_path):
     broken = tmp_path / "davis"
     shutil.copytree(davis, broken)
