@@ -12,6 +12,8 @@ from backend.evaluation.published import Key, Recipe
 
 OTHER_PROTOCOL = "published, other protocol"
 MEASURED = "measured"
+PROXY = "proxy, not comparable"
+"""What is said of every number that comes from a tracker or flow that no paper has used."""
 HEADER = ("setting", "method", "N")
 
 
@@ -19,6 +21,7 @@ def table_of(
     recipe: Recipe,
     measured: Mapping[Key, Mapping[str, Interval]],
     replaced: Collection[Key] = (),
+    proxies: Collection[str] = (),
 ) -> list[tuple[str, ...]]:
     """Header and rows as text: ours beside the published ones.
 
@@ -29,6 +32,7 @@ def table_of(
         measured: by row, then by metric; a metric that is missing is a dash.
         replaced: rows whose published numbers are left out, since the same system's videos were
             measured.
+        proxies: metrics that were measured by what no paper has used.
     """
     ours = [name for name in recipe.ours if any(name in found for found in measured.values())]
     columns = (*recipe.metrics, *ours)
@@ -38,7 +42,10 @@ def table_of(
             counts = sorted({found[name].count for name in columns if name in found})
             number = "/".join(str(count) for count in counts) or "0"
             cells = [interval_text(found.get(name)) for name in columns]
-            rows.append((*key, number, *cells, MEASURED))
+            weak = ", ".join(name for name in columns if name in found and name in proxies)
+            rows.append(
+                (*key, number, *cells, f"{MEASURED}; {weak}: {PROXY}" if weak else MEASURED)
+            )
         if (published := recipe.rows.get(key)) is not None and key not in replaced:
             cells = ["-" if value is None else f"{value:g}" for value in published]
             rows.append((*key, "-", *cells, *("-" for _ in ours), OTHER_PROTOCOL))

@@ -17,11 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from backend.evaluation.tables import PROXY as PROXY
 from backend.evaluation.weights_file import checksum, existing, state_dict, torchscript
 from protocol.errors import ShotError
 
-PROXY = "proxy, not comparable"
-"""What is said of every number that comes from a tracker or flow that no paper has used."""
 COTRACKER = "a checkpoint of CoTracker (facebookresearch/co-tracker, CC-BY-NC)"
 COTRACKER_MODELS = ("cotracker2", "cotracker3_offline")
 """Entries of the checkout's hubconf.py that look at a whole video at once."""

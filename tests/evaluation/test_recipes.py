@@ -131,6 +131,7 @@ def test_everything_is_written_with_pictures(tmp_path, baseline):
     table = (tmp_path / "table.csv").read_text().splitlines()
     assert table[0] == "setting,method,N,FID,FVD,ObjMC,numbers"
     assert [line.split(",")[1] for line in table[1:]] == ["frozen", "Gaussian", "uniform"]
+    assert table[1].endswith('"measured; ObjMC: proxy, not comparable"')
     assert table[3].endswith('"published, other protocol"')
     page = (tmp_path / "table.md").read_text()
     assert "Lucas-Kanade (proxy, not comparable)" in page

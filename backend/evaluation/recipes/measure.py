@@ -14,6 +14,10 @@ from backend.evaluation.features import BatchedFeatures, Extractor
 from backend.evaluation.flow import Flow
 from backend.evaluation.folder_scores import (
     DISTANCES,
+    OF_FLOW,
+    PUBLISHED,
+    SHARE,
+    TRACKED,
     FolderScores,
     intervals_of,
     score_folder,
@@ -26,7 +30,7 @@ from backend.evaluation.recipes.controls import ClipDepth, first_depth
 from backend.evaluation.recipes.plan import Row
 from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.score_cache import ScoreCache
-from backend.evaluation.recipes.turns import box_and_yaw
+from backend.evaluation.recipes.turns import BOX_CENTRE, YAW, box_and_yaw
 from backend.evaluation.recipes.videos import folder_name
 from backend.evaluation.recipes.workers import OnClip
 from backend.evaluation.trackers import Tracker
@@ -65,6 +69,14 @@ class Measures:
     def notes(self, recipe: Recipe) -> list[str]:
         """On columns of a table that cannot be measured."""
         return [f"{name}: {self.missing[name]}" for name in recipe.metrics if name in self.missing]
+
+    @property
+    def proxies(self) -> set[str]:
+        """Metrics whose tracker or flow no paper has used."""
+        found: set[str] = set()
+        if not self.tracker.comparable:
+            found |= {*TRACKED, PUBLISHED, SHARE, BOX_CENTRE, YAW}
+        return found if self.flow.comparable else found | {*OF_FLOW}
 
     def described(self) -> dict[str, str]:
         """Which networks, with checksums, by what they are for."""

@@ -44,7 +44,7 @@ def write_report(measured: Measured, measures: Measures, devices: list[str]) -> 
         The sentences on what could not be written.
     """
     out, recipe = measured.request.out, measured.request.recipe
-    table = table_of(recipe, measured.values, measured.replaced)
+    table = table_of(recipe, measured.values, measured.replaced, measures.proxies)
     content = content_of(measured, measures, devices)
     write_atomically(out / "results.json", json.dumps(content, indent=1, allow_nan=False).encode())
     write_atomically(out / "table.csv", comma_separated(table).encode())
@@ -75,6 +75,7 @@ def content_of(measured: Measured, measures: Measures, devices: list[str]) -> di
         },
         "seeds": {part: seeds_of(request, part) for part in request.sets},
         "measured_with": measures.described(),
+        "proxies": sorted(measures.proxies),
         "versions": {"python": platform.python_version(), **_versions()},
         "devices": devices,
         "rows": [_row(one) for one in measured.rows],
@@ -99,7 +100,7 @@ def page_of(measured: Measured, measures: Measures) -> str:
         "",
         f"{recipe.source}. In brackets: 95 % of resampled sets of clips. N: clips.",
         "",
-        markdown(table_of(recipe, measured.values, measured.replaced)),
+        markdown(table_of(recipe, measured.values, measured.replaced, measures.proxies)),
     ]
     extra = _other_metrics(measured, recipe)
     if extra:

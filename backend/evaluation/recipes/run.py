@@ -185,8 +185,10 @@ def _check_folder(request: Request) -> None:
 def set_identity(clips: ClipSet) -> dict[str, Any]:
     """What a set is, and a hash of its clips' names."""
     digest = hashlib.sha256("\n".join(clips.names).encode("utf-8", "surrogateescape"))
+    manifest = asdict(clips.manifest)
+    manifest.pop("source", None)  # a dataset may be moved
     return {
-        **asdict(clips.manifest),
+        **manifest,
         "count": len(clips.names),
         "names_sha256": digest.hexdigest(),
     }
