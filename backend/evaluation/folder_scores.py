@@ -145,7 +145,7 @@ def score_folder(
         values[metric] = found.value
         extractors[metric] = f"{found.extractor}, {found.samples} {found.kind} of each set"
         notes += [f"{metric}: {note}" for note in found.notes]
-    notes += [*_left_out(values), *_other_formats(formats, clips)]
+    notes += [*_left_out(values), *_other_formats(formats, clips), *getattr(clips, "notes", ())]
     return FolderScores(
         values=values,
         per_clip=per_clip,

@@ -187,6 +187,22 @@ class PreparedClips:
             far=clip.far,
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which clips of the dataset are not among these, in a sentence."""
+        path = self._folder / REPORT
+        try:
+            said: dict[str, Any] = json.loads(path.read_bytes())
+            wanted, left_out = int(said["wanted"]), list(said["left_out"])
+        except FileNotFoundError:
+            return (f"{self._folder} was not prepared to the end: it has {len(self.names)} clips.",)
+        except (ValueError, KeyError, TypeError) as error:
+            return (f"{path} cannot be read ({error!s:.80}): clips may be missing.",)
+        if len(self.names) >= wanted:
+            return ()
+        first = f", the first because {left_out[0]}" if left_out else ""
+        return (f"{len(self.names)} of {wanted} clips could be prepared{first}",)
+
     @cached_property
     def _dataset(self) -> Dataset:
         return open_dataset(self._source, self.manifest.split)

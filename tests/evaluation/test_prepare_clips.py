@@ -69,9 +69,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_files(davis, tmp_path):
     prepare(davis, whole)
     with pytest.raises(KeyboardInterrupt):
         prepare_clips(davis, broken, OPTIONS, Killed())
-    assert len(PreparedClips.open(broken).names) == 2
+    (note,) = PreparedClips.open(broken).notes
+    assert note.endswith("was not prepared to the end: it has 2 clips.")
     assert not (broken / "prepared.json").exists()
     assert prepare(davis, broken).made == 2
+    assert PreparedClips.open(broken).notes == ()
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(broken) for path in broken.rglob("*") if path.is_file())
     assert all((whole / file).read_bytes() == (broken / file).read_bytes() for file in files)
@@ -156,6 +158,8 @@ def test_a_clip_without_a_thing_in_its_first_frame_is_listed(davis, tmp_path):
     assert "bear_00000: no thing is in its first frame" in report.problems[0]
     written = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert written == {"wanted": 2, "clips": 1, "left_out": list(report.problems)}
+    (note,) = PreparedClips.open(tmp_path / "out").notes
+    assert note.startswith("1 of 2 clips could be prepared, the first because bear_00000: no thing")
     with pytest.raises(ShotError, match="gives no clip of 99 frames"):
         prepare(broken, tmp_path / "long", frames=99)
 
