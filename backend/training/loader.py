@@ -107,7 +107,7 @@ def parts(
         settings = {
             "multiprocessing_context": "spawn",
             "prefetch_factor": 2,
-            "worker_init_fn": _ignore_interrupts,
+            "worker_init_fn": _leave_signals_to_the_trainer,
         }
     loader = DataLoader(
         _Numbered(examples),
@@ -123,9 +123,13 @@ def parts(
         yield [next(stream) for _ in range(split.accumulate)]
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C in a terminal goes to every process of the run; the training process answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ctrl-C or a batch system's SIGTERM may go to every process of a run; the trainer answers it.
+
+    A worker ends when the trainer asks it to, or is gone: torch's own loop looks for both.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(part: Part) -> Part:

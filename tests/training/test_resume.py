@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +23,7 @@ from backend.training.config import differences, flat
 from backend.training.run_folder import Place, starting_point
 from backend.training.trainer import _check_one_start, train
 from protocol.errors import ShotError
-from tests.training.toy import Told, ToySource, program, toy_build, toy_run
+from tests.training.toy import ROOT, Told, ToySource, program, toy_build, toy_run
 
 SAME = ("step", "loss", "average_loss", "learning_rate", "gradient_norm", "loss_by_noise_level")
 
@@ -54,14 +57,13 @@ def whole(tmp_path_factory):
     return unbroken(tmp_path_factory.mktemp("whole") / "run")
 
 
+WORKER = json.dumps({"accumulate": 4, "running.workers": 1, "running.checkpoint_every": 100})
+"""The next step needs more parts than the worker has read ahead."""
 STOPS = {
     "a step": ("{}", "--die-at-step", 5),
     "a checkpoint": ("{}", "--die-in-checkpoint", 6),
-    # The next step needs more parts than the worker has read ahead
-    "ctrl-c": (
-        json.dumps({"accumulate": 4, "running.workers": 1, "running.checkpoint_every": 100}),
-        *("--interrupt-at-step", 2),
-    ),
+    "ctrl-c": (WORKER, "--interrupt-at-step", 2),
+    "sigterm": (WORKER, "--interrupt-at-step", 2, "--interrupt-by", "SIGTERM"),
 }
 
 
@@ -98,10 +100,72 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(whole, tmp_path):
     assert curve(out) == curve(whole)
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_leaves_a_checkpoint(stopped):
-    code, said = stopped[1]["ctrl-c"]
+@pytest.mark.parametrize("sent", ["ctrl-c", "sigterm"])
+def test_a_signal_to_the_whole_group_reaches_the_workers_too_and_leaves_a_checkpoint(stopped, sent):
+    code, said = stopped[1][sent]
     assert code == 0, said
-    assert checkpoints.steps(stopped[0] / "ctrl-c") == [3]
+    assert checkpoints.steps(stopped[0] / sent) == [3]
+
+
+PAIRS = """
+import json, os, signal, socket, sys
+import torch._dynamo  # each optimizer would import it
+from tests.training import toy
+
+for arguments in json.loads(sys.argv[1]):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = str(one.getsockname()[1])
+    there = {}
+    for rank in range(2):
+        if not (child := os.fork()):
+            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
+            os.environ.update(ranks)
+            toy.main(arguments)
+            sys.stderr.flush()
+            os._exit(0)
+        there[child] = rank
+    codes = [0, 0]
+    while there:
+        child, status = os.wait()
+        codes[there.pop(child)] = os.waitstatus_to_exitcode(status)
+        if status:
+            for other in there:
+                os.kill(other, signal.SIGKILL)
+    print(json.dumps(codes), flush=True)
+"""
+"""Carries out runs of two processes, one run after the other; the death of one kills both.
+
+Forked after the imports, which cost more than all the runs.
+"""
+
+
+def test_a_killed_run_of_two_processes_resumes_bit_by_bit(tmp_path):
+    """Dropout draws from the hidden generator of each process, which goes on where it was."""
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    both = ["{}", "--processes", "2"]
+    runs = [
+        [str(whole), *both],
+        [str(out), *both, "--die-at-step", "5"],
+        [str(out), *both, "--resume", "auto"],
+    ]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PAIRS, json.dumps(runs)],
+        cwd=ROOT,
+        env={**os.environ, **shared},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    died = [-signal.SIGKILL, -signal.SIGKILL]
+    codes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert codes == [[0, 0], died, [0, 0]], done.stderr
+    assert curve(out) == curve(whole)
+    assert weights(out) == weights(whole)
+    assert json.loads((out / "checkpoint-9" / "state.json").read_text())["processes"] == 2
 
 
 class Killed(BaseException):

@@ -208,9 +208,11 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("values", type=json.loads)
+    parser.add_argument("--resume", default="no")
     parser.add_argument("--die-at-step", type=int)
     parser.add_argument("--die-in-checkpoint", type=int)
     parser.add_argument("--interrupt-at-step", type=int)
+    parser.add_argument("--interrupt-by", default="SIGINT")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--broken", type=json.loads, default=())
     args = parser.parse_args(arguments)
@@ -220,14 +222,14 @@ def main(arguments: Sequence[str]) -> None:
     def on_step(entry):
         if entry["step"] == args.die_at_step:
             die()
-        if entry["step"] == args.interrupt_at_step:  # Ctrl-C in a terminal
-            os.killpg(os.getpgrp(), signal.SIGINT)
+        if entry["step"] == args.interrupt_at_step:  # Ctrl-C in a terminal, or a batch system
+            os.killpg(os.getpgrp(), signal.Signals[args.interrupt_by])
 
     def when_saving(folder):
         if folder.name == f"checkpoint-{args.die_in_checkpoint}.part":
             die()
 
-    place = Place(out=args.out, cpu=True, processes=args.processes)
+    place = Place(out=args.out, resume=args.resume, cpu=True, processes=args.processes)
     try:
         with _Stopping() as stopping:
             train(
