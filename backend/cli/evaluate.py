@@ -37,4 +37,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{recipe.name}: {recipe.title}")
         print(f"    {recipe.source}; {', '.join(recipe.metrics)}")
         print(f"    needs {recipe.needs}")
+        if len(recipe.sets) > 1:
+            print(f"    sets of clips: {', '.join(recipe.sets)}")
+        if recipe.engines:
+            print(f"    rows that an engine here makes: {'; '.join(recipe.engines)}")
     return 0

@@ -49,3 +49,10 @@ def test_what_cannot_be_is_a_sentence(clips, tmp_path, capsys):
     assert evaluate("levitor-1", "--clips", tmp_path, "-o", out) == 1
     assert "does not say which set it is" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_list_names_what_a_table_is_made_of(capsys):
+    assert main(["evaluate", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "    sets of clips: Single-Point, Multi-Points\n" in said
+    assert "engine here makes: no depth, no instance; depth, no instance; no depth" in said

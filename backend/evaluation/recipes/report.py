@@ -174,13 +174,15 @@ def _sheet(measured: Measured, row: MeasuredRow) -> bytes | None:
         own = {name: values[metric] for name, values in clips.items() if metric in values}
         for word, name in best_median_worst(own, metric).items():
             clip = measured.request.sets[part].clip(name)
+            things = clip.instances > 0
+            shown = things if things.any() else ~things  # the camera's points where it moves
             lines.append(
                 SheetLine(
                     caption=f"{word}: {name}\n{metric} {own[name]:.4g}",
                     real=clip.frames,
                     made=_pixels(row.videos[part][name], clip.frames.shape[1:3]),
-                    tracks=clip.tracks,
-                    visible=clip.visible,
+                    tracks=clip.tracks[:, shown],
+                    visible=clip.visible[:, shown],
                 )
             )
     return contact_sheet(lines) if lines else None
