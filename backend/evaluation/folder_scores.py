@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from backend.evaluation.clip_sets import Clip, ClipSet
-from backend.evaluation.features import ClipDistance, Extractor
+from backend.evaluation.distances import ClipDistance
+from backend.evaluation.features import Extractor
 from backend.evaluation.flow import Flow, video_flow
 from backend.evaluation.intervals import Interval, bootstrap_interval
 from backend.evaluation.lpips import LPIPS

@@ -69,7 +69,7 @@ def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -
         raise ValueError(f"covariances must be ({size}, {size}), got {cov_a.shape}, {cov_b.shape}")
     if not all(np.isfinite(part).all() for part in (mean_a, cov_a, mean_b, cov_b)):
         raise ValueError("a mean or covariance has values that are not numbers")
-    shared = np.linalg.svd(_root(cov_a) @ _root(cov_b), compute_uv=False).sum()
+    shared = np.linalg.svd(root_of(cov_a) @ root_of(cov_b), compute_uv=False).sum()
     apart = ((mean_a - mean_b) ** 2).sum()
     return max(0.0, float(apart + np.trace(cov_a) + np.trace(cov_b) - 2 * shared))
 
@@ -136,7 +136,7 @@ def _first(rows: Sequence[int] | npt.NDArray[np.intp]) -> str:
     return f"{len(rows)} (number {shown}{', ...' if len(rows) > 5 else ''})"
 
 
-def _root(covariance: Floats) -> Floats:
+def root_of(covariance: Floats) -> Floats:
     """The symmetric root; what is negative or positive by round-off alone counts as 0."""
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     least = len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)

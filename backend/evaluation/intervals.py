@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from backend.evaluation.frechet import Array, Floats, as_floats, frechet_distance
+from backend.evaluation.frechet import Array, Floats, as_floats, frechet_distance, root_of
 
 CONFIDENCE = 0.95
 RESAMPLES, LEAST_RESAMPLES = 1000, 100
@@ -181,6 +181,47 @@ def bootstrap_frechet(
 
     # Threads that wait for each other take twenty times as long for such small matrices
     alone = 1 if min(rows, size) <= SMALL else None
+    with _threads().limit(limits=alone, user_api="blas"):
+        return bootstrap_statistic(count, distance, seed, resamples)
+
+
+def bootstrap_frechet_to(
+    mean: Floats,
+    covariance: Floats,
+    generated: ClipFeatures,
+    seed: int = 0,
+    resamples: int | None = None,
+) -> Interval:
+    """The Frechet distance of clips' features from a Gaussian that is not resampled.
+
+    Args:
+        mean: ``(D,)``.
+        covariance: ``(D, D)``.
+        generated: ``(N, D)``, or ``(N, K, D)`` of clips of K frames each.
+        seed: of the resampling.
+        resamples: with replacement; None for :func:`resamples_within_reason`.
+    """
+    count, size = generated.shape[0], generated.shape[-1]
+    each = math.prod(generated.shape[1:-1])
+    if resamples is None:
+        resamples = resamples_within_reason(count * each, size)
+    rows = as_floats(generated[:]).reshape(-1, size) - mean
+    turned = rows @ root_of(covariance)
+    lengths, trace = (rows**2).sum(1), float(np.trace(covariance))
+
+    def distance(chosen: Numbers) -> float:
+        weight = np.repeat(np.bincount(chosen, minlength=count).astype(np.float64), each)
+        own = np.flatnonzero(weight)
+        weight = weight[own]
+        total = weight.sum()
+        share = weight / total
+        apart = ((share @ rows[own]) ** 2).sum()
+        spread = (weight @ lengths[own] - total * apart) / (total - 1)
+        centred = (turned[own] - share @ turned[own]) * np.sqrt(weight / (total - 1))[:, None]
+        shared = np.linalg.svd(centred, compute_uv=False).sum()
+        return max(0.0, float(apart + trace + spread - 2 * shared))
+
+    alone = 1 if min(count * each, size) <= SMALL else None
     with _threads().limit(limits=alone, user_api="blas"):
         return bootstrap_statistic(count, distance, seed, resamples)
 

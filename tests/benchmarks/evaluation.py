@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.evaluation.features import ClipDistance
+from backend.evaluation.distances import ClipDistance
 from backend.evaluation.flow import DIS
 from backend.evaluation.folder_scores import real_frames, score_folder
 from backend.evaluation.intervals import bootstrap_frechet

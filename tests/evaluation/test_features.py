@@ -12,13 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from backend.evaluation import feature_file
-from backend.evaluation.features import (
-    I3D400,
-    BatchedFeatures,
-    ClipDistance,
-    Inception,
-    RandomProjection,
-)
+from backend.evaluation.distances import BatchedFeatures, ClipDistance, ReferenceSet
+from backend.evaluation.features import I3D400, Inception, RandomProjection
 from backend.evaluation.lpips import CHANNELS, LPIPS, SCALE, SHIFT, AlexNetFeatures
 from backend.evaluation.metrics import frechet_distance, gaussian_of
 from protocol.errors import ShotError
@@ -90,6 +85,23 @@ def test_a_batch_that_does_not_fit_is_halved():
 def test_sets_that_do_not_compare_are_refused(real, generated, sentence):
     with pytest.raises(ShotError, match=sentence):
         distance_of(RandomProjection("clips"), real, generated)
+
+
+def test_a_reference_set_may_have_another_number_and_is_not_resampled():
+    extractor = RandomProjection("clips", size=3)
+    real, generated = clips(9), clips(5, seed=1)
+    found = ReferenceSet(extractor, real).distance(generated)
+    sides = [gaussian_of(extractor(torch.stack(side))) for side in (real, generated)]
+    assert found.value.mean == pytest.approx(frechet_distance(*sides[0], *sides[1]), abs=1e-6)
+    assert found.value.low < found.value.high
+    assert found.value.count == 5
+    assert found.notes == (
+        "5 clips are compared with 9, of 9 other videos, which are not resampled.",
+    )
+    with pytest.raises(ShotError, match="reference clip 1 is 4 frames"):
+        ReferenceSet(extractor, [*clips(1), *clips(1, frames=4)])
+    with pytest.raises(ShotError, match="at least 2 generated clips, got 1"):
+        ReferenceSet(extractor, real).distance(clips(1))
 
 
 def test_few_samples_are_flagged():

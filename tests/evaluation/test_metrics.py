@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.evaluation.intervals import resamples_within_reason
+from backend.evaluation.intervals import bootstrap_frechet_to, resamples_within_reason
 from backend.evaluation.metrics import (
     bootstrap_frechet,
     bootstrap_interval,
@@ -262,6 +262,15 @@ def test_a_frechet_distance_has_the_interval_of_resampled_clips_and_their_pairs(
     assert found == bootstrap_frechet(real, generated, seed=3, resamples=20)
     assert 0 < found.low < found.high
     assert bootstrap_frechet(real, real, resamples=5).high < 1e-6
+
+    fixed = gaussian_of(np.random.default_rng(1).normal(size=(60, shape[-1])))
+
+    def to_fixed(chosen):
+        return frechet_distance(*fixed, *gaussian_of(generated[chosen].reshape(-1, shape[-1])))
+
+    found = bootstrap_frechet_to(*fixed, generated, seed=3, resamples=20)
+    wanted = bootstrap_statistic(shape[0], to_fixed, seed=3, resamples=20)
+    assert found[:3] == pytest.approx(wanted[:3], rel=1e-7)
 
 
 def test_what_is_drawn_again_of_a_few_clips_is_not_reckoned_again():

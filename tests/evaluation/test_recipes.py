@@ -290,7 +290,9 @@ def test_a_reference_of_too_few_videos_costs_two_columns_and_not_the_row(tmp_pat
     row = run(wanted)["rows"][0]
     assert row["values"]["CamMC"]["mean"] > 1
     assert "FVD" not in row["values"]
-    assert any("FVD: a covariance takes at least 2 samples" in note for note in row["notes"])
+    assert any(
+        "FVD: A distance takes at least 2 reference clips, got 1" in note for note in row["notes"]
+    )
 
 
 def test_clips_with_other_points_than_the_setting_is_about_are_refused(tmp_path):

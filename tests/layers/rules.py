@@ -24,7 +24,7 @@ ADDON_PROPS = ("blender_addon.props", "blender_addon.props_kinds", "blender_addo
 ADDON_BANNED = NO_THREADS | {"socket", "subprocess"}
 
 METRICS = ("__init__", "frechet", "intervals", "metrics")
-MEASURING = ("features", "flow", "lpips", "trackers", "weights_file")
+MEASURING = ("distances", "features", "flow", "lpips", "trackers", "weights_file")
 DRAWN = ("random_paths", "shots", "synthetic", "textures")
 DRAWING = ("compose", "control_sources", "convert", "datasets", "files", "pixels", "seeds")
 

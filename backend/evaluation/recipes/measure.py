@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from backend.evaluation.clip_sets import ClipSet
-from backend.evaluation.features import BatchedFeatures, Extractor
+from backend.evaluation.distances import Distance, ReferenceSet
+from backend.evaluation.features import Extractor
 from backend.evaluation.flow import Flow
 from backend.evaluation.folder_scores import (
     DISTANCES,
@@ -22,7 +23,6 @@ from backend.evaluation.folder_scores import (
     intervals_of,
     score_folder,
 )
-from backend.evaluation.frechet import GaussianStatistics, frechet_distance
 from backend.evaluation.intervals import Interval
 from backend.evaluation.lpips import LPIPS
 from backend.evaluation.published import Recipe
@@ -64,7 +64,7 @@ class Measures:
     i3d: Extractor | None = None
     lpips: LPIPS | None = None
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    _references: dict[str, GaussianStatistics] = field(default_factory=dict)
+    _references: dict[tuple[str, tuple[int, ...]], ReferenceSet] = field(default_factory=dict)
 
     def notes(self, recipe: Recipe) -> list[str]:
         """On columns of a table that cannot be measured."""
@@ -112,25 +112,30 @@ class Measures:
             lpips=self.lpips,
         )
 
-    def to_reference(self, metric: str, folder: Path, clips: Iterator[Tensor]) -> Interval:
-        """FID or FVD of clips against a folder of other videos; without an interval.
+    def to_reference(
+        self, metric: str, folder: Path, clips: Iterator[Tensor], shape: tuple[int, int, int]
+    ) -> Distance:
+        """FID or FVD of clips against a folder of other videos.
 
         Args:
             metric: which.
-            folder: of the videos, whose features are computed once.
+            folder: of the videos, whose features are computed once; they are cut to the clips'
+                length and resized to their size.
             clips: ``(F, 3, H, W)`` each.
+            shape: (F, H, W) of the clips.
 
         Raises:
             ShotError: the folder has no videos, or too few.
         """
         extractor = self.inception if metric == "FID" else self.i3d
         assert extractor is not None
-        if metric not in self._references:
-            real = (read_clip(path) for path in videos_in(folder).values())
-            self._references[metric] = _statistics(extractor, real)
-        made = _statistics(extractor, clips)
-        distance = frechet_distance(*self._references[metric].gaussian(), *made.gaussian())
-        return Interval(distance, NAN, NAN, made.count, 0)
+        if (metric, shape) not in self._references:
+            count, *size = shape
+            real = (read_clip(path, (size[0], size[1])) for path in videos_in(folder).values())
+            self._references[metric, shape] = ReferenceSet(
+                extractor, (clip[:count] for clip in real)
+            )
+        return self._references[metric, shape].distance(clips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +153,6 @@ class RowScores:
     per_clip: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     clips: int = 0
     notes: tuple[str, ...] = ()
-
-
-def _statistics(extractor: Extractor, clips: Iterator[Tensor]) -> GaussianStatistics:
-    found = GaussianStatistics()
-    for rows in BatchedFeatures(extractor)(clips):
-        found.add(rows)
-    return found
 
 
 def score_row(
@@ -316,13 +314,17 @@ def _to_reference(
     for metric, extractor in (("FID", measures.inception), ("FVD", measures.i3d)):
         if extractor is None:
             continue
+        part, own = next((part, own) for part, own in videos.items() if own)
+        count, height, width = request.sets[part].clip(next(iter(own))).frames.shape[:3]
         clips = (
-            read_clip(path, tuple(request.sets[part].clip(name).frames.shape[1:3]))
-            for part, own in videos.items()
-            for name, path in own.items()
+            read_clip(path, (height, width)) for own in videos.values() for path in own.values()
         )
+        shape = (count, height, width)
         try:
-            found[metric] = measures.to_reference(metric, request.reference, clips)
-        except (ShotError, ValueError) as error:  # too short or too few; other columns are made
+            distance = measures.to_reference(metric, request.reference, clips, shape)
+        except ShotError as error:  # too short or too few; other columns are made
             notes.append(f"{metric}: {error}")
+            continue
+        found[metric] = distance.value
+        notes += [f"{metric}: {note}" for note in distance.notes]
     return found
