@@ -54,10 +54,10 @@ class EdmOptions:
         if self.sigma_std < 0 or self.condition_std < 0:
             raise ValueError(
                 f"sigma_std {self.sigma_std:g} and condition_std {self.condition_std:g} must be 0 "
-                "or more"
+                "or more."
             )
         if not 0 <= self.dropout <= 1 / 3:
-            raise ValueError(f"dropout {self.dropout:g} must be 0 to a third: three cases have it")
+            raise ValueError(f"dropout {self.dropout:g} must be 0 to a third: three cases have it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
