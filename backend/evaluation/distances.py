@@ -179,7 +179,9 @@ class ReferenceSet:
 
 
 class BatchedFeatures:
-    """Features of clips in batches of a size that the device holds.
+    """Features of clips in their order, in batches of a size that the device holds.
+
+    No more than a batch and a clip is held.
 
     Args:
         extractor: of the features.
@@ -190,17 +192,6 @@ class BatchedFeatures:
         self._extractor = extractor
         self.batch = batch or PICTURES[extractor.kind]
         self._waiting: list[Tensor] = []
-
-    def __call__(self, clips: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Rows of features in the clips' order; no more than a batch is held."""
-        for clip in clips:
-            if len(clip) < self._extractor.least:
-                raise _refusal(
-                    f"{self._extractor.name} takes clips of {self._extractor.least} frames and "
-                    f"more, got {len(clip)}."
-                )
-            yield from self.add(clip)
-        yield from self.rest()
 
     def add(self, clip: Tensor) -> Iterator[Tensor]:
         """Rows of what has become a whole batch with this clip."""
