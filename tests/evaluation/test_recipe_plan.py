@@ -8,7 +8,12 @@ import pytest
 
 from backend.evaluation.published import RECIPES, recipe_of
 from backend.evaluation.recipes.plan import parsed_engines, parsed_videos, rows_of
-from backend.evaluation.recipes.rendering import checkpoint_folder, clip_seed, options_of
+from backend.evaluation.recipes.rendering import (
+    checkpoint_folder,
+    clip_seed,
+    options_of,
+    training_notes,
+)
 from backend.evaluation.recipes.videos import check_same, folder_name
 from protocol.errors import ShotError
 
@@ -113,6 +118,25 @@ def test_a_checkpoint_of_a_run_is_its_average_where_there_is_one(tmp_path):
     assert checkpoint_folder(tmp_path / "ema") == tmp_path / "ema" / "controlnet"
     with pytest.raises(ShotError, match="no checkpoint is there"):
         checkpoint_folder(tmp_path / "none")
+
+
+def test_a_checkpoint_that_was_trained_otherwise_than_its_row_is_told_is_said(tmp_path):
+    rows = recipe_of("levitor-2").engines
+    folder = tmp_path / "checkpoint-20" / "controlnet"
+    folder.mkdir(parents=True)
+    assert training_notes(folder, rows["no depth, instance"]) == []
+    (folder / "config.json").write_text("{}")  # diffusers' own
+    trained = {"depth": False, "instance": True, "single_point": False}
+    config = {f"source.control.{name}": value for name, value in trained.items()}
+    (folder.parent / "config.json").write_text(json.dumps(config))
+    for path in (folder, folder.parent):
+        assert training_notes(path, rows["no depth, instance"]) == []
+        assert training_notes(path, rows["depth, instance"]) == [
+            "The checkpoint was trained without depth, and the row is told otherwise."
+        ]
+    single = recipe_of("levitor-S1").engines["trained with a single point"]
+    assert any("without one point" in note for note in training_notes(folder, single))
+    assert training_notes(None, single) == []
 
 
 def test_every_clip_has_a_seed_of_its_own_that_no_other_clip_changes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from backend.contracts import Scalar
 from backend.engines import registry
 from backend.engines.base import Engine
 from backend.evaluation.clip_sets import Clip
-from backend.evaluation.published import EngineRow, Recipe
+from backend.evaluation.published import SINGLE_POINT, EngineRow, Recipe
 from backend.evaluation.recipes.controls import ClipDepth, control_of
 from backend.evaluation.recipes.trajectories import TrajectoryClip, trajectory_control
 from backend.resources import Resources
@@ -23,6 +24,7 @@ from backend.seeds import mixed_seed
 from protocol.errors import ShotError
 
 SINGLE = "single"
+TOLD = {"depth": "depth", "instance": "ids", "single_point": "one point an object alone"}
 WHOLE = 0.01
 """Share of a side by which what an engine shows may differ from the whole picture."""
 
@@ -56,6 +58,32 @@ def checkpoint_folder(path: Path) -> Path:
         raise ShotError("checkpoint", f"{path}: no checkpoint is there.", "Correct the path.")
     inside = (path / "ema" / "controlnet", path / "controlnet")
     return next((folder for folder in inside if folder.is_dir()), path)
+
+
+def training_notes(checkpoint: Path | None, row: EngineRow) -> list[str]:
+    """Where a row is told otherwise than its checkpoint was trained; nothing where nobody knows.
+
+    Args:
+        checkpoint: as it was named: a folder of `levitor train`, or one in it.
+        row: what it is told.
+    """
+    if checkpoint is None:
+        return []
+    for folder in (checkpoint, *checkpoint.absolute().parents[:2]):
+        try:
+            config = json.loads((folder / "config.json").read_bytes())
+            trained = {name: bool(config[f"source.control.{name}"]) for name in TOLD}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        told = {"depth": row.depth, "instance": row.instance}
+        told["single_point"] = row.options == SINGLE_POINT
+        return [
+            f"The checkpoint was trained {'with' if trained[name] else 'without'} {words}, and the "
+            f"row is told otherwise."
+            for name, words in TOLD.items()
+            if trained[name] != told[name]
+        ]
+    return []
 
 
 def clip_seed(seed: int, name: str) -> int:

@@ -17,7 +17,7 @@ from backend.evaluation.published import Key
 from backend.evaluation.recipes.controls import FLAT
 from backend.evaluation.recipes.measure import Measures, RowScores, clip_label, score_row
 from backend.evaluation.recipes.plan import RenderedBy, Row, rows_of
-from backend.evaluation.recipes.rendering import clip_seed, options_of
+from backend.evaluation.recipes.rendering import clip_seed, options_of, training_notes
 from backend.evaluation.recipes.request import PROTOCOL, Request
 from backend.evaluation.recipes.videos import MadeVideos, check_same, folder_name
 from backend.evaluation.recipes.workers import Job, OnClip, Work, make_videos
@@ -155,6 +155,8 @@ def _measured(
     on_clip: OnClip,
 ) -> MeasuredRow:
     scores, notes = RowScores(), [why] if why else []
+    if row.rendered is not None:
+        notes += training_notes(row.rendered.checkpoint, row.rendered.row)
     if not why:
         try:
             scores = score_row(request, measures, row, videos, left_out, on_clip)
