@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from backend.evaluation.clip_sets import ClipSet
     from backend.evaluation.published import Recipe
+    from backend.evaluation.recipes.inputs import write_inputs
     from backend.evaluation.recipes.plan import Weights
 
 NAMES = tuple(recipe.name for recipe in RECIPES)
@@ -60,6 +61,12 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="[SET/]METHOD=FOLDER",
         help="videos of another system, each with its clip's name; may be given several times",
     )
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FOLDER",
+        help="write each clip's first frame (PNG) and trajectories (JSON) there, for other systems",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of everything")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of all noise (default: 0)"
@@ -82,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Make, measure, print the table, write the files."""
     from dataclasses import replace
 
+    from backend.cli.console import counted
     from backend.cli.outputs import check_folder
     from backend.cli.phase_times import PhaseTimes
     from backend.cli.progress import progress_bar
@@ -122,6 +130,10 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         reference=args.reference,
     )
+    if args.inputs is not None:
+        check_folder(args.inputs)
+        written = write_inputs(request, args.inputs)
+        print(f"{args.inputs}: first frame and trajectories of {counted(written, 'clip')}")
     with progress_bar() as on_step:
         times = PhaseTimes(on_step)
         measured = run_recipe(request, measures, times)

@@ -21,8 +21,11 @@ def clips(tmp_path):
 
 def test_a_table_is_made_and_says_what_is_missing(clips, tmp_path, capsys):
     out = tmp_path / "out"
-    assert evaluate("conductor-1", "--clips", clips, "-o", out) == 0
+    inputs = tmp_path / "inputs"
+    assert evaluate("conductor-1", "--clips", clips, "-o", out, "--inputs", inputs) == 0
     said = capsys.readouterr().out
+    assert f"{inputs}: first frame and trajectories of 2 clips" in said
+    assert (inputs / "object" / "car.json").is_file()
     assert "|  | Image Conductor | - | 209.74 | 1116.17 | 33.49 | 42.38 | published" in said
     assert "inception-2015-12-05.pt" in said
     assert "i3d_torchscript.pt" in said

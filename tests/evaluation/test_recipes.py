@@ -17,6 +17,7 @@ from backend.evaluation.features import RandomProjection
 from backend.evaluation.flow import DIS
 from backend.evaluation.published import RECIPES, recipe_of
 from backend.evaluation.recipes.controls import ClipDepth
+from backend.evaluation.recipes.inputs import write_inputs
 from backend.evaluation.recipes.measure import Measures
 from backend.evaluation.recipes.plan import parsed_engines, parsed_videos
 from backend.evaluation.recipes.rendering import CheckpointWeights
@@ -293,6 +294,20 @@ def test_a_reference_of_too_few_videos_costs_two_columns_and_not_the_row(tmp_pat
     assert any(
         "FVD: A distance takes at least 2 reference clips, got 1" in note for note in row["notes"]
     )
+
+
+def test_another_system_is_given_first_frames_and_trajectories(tmp_path):
+    wanted = request("thesis-4.2", tmp_path / "out", engines=())
+    assert write_inputs(wanted, tmp_path / "inputs") == 6
+    clip = DrawnClips().clip("b/0")
+    place = tmp_path / "inputs" / "seen-objects" / "b"
+    with Image.open(place / "0.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), clip.frames[0])
+    found = json.loads((place / "0.json").read_text())
+    assert (found["frames"], found["width"], found["height"], found["fps"]) == (8, 64, 48, 8)
+    assert [track["instance"] for track in found["tracks"]] == clip.instances.tolist()
+    np.testing.assert_allclose(found["tracks"][0]["xy"], clip.tracks[:, 0], atol=1e-3)
+    assert found["tracks"][0]["visible"] == [True] * FRAMES
 
 
 def test_clips_with_other_points_than_the_setting_is_about_are_refused(tmp_path):
