@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from backend.evaluation.clip_sets import ClipSet
     from backend.evaluation.published import Recipe
-    from backend.evaluation.recipes.inputs import write_inputs
     from backend.evaluation.recipes.plan import Weights
 
 NAMES = tuple(recipe.name for recipe in RECIPES)
@@ -95,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from backend.cli.progress import progress_bar
     from backend.device import choose, describe
     from backend.evaluation.published import recipe_of
+    from backend.evaluation.recipes.inputs import write_inputs
     from backend.evaluation.recipes.plan import parsed_engines, parsed_videos
     from backend.evaluation.recipes.report import page_of, write_report
     from backend.evaluation.recipes.run import Request, run_recipe
