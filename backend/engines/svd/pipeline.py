@@ -168,7 +168,9 @@ class SVDPipeline:
         The base stays where another engine holds it.
         """
         self._base = None
-        self._forget()
+        self._controlnets.clear()
+        self._compiled.clear()
+        gc.collect()
         if self._device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # too full even for that
                 torch.cuda.empty_cache()
@@ -188,10 +190,11 @@ class SVDPipeline:
             gc.collect()
 
     def _forget(self) -> None:
-        """Let go of what is this engine's alone."""
-        self._controlnets.clear()
-        self._compiled.clear()
-        gc.collect()
+        """Let go of what is this engine's alone, if there is any."""
+        if self._controlnets or self._compiled:
+            self._controlnets.clear()
+            self._compiled.clear()
+            gc.collect()  # of every object in the process: not for nothing
 
     def _read(self, folder: Any, base: Base) -> SVDControlNet:
         network = load_controlnet(folder, base.unet, self._dtype)
