@@ -72,6 +72,7 @@ def train(
     """
     accelerator, told = _accelerator(run, place), Watchers(watchers)
     try:
+        _check_processes(accelerator, place)
         config.check(run, accelerator.num_processes)
         start = starting_point(place, config.flat(run), run.steps)
         # Also waits for all, before the first writes what the last still looks for
@@ -91,9 +92,21 @@ def train(
 
 def _accelerator(run: RunConfig, place: Place) -> Accelerator:
     bucket_view = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    accelerator = Accelerator(
+    return Accelerator(
         cpu=place.cpu, mixed_precision=MIXED[run.precision], kwargs_handlers=[bucket_view]
     )
+
+
+def _check_processes(accelerator: Accelerator, place: Place) -> None:
+    """Refuse another count of processes than was asked for, and what splits a model between them.
+
+    Args:
+        accelerator: of this process.
+        place: says how many there are to be.
+
+    Raises:
+        ShotError: there are others.
+    """
     if place.processes not in (None, accelerator.num_processes):
         raise ShotError(
             "processes",
@@ -109,7 +122,6 @@ def _accelerator(run: RunConfig, place: Place) -> Accelerator:
             "Use an Accelerate configuration without it: what is trained, a ControlNet, takes 11 "
             "GB with its optimizer, 4 GB less in 8 bits.",
         )
-    return accelerator
 
 
 def _check_one_start(accelerator: Accelerator, out: Path, step: int) -> None:

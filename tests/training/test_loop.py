@@ -280,6 +280,8 @@ def test_another_count_of_processes_than_asked_for_is_refused(tmp_path):
         train(run, Place(out=tmp_path / "run", cpu=True, processes=2), toy_build(run))
     assert "torchrun --standalone --nproc_per_node" in refused.value.fix
     assert not (tmp_path / "run").exists()
+    # Nothing of what was refused stays in this process: not its precision, not its device.
+    trained(tmp_path / "after", precision="bf16", steps=1)
 
 
 def test_asked_to_stop_it_writes_a_checkpoint_and_can_go_on(tmp_path):
