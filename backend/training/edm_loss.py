@@ -51,7 +51,7 @@ class EdmOptions:
         Raises:
             ValueError: a spread is negative, or a probability is not 0 to a third.
         """
-        if self.sigma_std < 0 or self.condition_std < 0:
+        if not (self.sigma_std >= 0 and self.condition_std >= 0):  # NaN is refused too
             raise ValueError(
                 f"sigma_std {self.sigma_std:g} and condition_std {self.condition_std:g} must be 0 "
                 "or more."

@@ -90,7 +90,12 @@ def test_the_network_is_told_rate_motion_and_the_noise_over_the_first_frame():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"sigma_std": -1.0}, "0 or more"), ({"dropout": 0.4}, "a third")]
+    ("wrong", "said"),
+    [
+        ({"sigma_std": -1.0}, "0 or more"),
+        ({"condition_std": float("nan")}, "0 or more"),
+        ({"dropout": 0.4}, "a third"),
+    ],
 )
 def test_options_no_run_can_be_made_with_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
