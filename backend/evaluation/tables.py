@@ -40,7 +40,7 @@ def table_of(
     for key in [*measured, *(key for key in recipe.rows if key not in measured)]:
         if (found := measured.get(key)) is not None:
             counts = sorted({found[name].count for name in columns if name in found})
-            number = "/".join(str(count) for count in counts) or "0"
+            number = "/".join(str(count) for count in (*counts[:1], *counts[1:][-1:])) or "0"
             cells = [interval_text(found.get(name)) for name in columns]
             weak = ", ".join(name for name in columns if name in found and name in proxies)
             rows.append(

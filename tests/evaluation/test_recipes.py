@@ -21,7 +21,7 @@ from backend.evaluation.recipes.inputs import write_inputs
 from backend.evaluation.recipes.measure import Measures
 from backend.evaluation.recipes.plan import parsed_engines, parsed_videos
 from backend.evaluation.recipes.rendering import CheckpointWeights
-from backend.evaluation.recipes.report import content_of, write_report
+from backend.evaluation.recipes.report import content_of, page_of, write_report
 from backend.evaluation.recipes.request import Request
 from backend.evaluation.recipes.run import run_recipe
 from backend.evaluation.recipes.trajectories import TrajectoryClips
@@ -255,6 +255,25 @@ def test_columns_without_a_network_are_empty_and_say_what_is_missing(tmp_path):
     assert found["notes"][-2:] == ["FID: FID needs X.", "FVD: FVD needs Y."]
     assert set(found["rows"][0]["values"]) >= {"ObjMC"}
     assert "FID" not in found["rows"][0]["values"]
+
+
+class FewPoints(DrawnClips):
+    """Five points on the square: too few to tell how far it has turned."""
+
+    def clip(self, name):
+        clip = super().clip(name)
+        cut = {"tracks": clip.tracks[:, :5], "visible": clip.visible[:, :5]}
+        return replace(clip, **cut, instances=clip.instances[:5])
+
+
+def test_what_could_not_be_measured_in_every_clip_is_said(tmp_path):
+    few = FewPoints(names=THREE[:1])
+    wanted = request("thesis-4.3", tmp_path, engines=(), sets={"seen objects": few})
+    own = measures()
+    page = page_of(run_recipe(wanted, own), own)
+    said = "yaw could be measured in 0 of 1 clips: it needs 6 visible points of a thing."
+    assert said in page
+    assert "box centre could be measured" not in page
 
 
 def test_videos_that_do_not_go_with_their_clips_are_left_out(tmp_path, baseline):

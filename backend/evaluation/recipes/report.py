@@ -21,6 +21,7 @@ from backend.evaluation.recipes.pictures import (
     contact_sheet,
 )
 from backend.evaluation.recipes.run import Measured, MeasuredRow, finite, seeds_of, set_identity
+from backend.evaluation.recipes.turns import LEAST_POINTS, YAW
 from backend.evaluation.recipes.videos import folder_name
 from backend.evaluation.tables import comma_separated, interval_text, markdown, table_of
 from backend.evaluation.video_folders import read_clip
@@ -98,7 +99,8 @@ def page_of(measured: Measured, measures: Measures) -> str:
     lines = [
         f"# {recipe.name}: {recipe.title}",
         "",
-        f"{recipe.source}. In brackets: 95 % of resampled sets of clips. N: clips.",
+        f"{recipe.source}. In brackets: 95 % of resampled sets of clips. N: clips that count, "
+        "least/most of the columns.",
         "",
         markdown(table_of(recipe, measured.values, measured.replaced, measures.proxies)),
     ]
@@ -115,10 +117,20 @@ def page_of(measured: Measured, measures: Measures) -> str:
     notes = [*measured.notes]
     for row in measured.rows:
         label = " / ".join(part for part in row.row.key if part)
-        notes += [f"{label}: {note}" for note in row.notes]
+        notes += [f"{label}: {note}" for note in (*row.notes, *_partly_measured(row))]
     if notes:
         lines += ["", "Notes:", "", *(f"- {note}" for note in dict.fromkeys(notes))]
     return "\n".join(lines)
+
+
+def _partly_measured(row: MeasuredRow) -> list[str]:
+    """What could not be measured in every clip, and how many points a turn needs."""
+    return [
+        f"{name} could be measured in {found.count} of {found.count + found.left_out} clips"
+        + (f": it needs {LEAST_POINTS} visible points of a thing." if name == YAW else ".")
+        for name, found in row.scores.values.items()
+        if found.left_out
+    ]
 
 
 def _other_metrics(measured: Measured, recipe: Recipe) -> list[str]:
