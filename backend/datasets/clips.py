@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from backend.datasets.base import LabelledClip
+from backend.datasets.base import Dataset, LabelledClip
+from protocol.errors import ShotError
 
 Array = npt.NDArray[Any]
 
@@ -25,6 +26,38 @@ def windows(total: int, length: int = 16, step: int | None = None) -> tuple[int,
             frame is in two clips.
     """
     return tuple(range(0, total - length + 1, step or length))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipPlace:
+    """A clip of a dataset: its video and its first annotated frame."""
+
+    video: str
+    start: int
+
+
+def clips_of(
+    dataset: Dataset, span: int, step: int | None = None
+) -> tuple[list[ClipPlace], list[str]]:
+    """All clips of a dataset in their order, and why videos give none, a sentence each.
+
+    Args:
+        dataset: whose.
+        span: annotated frames from a clip's first to its last, both included.
+        step: from one clip's first frame to the next one's, as :func:`windows` has it.
+    """
+    places, problems = list[ClipPlace](), list(dataset.problems)
+    for video in dataset.videos:
+        try:
+            total = dataset.num_frames(video)
+        except ShotError as error:
+            problems.append(str(error))
+            continue
+        starts = windows(total, span, step)
+        if not starts:
+            problems.append(f"{video}: it has {total} annotated frames, a clip needs {span}.")
+        places += [ClipPlace(video=video, start=start) for start in starts]
+    return places, problems
 
 
 def crop_to(clip: LabelledClip, height: int, width: int) -> LabelledClip:

@@ -17,7 +17,7 @@ import torch
 from backend.contracts import MaskSequence
 from backend.control.levitor import points_from_masks
 from backend.datasets.base import Dataset
-from backend.datasets.clips import windows
+from backend.datasets.clips import ClipPlace, clips_of
 from backend.datasets.recognise import open_dataset
 from backend.evaluation.prepared_clips import (
     MANIFEST,
@@ -29,7 +29,7 @@ from backend.evaluation.prepared_clips import (
     prepared_names,
     read_labelled,
 )
-from backend.evaluation.recipes.videos import check_same
+from backend.evaluation.same_settings import check_same
 from backend.evaluation.trackers import Tracker
 from backend.files.atomic import write_atomically
 from protocol.errors import ShotError
@@ -117,7 +117,8 @@ def prepare_clips(
             otherwise.
     """
     dataset = open_dataset(source, options.split)
-    places, problems = _places(dataset, options)
+    places, problems = clips_of(dataset, options.span, options.step)
+    places = places[: options.limit]
     if not places:
         raise ShotError(
             "dataset",
@@ -135,7 +136,7 @@ def prepare_clips(
         step=options.step or options.span,
         height=options.height,
         width=options.width,
-        fps=(dataset.frame_rate(places[0][0]) or 0.0) / options.every,
+        fps=(dataset.frame_rate(places[0].video) or 0.0) / options.every,
         smallest=options.smallest,
         points=MULTI if options.points == MULTI else SINGLE,
         rule=RULES[options.points],
@@ -143,11 +144,11 @@ def prepare_clips(
     )
     check_same(out / MANIFEST, manifest_values(manifest), f"{out} was prepared otherwise")
     there, made = set(prepared_names(out)), 0
-    for done, (video, start) in enumerate(places, 1):
-        name = f"{video.removesuffix('.shot')}_{start:05}"
+    for done, place in enumerate(places, 1):
+        name = f"{place.video.removesuffix('.shot')}_{place.start:05}"
         if name not in there:
             try:
-                content = _points(dataset, manifest, options, video, start, tracker)
+                content = _points(dataset, manifest, options, place, tracker)
             except (ShotError, ValueError) as error:
                 problems.append(f"{name}: {error}")
             else:
@@ -160,30 +161,14 @@ def prepare_clips(
     return PreparedReport(clips=count, made=made, problems=tuple(problems))
 
 
-def _places(dataset: Dataset, options: PreparedOptions) -> tuple[list[tuple[str, int]], list[str]]:
-    places, problems = list[tuple[str, int]](), list(dataset.problems)
-    for video in dataset.videos:
-        try:
-            total = dataset.num_frames(video)
-        except ShotError as error:
-            problems.append(str(error))
-            continue
-        starts = windows(total, options.span, options.step)
-        if not starts:
-            problems.append(f"{video}: it has {total} frames, a clip needs {options.span}.")
-        places += [(video, start) for start in starts]
-    return places[: options.limit], problems
-
-
 def _points(
     dataset: Dataset,
     manifest: Manifest,
     options: PreparedOptions,
-    video: str,
-    start: int,
+    place: ClipPlace,
     tracker: Tracker,
 ) -> bytes:
-    clip = read_labelled(dataset, manifest, video, start)
+    clip = read_labelled(dataset, manifest, place.video, place.start)
     begin, instances = first_points(clip.ids[0], options.points)
     frames = torch.from_numpy(np.ascontiguousarray(clip.frames)).movedim(-1, 1).float() / 255
     found = tracker(frames, torch.from_numpy(begin))
@@ -196,8 +181,8 @@ def _points(
         visible=found.visible.numpy() & inside,
         instances=instances,
         looks=looks_of(clip.frames),
-        video=np.array(video),
-        start=np.array(start),
+        video=np.array(place.video),
+        start=np.array(place.start),
     )
     return buffer.getvalue()
 

@@ -21,7 +21,7 @@ from PIL import Image
 from backend.control.levitor import points_from_masks
 from backend.control_sources import ClipControl
 from backend.datasets.base import Dataset, LabelledClip
-from backend.datasets.clips import crop_to, windows, without_small
+from backend.datasets.clips import ClipPlace, clips_of, crop_to, without_small
 from backend.datasets.recognise import open_dataset
 from backend.geometry.lift import depth_from_disparity
 from backend.perception.base import INPUT_SIZE, DepthModel
@@ -81,32 +81,6 @@ class PrepareOptions:
         return (self.length - 1) * self.every + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipPlace:
-    """A clip of a dataset."""
-
-    video: str
-    start: int
-
-
-def clips_of(dataset: Dataset, options: PrepareOptions) -> tuple[list[ClipPlace], list[str]]:
-    """All clips of a dataset in their order, and why videos give none, a sentence each."""
-    places, problems = list[ClipPlace](), list(dataset.problems)
-    for video in dataset.videos:
-        try:
-            total = dataset.num_frames(video)
-        except ShotError as error:
-            problems.append(str(error))
-            continue
-        starts = windows(total, options.span, options.step)
-        if not starts:
-            problems.append(
-                f"{video}: it has {total} annotated frames, a clip needs {options.span}."
-            )
-        places += [ClipPlace(video=video, start=start) for start in starts]
-    return places, problems
-
-
 def prepare(
     source: Path,
     out: Path,
@@ -147,7 +121,7 @@ def prepare(
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, got {value}")
     dataset = open_dataset(source, options.split)
-    places, problems = clips_of(dataset, options)
+    places, problems = clips_of(dataset, options.span, options.step)
     if not places:
         raise ShotError(
             "dataset",

@@ -19,7 +19,7 @@ from torch import Tensor
 from backend.contracts import MaskSequence
 from backend.control.levitor import ALPHA, K_MAX, Point, points_from_masks
 from backend.datasets.base import Dataset, LabelledClip
-from backend.datasets.clips import crop_to
+from backend.datasets.clips import clips_of, crop_to
 from backend.datasets.pictures import decode_planes
 from backend.datasets.recognise import open_dataset
 from backend.datasets.shots import Shots
@@ -27,7 +27,7 @@ from backend.resources import is_out_of_memory
 from backend.training.base import Example, Examples
 from backend.training.examples import ControlOptions, control_maps, example_of
 from backend.training.order import ClipOrder
-from backend.training.prepare import PrepareOptions, clips_of, cropped
+from backend.training.prepare import PrepareOptions, cropped
 from backend.training.shards import MANIFEST, read_manifest, read_sample, sample_spans
 from protocol.errors import ShotError
 
@@ -235,7 +235,7 @@ class DatasetExamples:
     ) -> None:
         self._dataset = open_dataset(source, options.split)
         self._control, self._options = control, options
-        self._places, problems = clips_of(self._dataset, options)
+        self._places, problems = clips_of(self._dataset, options.span, options.step)
         if not self._places:
             raise ShotError(
                 "dataset",

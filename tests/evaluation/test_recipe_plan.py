@@ -14,7 +14,8 @@ from backend.evaluation.recipes.rendering import (
     options_of,
     training_notes,
 )
-from backend.evaluation.recipes.videos import check_same, folder_name
+from backend.evaluation.recipes.videos import folder_name
+from backend.evaluation.same_settings import check_same
 from protocol.errors import ShotError
 
 SINGLE, MULTI = "Single-Point", "Multi-Points"

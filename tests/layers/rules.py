@@ -413,7 +413,10 @@ ZONES = (
     ),
     Zone(
         name="clips that tables are measured on",
-        files=("backend/evaluation/prepared_clips.py", "backend/evaluation/prepare_clips.py"),
+        files=tuple(
+            f"backend/evaluation/{name}.py"
+            for name in ("prepared_clips", "prepare_clips", "same_settings")
+        ),
         libraries=TENSORS | {"cv2"},
         own=(*VALUES, ATOMIC, "backend.datasets", "backend.evaluation", "protocol"),
         banned=NO_THREADS | {"http", "socket", "subprocess", "urllib"},

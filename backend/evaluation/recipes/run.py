@@ -19,8 +19,9 @@ from backend.evaluation.recipes.measure import Measures, RowScores, clip_label, 
 from backend.evaluation.recipes.plan import RenderedBy, Row, rows_of
 from backend.evaluation.recipes.rendering import clip_seed, options_of, training_notes
 from backend.evaluation.recipes.request import PROTOCOL, Request
-from backend.evaluation.recipes.videos import MadeVideos, check_same, folder_name
+from backend.evaluation.recipes.videos import MadeVideos, folder_name
 from backend.evaluation.recipes.workers import Job, OnClip, Work, make_videos
+from backend.evaluation.same_settings import check_same
 from backend.evaluation.video_folders import videos_in
 from backend.evaluation.weights_file import checksum
 from protocol.errors import ShotError

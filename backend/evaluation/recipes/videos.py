@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import av
 from torch import Tensor
 
-from backend.files.atomic import write_atomically
+from backend.evaluation.same_settings import check_same
 from backend.pixels import pixels_from_image
-from protocol.errors import ShotError
 from protocol.rates import frame_rate
 
 ENDING = ".mkv"
@@ -63,44 +61,6 @@ class MadeVideos:
         return [name for name in names if not self.path(name).is_file()]
 
 
-def check_same(path: Path, content: Mapping[str, Any], what: str) -> None:
-    """Write ``content`` as JSON, or compare it with what is there.
-
-    Raises:
-        ShotError: it differs; the sentence lists in what.
-    """
-    content = json.loads(json.dumps(content))
-    if not path.exists():
-        write_atomically(path, json.dumps(content, indent=1).encode())
-        return
-    try:
-        before: dict[str, Any] = json.loads(path.read_bytes())
-        changes = differences(before, content)
-    except (ValueError, AttributeError) as error:
-        raise ShotError(
-            "evaluation_results", f"{path} cannot be read ({error!s:.120}).", "Name another --out."
-        ) from error
-    if changes:
-        shown = "; ".join(changes[:4]) + ("; ..." if len(changes) > 4 else "")
-        raise ShotError("evaluation_results", f"{what}: {shown}.", "Name another --out.")
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:
-    """What differs between two objects of JSON, an item each."""
-    found: list[str] = []
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{under}{name}.")
-        elif old != new:
-            found.append(f"{under}{name} was {_shown(old)}, now {_shown(new)}")
-    return found
-
-
 def folder_name(text: str) -> str:
     """A row's or set's name as that of a folder."""
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-.") or "all"
-
-
-def _shown(value: Any) -> str:
-    return "not there" if value is None else f"{json.dumps(value):.60}"
