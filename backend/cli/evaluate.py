@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     from backend.evaluation.published import RECIPES
 
+    print("control: whether a training here learned to obey its control (levitor train tiny-cpu)")
     for recipe in RECIPES:
         print(f"{recipe.name}: {recipe.title}")
         print(f"    {recipe.source}; {', '.join(recipe.metrics)}")

@@ -53,7 +53,7 @@ def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare, and say what is there; 1 where a clip could not be prepared."""
+    """Prepare, and say what is there; 1 where there is no clip."""
     from backend.cli.console import counted
     from backend.cli.evaluate_videos import parse_size
     from backend.cli.outputs import check_folder

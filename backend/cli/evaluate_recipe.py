@@ -12,7 +12,7 @@ from backend.evaluation.published import RECIPES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backend.evaluation.clip_sets import ClipSet
+    from backend.evaluation.clip_sets import KnownClipSet
     from backend.evaluation.published import Recipe
     from backend.evaluation.recipes.plan import Weights
 
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def opened_sets(recipe: Recipe, given: list[str]) -> dict[str, ClipSet]:
+def opened_sets(recipe: Recipe, given: list[str]) -> dict[str, KnownClipSet]:
     """The sets of clips of ``--clips``, by name, in the table's order.
 
     Raises:
@@ -156,7 +156,7 @@ def opened_sets(recipe: Recipe, given: list[str]) -> dict[str, ClipSet]:
     from backend.evaluation.recipes.trajectories import TrajectoryClips
     from protocol.errors import ShotError
 
-    found: dict[str, ClipSet] = {}
+    found: dict[str, KnownClipSet] = {}
     for text in given:
         name, equals, place = text.partition("=")
         if not equals or name not in recipe.sets:

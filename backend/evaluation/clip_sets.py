@@ -60,3 +60,15 @@ class ClipSet(Protocol):
     def clip(self, name: str) -> Clip:
         """One of them, read now."""
         ...
+
+
+class KnownClipSet(ClipSet, Protocol):
+    """A set that is gone on with another day, by what its clips are and not by their names."""
+
+    def fingerprint(self, name: str) -> str:
+        """A hash of what a clip's video and numbers depend on besides the manifest.
+
+        Raises:
+            ShotError: it cannot be read.
+        """
+        ...

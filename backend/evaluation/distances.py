@@ -95,15 +95,6 @@ class ClipDistance:
             raise _refusal(f"A distance takes at least 2 {kind}, got {samples}.")
         gaussians = [part for side in self._sides for part in side.statistics.gaussian()]
         size = len(gaussians[0])
-        notes: list[str] = []
-        if samples <= size:
-            notes.append(
-                f"{samples} {kind} for {size} features: the covariance is singular, and the "
-                "distance compares only with others of as many."
-            )
-        resamples = resamples_within_reason(samples, size)
-        if resamples < RESAMPLES:
-            notes.append(f"the interval is of {resamples} resamples, not {RESAMPLES}.")
         each = samples // self._clips
         real, generated = (side.kept.clips(each) for side in self._sides)
         interval = bootstrap_frechet(real, generated)
@@ -112,7 +103,7 @@ class ClipDistance:
             samples=samples,
             kind=kind,
             extractor=f"{self._extractor.name} ({self._extractor.source})",
-            notes=tuple(notes),
+            notes=tuple(_notes(samples, samples, size, kind)),
         )
 
 
@@ -144,6 +135,7 @@ class ReferenceSet:
         side, count = self._taken(clips, "generated")
         samples, kind = side.statistics.count, self._extractor.kind
         ours = self._side.statistics.gaussian()
+        others = self._side.statistics.count
         value = frechet_distance(*ours, *side.statistics.gaussian())
         interval = bootstrap_frechet_to(*ours, side.kept.clips(samples // count))
         return Distance(
@@ -152,8 +144,9 @@ class ReferenceSet:
             kind=kind,
             extractor=f"{self._extractor.name} ({self._extractor.source})",
             notes=(
-                f"{samples} {kind} are compared with {self._side.statistics.count}, of "
-                f"{self.clips} other videos, which are not resampled.",
+                f"{samples} {kind} are compared with {others}, of {self.clips} other videos, which "
+                "are not resampled.",
+                *_notes(min(samples, others), samples, len(ours[0]), kind),
             ),
         )
 
@@ -176,6 +169,20 @@ class ReferenceSet:
                 f"{side.statistics.count}."
             )
         return side, count
+
+
+def _notes(samples: int, resampled: int, size: int, kind: str) -> list[str]:
+    """What too few samples do to a distance of ``size`` features, and too many to its interval."""
+    notes: list[str] = []
+    if samples <= size:
+        notes.append(
+            f"{samples} {kind} for {size} features: the covariance is singular, and the "
+            "distance compares only with others of as many."
+        )
+    resamples = resamples_within_reason(resampled, size)
+    if resamples < RESAMPLES:
+        notes.append(f"the interval is of {resamples} resamples, not {RESAMPLES}.")
+    return notes
 
 
 class BatchedFeatures:

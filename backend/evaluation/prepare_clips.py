@@ -26,6 +26,7 @@ from backend.evaluation.prepared_clips import (
     clip_path,
     looks_of,
     manifest_values,
+    masks_hash,
     prepared_names,
     read_labelled,
 )
@@ -138,7 +139,7 @@ def prepare_clips(
         width=options.width,
         fps=(dataset.frame_rate(places[0].video) or 0.0) / options.every,
         smallest=options.smallest,
-        points=MULTI if options.points == MULTI else SINGLE,
+        points=options.points,
         rule=RULES[options.points],
         tracker=f"{tracker.name} ({tracker.source})" if tracker.source else tracker.name,
     )
@@ -181,6 +182,7 @@ def _points(
         visible=found.visible.numpy() & inside,
         instances=instances,
         looks=looks_of(clip.frames),
+        masks=np.array(masks_hash(clip.ids)),
         video=np.array(place.video),
         start=np.array(place.start),
     )

@@ -2,11 +2,13 @@
 
 A folder holds ``manifest.json`` (how it was prepared), ``clips/NAME.npz`` (a clip's points, where
 they go in the real video, and what it looks like when small), and ``prepared.json`` (how many clips
-there are, and why others are not). Frames and masks stay in the dataset and are read from there.
+there are, and why others are not). Frames and masks stay in the dataset and are read from there;
+masks are known again by a hash.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from dataclasses import asdict, dataclass
@@ -49,7 +51,7 @@ class Manifest:
         width: pixels.
         fps: frames a second; 0 where the dataset does not say.
         smallest: objects that never cover more than this share of a frame are left out.
-        points: ``single`` or ``multi``.
+        points: ``single``, ``multi`` or ``circle``.
         rule: where they are.
         tracker: what followed them, with the checksum of its weights.
         seed: nothing is drawn here, and it is 0.
@@ -161,6 +163,7 @@ class PreparedClips:
                 video, start = str(stored["video"]), int(stored["start"])
                 tracks, visible = stored["tracks"], stored["visible"]
                 instances, looks = stored["instances"], stored["looks"]
+                masks = str(stored["masks"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ShotError(
                 "evaluation_sets",
@@ -169,10 +172,12 @@ class PreparedClips:
             ) from error
         clip = read_labelled(self._dataset, self.manifest, video, start)
         off = np.abs(looks_of(clip.frames).astype(int) - looks)
-        if off.max(initial=0) > TOLERANCE:
+        other_masks = masks_hash(clip.ids) != masks
+        if other_masks or off.max(initial=0) > TOLERANCE:
             raise ShotError(
                 "evaluation_sets",
-                f"The frames of '{name}' are not those that were prepared: {video} has changed.",
+                f"The {'masks' if other_masks else 'frames'} of '{name}' are not those that were "
+                f"prepared: {video} has changed.",
                 "Put the dataset back as it was, or prepare into another folder.",
             )
         return PreparedClip(
@@ -186,6 +191,20 @@ class PreparedClips:
             near=clip.near,
             far=clip.far,
         )
+
+    def fingerprint(self, name: str) -> str:
+        """A hash of a clip's points and of what tells its frames and masks from others.
+
+        Raises:
+            ShotError: it is not there any more.
+        """
+        path = clip_path(self._folder, name)
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ShotError(
+                "evaluation_sets", f"{path} cannot be read ({error!s:.120}).", "Prepare again."
+            ) from error
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -237,6 +256,11 @@ def looks_of(frames: Array) -> Array:
     """Uint8 ``(F, 8, 8, 3)``: frames ``(F, H, W, 3)``, averaged."""
     small = [cv2.resize(one, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for one in frames]
     return np.stack(small)
+
+
+def masks_hash(ids: Array) -> str:
+    """Of ids ``(F, H, W)``, by their bytes as uint8."""
+    return hashlib.sha256(np.ascontiguousarray(ids.astype(np.uint8)).tobytes()).hexdigest()
 
 
 def manifest_values(manifest: Manifest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from protocol.errors import ShotError
 
 Key = tuple[str, str]
 """Setting and method of a row."""
-Points = Literal["single", "multi", ""]
+Points = Literal["single", "multi", "circle", ""]
 """How many points a mask of the clips has: one, several, or as it comes."""
 
 
@@ -181,6 +181,7 @@ RECIPES = (
             ("zero-shot", "DragDiffusion, adapted"): (30.93, 458.29, 31.49),
             ("zero-shot", "SG-I2V"): (28.87, 298.10, 14.43),
         },
+        sets={"": "circle"},
         frames=14,
         through_256=True,
         regions=True,
@@ -195,6 +196,7 @@ RECIPES = (
             ("", "Gaussian"): (28.87, 298.10, 14.43),
             ("", "uniform"): (28.88, 300.20, 14.72),
         },
+        sets={"": "circle"},
         frames=14,
         through_256=True,
         regions=True,

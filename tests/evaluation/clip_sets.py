@@ -43,6 +43,11 @@ class DrawnClips:
     names: tuple[str, ...] = ("a/0", "a/1", "b/0")
     manifest: Manifest = field(default_factory=Manifest)
 
+    version: str = ""
+
+    def fingerprint(self, name: str) -> str:
+        return f"{name} {self.version}"
+
     def clip(self, name: str) -> Clip:
         seed, count = self.names.index(name), self.manifest.frames
         ground = (texture(HEIGHT, WIDTH, seed) * 120).byte().movedim(0, -1).numpy()

@@ -102,6 +102,8 @@ def test_a_reference_set_may_have_another_number_and_is_not_resampled():
     assert found.notes == (
         "5 clips are compared with 9, of 9 other videos, which are not resampled.",
     )
+    few = ReferenceSet(extractor, real).distance(generated[:3])
+    assert "3 clips for 3 features: the covariance is singular" in few.notes[1]
     with pytest.raises(ShotError, match="reference clip 1 is 4 frames"):
         ReferenceSet(extractor, [*clips(1), *clips(1, frames=4)])
     with pytest.raises(ShotError, match="at least 2 generated clips, got 1"):

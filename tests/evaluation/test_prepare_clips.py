@@ -98,6 +98,16 @@ def test_a_dataset_that_has_changed_since_is_not_taken_for_what_was_tracked(davi
         PreparedClips.open(tmp_path / "out").clip("bear_00000")
 
 
+def test_masks_that_were_painted_over_since_are_not_what_engines_are_told(davis, tmp_path):
+    source = tmp_path / "davis"
+    shutil.copytree(davis, source)
+    prepare(source, tmp_path / "out", limit=1)
+    masks = source / "Annotations/480p/bear"
+    (masks / "00003.png").write_bytes((masks / "00000.png").read_bytes())
+    with pytest.raises(ShotError, match=r"The masks of .bear_00000. are not those that were"):
+        PreparedClips.open(tmp_path / "out").clip("bear_00000")
+
+
 def test_prepared_clips_travel_to_another_process(davis, tmp_path):
     prepare(davis, tmp_path, limit=1)
     clips = PreparedClips.open(tmp_path)

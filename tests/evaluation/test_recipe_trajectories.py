@@ -74,6 +74,29 @@ def test_a_things_trajectory_moves_a_disc_and_a_cameras_the_whole_picture(tmp_pa
     np.testing.assert_allclose(tracks.xy[-1], zoomed, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "starts", [[(100, 120), (100, 120)], [(100, 120), (-60, 20)]], ids=["one place", "outside"]
+)
+def test_a_thing_of_which_nothing_is_seen_is_not_moved_but_said(starts, tmp_path):
+    conductor(tmp_path)
+    drawn = [[[x, y], [x + 40, y]] for x, y in starts]
+    (tmp_path / "trajs/object/car.json").write_text(json.dumps(drawn))
+    clip = TrajectoryClips(tmp_path, "object", 4, 64, 96).clip("car")
+    with pytest.raises(ShotError, match=r"car: trajectory \d begins outside the picture, or where"):
+        trajectory_control(clip, FLAT)
+
+
+def test_other_trajectories_or_another_picture_are_another_clip(tmp_path):
+    conductor(tmp_path)
+    clips = TrajectoryClips(tmp_path, "object")
+    found = {clips.fingerprint("car")}
+    (tmp_path / "trajs/object/car.json").write_text("[[[1, 2], [3, 4]]]")
+    found.add(clips.fingerprint("car"))
+    (tmp_path / "images/object/car.jpg").write_bytes(b"another")
+    found.add(clips.fingerprint("car"))
+    assert len(found) == 3
+
+
 def test_the_lens_of_one_track_is_a_shift():
     matrices = lens_of(np.array([[[1.0, 2]], [[4.0, 6]]]))
     assert matrices[1].tolist() == [[1, 0, 3], [0, 1, 4], [0, 0, 1]]

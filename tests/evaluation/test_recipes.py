@@ -13,83 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from backend.evaluation.features import RandomProjection
-from backend.evaluation.flow import DIS
 from backend.evaluation.published import RECIPES, recipe_of
-from backend.evaluation.recipes.controls import ClipDepth
 from backend.evaluation.recipes.inputs import write_inputs
-from backend.evaluation.recipes.measure import Measures
-from backend.evaluation.recipes.plan import parsed_engines, parsed_videos
+from backend.evaluation.recipes.plan import parsed_engines
 from backend.evaluation.recipes.rendering import CheckpointWeights
-from backend.evaluation.recipes.report import content_of, page_of, write_report
+from backend.evaluation.recipes.report import write_report
 from backend.evaluation.recipes.request import Request
 from backend.evaluation.recipes.run import run_recipe
 from backend.evaluation.recipes.trajectories import TrajectoryClips
 from backend.evaluation.recipes.videos import encode_lossless
 from backend.evaluation.trackers import LucasKanade
-from backend.files.video import encode_video
-from backend.resources import Resources
 from protocol.errors import ShotError
 from tests.evaluation.clip_sets import FRAMES, STEP, DrawnClips, Manifest, conductor
-
-THREE = ("a/0", "a/1", "b/0")
-WITH_DRAFT = {"levitor-1", "sgi2v-1", "conductor-1", "thesis-4.2"}
-FLAT = ClipDepth("offline", Resources())
-
-
-def measures(**changes):
-    return Measures(
-        tracker=LucasKanade(window=9, levels=2),
-        flow=DIS(),
-        depth=FLAT,
-        inception=RandomProjection("frames"),
-        i3d=RandomProjection("clips"),
-        **changes,
-    )
-
-
-def no_weights(engine, checkpoint):
-    from backend.resources import no_weights
-
-    return no_weights
-
-
-def request(name, out, *, engines=("draft",), videos=(), sets=None, clips=THREE, **changes):
-    recipe = recipe_of(name)
-    if sets is None:
-        sets = {
-            part: DrawnClips(names=clips, manifest=Manifest(points=points))
-            for part, points in recipe.sets.items()
-        }
-    return Request(
-        recipe=recipe,
-        sets=sets,
-        engines=parsed_engines(recipe, engines, no_weights),
-        videos=parsed_videos(recipe, videos, list(sets)),
-        out=out,
-        depth="offline",
-        **changes,
-    )
-
-
-def run(wanted, own=None):
-    """As JSON has it; pictures are drawn where a test is about them."""
-    own = own or measures()
-    found = content_of(run_recipe(wanted, own), own, ["cpu"])
-    return json.loads(json.dumps(found, allow_nan=False))
-
-
-@pytest.fixture(scope="module")
-def baseline(tmp_path_factory):
-    """A folder of another system's videos: the clips a little darker, compressed."""
-    folder = tmp_path_factory.mktemp("baseline")
-    clips = DrawnClips()
-    for name in clips.names:
-        frames = torch.from_numpy(clips.clip(name).frames).movedim(-1, 1).float() / 255
-        path = folder / f"{name}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_video(frames * 0.9, 8.0))
-    return folder
+from tests.evaluation.recipe_runs import THREE, WITH_DRAFT, measures, request, run
 
 
 @pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES])
@@ -237,84 +173,6 @@ def test_a_second_set_and_more_rows_come_into_the_same_folder(tmp_path):
     assert both["rows"][0] == first["rows"][0]
 
 
-def test_a_row_without_its_weights_says_where_they_come_from_and_the_others_are_made(tmp_path):
-    sets = {"": DrawnClips(manifest=Manifest(points="multi"))}
-    found = run(request("levitor-S1", tmp_path, engines=("levitor",), sets=sets))
-    rows = {row["method"]: row for row in found["rows"]}
-    assert "levitor weights fetch svd-xt" in rows["LeviTor"]["notes"][0]
-    assert rows["LeviTor"]["values"] == {}
-    assert rows["frozen"]["values"]["ObjMC"]["N"] == 3
-    assert [one["values"] for one in found["published"]][1]["ObjMC"] == 25.97
-
-
-def test_columns_without_a_network_are_empty_and_say_what_is_missing(tmp_path):
-    own = replace(
-        measures(), inception=None, i3d=None, missing={"FID": "FID needs X.", "FVD": "FVD needs Y."}
-    )
-    found = run(request("sgi2v-2", tmp_path, engines=()), own)
-    assert found["notes"][-2:] == ["FID: FID needs X.", "FVD: FVD needs Y."]
-    assert set(found["rows"][0]["values"]) >= {"ObjMC"}
-    assert "FID" not in found["rows"][0]["values"]
-
-
-class FewPoints(DrawnClips):
-    """Five points on the square: too few to tell how far it has turned."""
-
-    def clip(self, name):
-        clip = super().clip(name)
-        cut = {"tracks": clip.tracks[:, :5], "visible": clip.visible[:, :5]}
-        return replace(clip, **cut, instances=clip.instances[:5])
-
-
-def test_what_could_not_be_measured_in_every_clip_is_said(tmp_path):
-    few = FewPoints(names=THREE[:1])
-    wanted = request("thesis-4.3", tmp_path, engines=(), sets={"seen objects": few})
-    own = measures()
-    page = page_of(run_recipe(wanted, own), own)
-    said = "yaw could be measured in 0 of 1 clips: it needs 6 visible points of a thing."
-    assert said in page
-    assert "box centre could be measured" not in page
-
-
-def test_videos_that_do_not_go_with_their_clips_are_left_out(tmp_path, baseline):
-    folder = tmp_path / "short"
-    (folder / "a").mkdir(parents=True)
-    (folder / "a/0.mp4").write_bytes((baseline / "a/0.mp4").read_bytes())
-    wanted = request("sgi2v-2", tmp_path / "out", engines=(), videos=[f"Gaussian={folder}"])
-    found = run(wanted)
-    row = found["rows"][1]
-    assert set(row["left_out"]) == {"a/1", "b/0"}
-    assert row["values"]["ObjMC"]["N"] == 1
-    assert any("different numbers of clips" in note for note in found["notes"])
-
-    (folder / "a/0.mp4").write_bytes(encode_video(torch.zeros(3, 3, 48, 64), 8.0))
-    row = run(wanted)["rows"][1]
-    assert row["values"] == {}
-    assert "has 3 frames of 64 x 48, the clip 'a/0' has 8" in row["left_out"]["a/0"]
-    assert "has 3 frames of 64 x 48, the clip 'a/0' has 8" in row["notes"][0]
-
-    strange = tmp_path / "strange"
-    strange.mkdir()
-    (strange / "x.mp4").write_bytes((baseline / "a/0.mp4").read_bytes())
-    wanted = request("sgi2v-2", tmp_path / "out", engines=(), videos=[f"uniform={strange}"])
-    row = run(wanted)["rows"][1]
-    assert "has no video that goes with a clip" in row["notes"][0]
-
-
-def test_a_reference_of_too_few_videos_costs_two_columns_and_not_the_row(tmp_path):
-    root, few = conductor(tmp_path), tmp_path / "few"
-    few.mkdir()
-    (few / "a.mp4").write_bytes(encode_video(torch.zeros(2, 3, 48, 64), 8.0))
-    sets = {"camera": TrajectoryClips(root, "camera", FRAMES, 48, 64)}
-    wanted = request("conductor-1", tmp_path / "out", engines=(), sets=sets, reference=few)
-    row = run(wanted)["rows"][0]
-    assert row["values"]["CamMC"]["mean"] > 1
-    assert "FVD" not in row["values"]
-    assert any(
-        "FVD: A distance takes at least 2 reference clips, got 1" in note for note in row["notes"]
-    )
-
-
 def test_another_system_is_given_first_frames_and_trajectories(tmp_path):
     wanted = request("thesis-4.2", tmp_path / "out", engines=())
     assert write_inputs(wanted, tmp_path / "inputs") == 6
@@ -329,12 +187,6 @@ def test_another_system_is_given_first_frames_and_trajectories(tmp_path):
     assert found["tracks"][0]["visible"] == [True] * FRAMES
 
 
-def test_clips_with_other_points_than_the_setting_is_about_are_refused(tmp_path):
-    sets = {"Single-Point": DrawnClips(manifest=Manifest(points="multi"))}
-    with pytest.raises(ShotError, match="multi points a mask, and the table is about single"):
-        run(request("levitor-1", tmp_path, sets=sets))
-
-
 def test_a_process_that_is_killed_in_the_middle_loses_one_video(tmp_path):
     """The same results come of it as of a run that nobody killed."""
     whole, torn = tmp_path / "whole", tmp_path / "torn"
@@ -343,7 +195,7 @@ def test_a_process_that_is_killed_in_the_middle_loses_one_video(tmp_path):
         "import os, signal\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "from tests.evaluation import test_recipes as t\n"
+        "from tests.evaluation import recipe_runs as t\n"
         "torch.set_num_threads(1)\n"
         "kill = lambda phase, done, total: done == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
         f"out = Path({str(torn)!r})\n"
@@ -372,17 +224,36 @@ def test_a_row_of_a_training_of_its_own_is_rendered_with_its_checkpoint(tmp_path
     def weights_of(engine, place):
         return CheckpointWeights(name="levitor", path=place, others=lambda name: base)
 
-    wanted = Request(
-        recipe=recipe,
-        sets={"Multi-Points": DrawnClips(names=("a/0",), manifest=Manifest(frames=2))},
-        engines=parsed_engines(recipe, [f"{method}={checkpoint}"], weights_of),
-        videos=[],
-        out=tmp_path / "out",
-        depth="offline",
-    )
+    def asked_for(*checkpoints):
+        given = [f"{method}={one}" for one in checkpoints]
+        return Request(
+            recipe=recipe,
+            sets={"Multi-Points": DrawnClips(names=("a/0",), manifest=Manifest(frames=2))},
+            engines=parsed_engines(recipe, given, weights_of),
+            videos=[],
+            out=tmp_path / "out",
+            depth="offline",
+        )
+
+    wanted = asked_for(checkpoint)
     frozen, made = run(wanted)["rows"]
     assert (made["made_by"]["told_depth"], made["made_by"]["told_instance"]) == (False, True)
     assert made["made_by"]["checkpoint"] == str(checkpoint)
     assert len(made["made_by"]["weights"]["levitor"]) == 64
     assert made["values"]["ObjMC"]["N"] == frozen["values"]["ObjMC"]["N"] == 1
     assert made["values"]["SSIM"]["mean"] < 0.5 < frozen["values"]["SSIM"]["mean"]
+
+    # One more checkpoint, and the first one moved: what was made stays, under a longer name.
+    (video,) = (
+        path for path in (tmp_path / "out/videos").rglob("*.mkv") if "frozen" not in str(path)
+    )
+    written = video.stat().st_mtime_ns
+    moved, other = tmp_path / "moved", tmp_path / "other"
+    checkpoint.rename(moved)
+    make_tiny_weights(tmp_path / "more", seed=1)
+    (tmp_path / "more" / CONTROL_FOLDER).rename(other)
+    _, again, new = run(asked_for(moved, other))["rows"]
+    assert again["values"] == made["values"]
+    assert video.stat().st_mtime_ns == written
+    assert new["made_by"]["weights"]["levitor"] != made["made_by"]["weights"]["levitor"]
+    assert new["values"] != made["values"]

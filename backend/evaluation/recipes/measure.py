@@ -193,7 +193,7 @@ def score_row(
     for part, own in kept.items():
         values |= intervals_of(per_clip[part].values())
         if own:
-            found, said = _of_all(request, measures, row, part, own)
+            found, said = _of_all(request, measures, part, own)
             values |= found
             notes += said
             on_clip(f"measure {row.key[1]}, all together", 1, 1)
@@ -217,7 +217,7 @@ def _clip_scores(
     on_clip: OnClip,
 ) -> dict[str, Mapping[str, float]]:
     metrics = metrics_of(request.recipe, part)
-    cache = _cache(request, measures, row, part)
+    cache = _cache(request, measures, part)
     scores: dict[str, Mapping[str, float]] = {}
     for done, (clip, path) in enumerate(videos.items(), 1):
         of = cache.of(clip, path)
@@ -228,7 +228,7 @@ def _clip_scores(
                 found = {**given.per_clip[clip]}
                 if request.recipe.ours:
                     found |= _turns(request, measures, part, clip, path)
-            except ShotError as error:
+            except (ShotError, ValueError) as error:  # also a tracker's or flow's NaN
                 left_out[clip_label(part, clip)] = str(error)
                 continue
             cache.put(of, clip, found)
@@ -237,24 +237,28 @@ def _clip_scores(
     return scores
 
 
-def _cache(request: Request, measures: Measures, row: Row, part: str) -> ScoreCache:
-    name = "-".join(dict.fromkeys(text for text in (*row.key, part) if text))
+def _cache(request: Request, measures: Measures, part: str) -> ScoreCache:
+    """Of all rows of a set: a video's numbers are known by its content, whatever its row is called.
+
+    The set is the one that the folder began with (``run._check_folder``).
+    """
     return ScoreCache(
-        request.out / "scores" / f"{folder_name(name)}.jsonl",
+        request.out / "scores" / f"{folder_name(part)}.jsonl",
         {
             "protocol": PROTOCOL,
             "metrics": [*metrics_of(request.recipe, part), *request.recipe.ours],
             "with": measures.described(),
             "depth": measures.depth.name,
+            "set": part,
         },
     )
 
 
 def _of_all(
-    request: Request, measures: Measures, row: Row, part: str, videos: Mapping[str, Path]
+    request: Request, measures: Measures, part: str, videos: Mapping[str, Path]
 ) -> tuple[dict[str, Interval], tuple[str, ...]]:
     """FID and FVD of a set's videos, and what is to be said of the videos."""
-    cache = _cache(request, measures, row, part)
+    cache = _cache(request, measures, part)
     of = cache.of_all(", ".join(DISTANCES), videos)
     if cache.get(of) is None:
         metrics = () if request.recipe.reference else DISTANCES

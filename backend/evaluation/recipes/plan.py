@@ -24,12 +24,14 @@ class RenderedBy:
 
     Attributes:
         method: the row's name.
+        name: the same without what tells it from other rows of the same engine.
         row: which engine, and what it is told.
         checkpoint: as it was named; None for the engine's own weights.
         weights: where the engine's weights lie, by name.
     """
 
     method: str
+    name: str
     row: EngineRow
     checkpoint: Path | None = None
     weights: Weights = no_weights
@@ -95,6 +97,7 @@ def parsed_engines(
         rows.append(
             RenderedBy(
                 method=label,
+                name=method,
                 row=row,
                 checkpoint=checkpoint,
                 weights=weights_of(row.engine, checkpoint),

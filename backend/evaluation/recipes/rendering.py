@@ -23,7 +23,8 @@ from backend.resources import Resources
 from backend.seeds import mixed_seed
 from protocol.errors import ShotError
 
-SINGLE = "single"
+ONE_POINT = frozenset({"single", "circle"})
+"""Points a mask may have, of which there is one."""
 TOLD = {"depth": "depth", "instance": "ids", "single_point": "one point an object alone"}
 WHOLE = 0.01
 """Share of a side by which what an engine shows may differ from the whole picture."""
@@ -105,8 +106,8 @@ def options_of(row: EngineRow, points: str) -> dict[str, Scalar]:
     spec = registry.spec_of(row.engine)
     known = {option.name for option in spec.options}
     given: dict[str, Scalar] = {**row.options}
-    if points == SINGLE and "point_ratio" in known:
-        given.setdefault("point_ratio", 0.1)
+    if points in ONE_POINT:
+        given |= {name: value for name, value in SINGLE_POINT.items() if name in known - {*given}}
     if "fit" in known:
         given.setdefault("fit", "squash")  # all of the picture, which is resized back
     return spec.completed(given)

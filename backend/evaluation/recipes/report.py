@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from importlib import metadata
@@ -24,7 +25,7 @@ from backend.evaluation.recipes.run import Measured, MeasuredRow, finite, seeds_
 from backend.evaluation.recipes.turns import LEAST_POINTS, YAW
 from backend.evaluation.recipes.videos import folder_name
 from backend.evaluation.tables import comma_separated, interval_text, markdown, table_of
-from backend.evaluation.video_folders import read_clip
+from backend.evaluation.video_folders import read_clip, videos_in
 from backend.files.atomic import write_atomically
 from backend.pixels import pixels_from_image
 
@@ -74,6 +75,7 @@ def content_of(measured: Measured, measures: Measures, devices: list[str]) -> di
             part: {**set_identity(clips), "measured": len(request.names(part))}
             for part, clips in request.sets.items()
         },
+        "reference": _reference(request.reference),
         "seeds": {part: seeds_of(request, part) for part in request.sets},
         "measured_with": measures.described(),
         "proxies": sorted(measures.proxies),
@@ -154,6 +156,15 @@ def _row(one: MeasuredRow) -> dict[str, Any]:
         "left_out": dict(one.left_out),
         "notes": list(one.notes),
     }
+
+
+def _reference(folder: Path | None) -> dict[str, Any] | None:
+    """The videos that FID and FVD compare with, where the recipe has none of its own."""
+    if folder is None:
+        return None
+    names = [*videos_in(folder)]
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape"))
+    return {"folder": str(folder), "videos": len(names), "names_sha256": digest.hexdigest()}
 
 
 def _interval(found: Interval) -> dict[str, Any]:

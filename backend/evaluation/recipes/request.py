@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backend.evaluation.clip_sets import ClipSet
+from backend.evaluation.clip_sets import KnownClipSet
 from backend.evaluation.published import Recipe
 from backend.evaluation.recipes.plan import GivenVideos, RenderedBy
 from backend.resources import Resources
@@ -34,7 +34,7 @@ class Request:
     """
 
     recipe: Recipe
-    sets: Mapping[str, ClipSet]
+    sets: Mapping[str, KnownClipSet]
     engines: Sequence[RenderedBy]
     videos: Sequence[GivenVideos]
     out: Path

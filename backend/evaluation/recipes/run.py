@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.engines import registry
-from backend.evaluation.clip_sets import ClipSet
+from backend.evaluation.clip_sets import KnownClipSet
 from backend.evaluation.intervals import Interval
 from backend.evaluation.published import Key
 from backend.evaluation.recipes.controls import FLAT
@@ -76,8 +77,19 @@ class Measured:
 
     @property
     def replaced(self) -> set[Key]:
-        """Rows of other systems whose own videos were measured."""
-        return {one.row.key for one in self.rows if one.row.given and one.scores.values}
+        """Rows of other systems whose own videos were measured in all that their paper prints."""
+        recipe = self.request.recipe
+        printed = {
+            key: {
+                name for name, value in zip(recipe.metrics, row, strict=True) if value is not None
+            }
+            for key, row in recipe.rows.items()
+        }
+        return {
+            one.row.key
+            for one in self.rows
+            if one.row.given and printed.get(one.row.key, set()) <= one.scores.values.keys()
+        }
 
 
 def run_recipe(
@@ -116,8 +128,9 @@ def run_recipe(
             continue
         folders: dict[str, MadeVideos] = {}
         for part in row.sets:
-            folder = request.out / "videos" / folder_name(row.rendered.method) / folder_name(part)
-            own = {name: made_by[name] for name in made_by if name != "checkpoint"}
+            folder = request.out / "videos" / video_folder(row.rendered, made_by)
+            folder /= folder_name(part)
+            own = {name: made_by[name] for name in made_by if name not in ("checkpoint", "row")}
             own |= {"options": made_by["options"][part], "set": part}
             folders[part] = MadeVideos(folder, own)
             jobs += _jobs(row.rendered, request, part, folders[part])
@@ -137,11 +150,17 @@ def run_recipe(
             videos, left_out = _rendered_videos(request, folders, failures)
         else:
             made_by, why = {"videos": {part: str(at) for part, at in (row.given or {}).items()}}, ""
-            videos, left_out = _given_videos(request, row)
+            videos, left_out = {}, {}
+            try:
+                videos, left_out = _given_videos(request, row)
+            except ShotError as error:
+                why = str(error)
         measured.append(_measured(request, measures, row, made_by, videos, left_out, why, on_clip))
-    counts = {one.scores.clips for one in measured if one.scores.values}
-    if len(counts) > 1:
-        notes.append("Rows have different numbers of clips: compare only those with the same N.")
+    for part in _differently_measured(measured):
+        notes.append(
+            f"Rows{f' of {part}' if part else ''} are of different clips: compare only those of "
+            "the same; results.json lists them."
+        )
     return Measured(request=request, rows=measured, notes=(*notes, *measures.notes(recipe)))
 
 
@@ -175,6 +194,23 @@ def _measured(
     )
 
 
+def _differently_measured(rows: Sequence[MeasuredRow]) -> list[str]:
+    """Sets of which rows have other clips than one another."""
+    clips: dict[str, set[frozenset[str]]] = {}
+    for one in rows:
+        for part, own in one.scores.per_clip.items():
+            clips.setdefault(part, set()).add(frozenset(own))
+    return [part for part, found in clips.items() if len(found) > 1]
+
+
+def video_folder(rendered: RenderedBy, made_by: Mapping[str, Any]) -> str:
+    """The folder of a row's videos: a checkpoint's by its weights, wherever it lies."""
+    if rendered.checkpoint is None:
+        return folder_name(rendered.method)
+    text = json.dumps(made_by["weights"], sort_keys=True)
+    return f"{folder_name(rendered.name)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def _check_folder(request: Request) -> None:
     """Whether what lies in the folder is of this run; more rows and more sets may come."""
     what = f"{request.out} is of another run"
@@ -185,15 +221,16 @@ def _check_folder(request: Request) -> None:
         check_same(path, {"clips": set_identity(clips)}, what)
 
 
-def set_identity(clips: ClipSet) -> dict[str, Any]:
-    """What a set is, and a hash of its clips' names."""
-    digest = hashlib.sha256("\n".join(clips.names).encode("utf-8", "surrogateescape"))
+def set_identity(clips: KnownClipSet) -> dict[str, Any]:
+    """What a set is, and a hash of its clips."""
+    each = "\n".join(f"{name} {clips.fingerprint(name)}" for name in clips.names)
+    digest = hashlib.sha256(each.encode("utf-8", "surrogateescape"))
     manifest = asdict(clips.manifest)
     manifest.pop("source", None)  # a dataset may be moved
     return {
         **manifest,
         "count": len(clips.names),
-        "names_sha256": digest.hexdigest(),
+        "clips_sha256": digest.hexdigest(),
     }
 
 

@@ -7,6 +7,7 @@ a monotone cubic goes through. There is no real video, so FID and FVD compare wi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,17 @@ class TrajectoryClips:
         """Whether the two folders are there."""
         return (root / "trajs").is_dir() and (root / "images").is_dir()
 
+    def fingerprint(self, name: str) -> str:
+        """A hash of a clip's two files; those that cannot be read have one, too."""
+        files = (path.read_bytes() if path.is_file() else b"" for path in self._files(name))
+        return hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in files)).hexdigest()
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        """Its trajectories and its picture."""
+        pictures = self._root / "images" / self._kind
+        picture = next((one for one in sorted(pictures.glob(f"{name}.*"))), pictures / name)
+        return self._root / "trajs" / self._kind / f"{name}.json", picture
+
     def clip(self, name: str) -> TrajectoryClip:
         """Read one.
 
@@ -105,9 +117,7 @@ class TrajectoryClips:
             ShotError: its picture or its trajectories cannot be read.
         """
         own = self.manifest
-        path = self._root / "trajs" / self._kind / f"{name}.json"
-        pictures = self._root / "images" / self._kind
-        picture = next((one for one in sorted(pictures.glob(f"{name}.*"))), pictures / name)
+        path, picture = self._files(name)
         try:
             drawn: list[list[list[float]]] = json.loads(path.read_bytes())
             paths = [interpolated(np.array(one, float), own.frames) for one in drawn]
@@ -183,6 +193,9 @@ def trajectory_control(clip: TrajectoryClip, depth: ClipDepth) -> Control:
     Args:
         clip: the clip.
         depth: of its picture.
+
+    Raises:
+        ShotError: a disc lies outside the picture, or another one covers it.
     """
     frames, height, width = clip.frames.shape[:3]
     ids = np.zeros((height, width), np.int32)
@@ -190,6 +203,14 @@ def trajectory_control(clip: TrajectoryClip, depth: ClipDepth) -> Control:
         for item, (x, y) in enumerate(clip.tracks[0], 1):
             centre = (round(float(x) - 0.5), round(float(y) - 0.5))
             cv2.circle(ids, centre, max(1, round(RADIUS * width / WIDTH)), int(item), -1)
+        for item in range(1, len(clip.tracks[0]) + 1):
+            if not (ids == item).any():
+                raise ShotError(
+                    "clip",
+                    f"{clip.name}: trajectory {item} begins outside the picture, or where another "
+                    "one does, and nothing is there to be moved.",
+                    "It is left out.",
+                )
     z, near, far = depth(clip.frames[:1], ids[None])
     camera = Camera(
         intrinsics=intrinsics_from_fov(DEFAULT_FOV, height, width), height=height, width=width
